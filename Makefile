@@ -1,0 +1,50 @@
+# Two commands do all the set-up: `make serve` and `make test`.
+PYTHON ?= python3
+EXTRA := $(shell nvidia-smi -L >/dev/null 2>&1 && echo cuda || echo cpu)
+SERVE := .venv/.installed-$(EXTRA)
+TEST := .venv-test/.installed
+RECIPES ?= iris mnist-deep
+
+.PHONY: serve test test-slow check train locks clean help
+
+help: ## show this
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+serve: $(SERVE) ## make .venv and serve the bundles in models/ on 127.0.0.1:8000 (DIGITALIS_BIND: elsewhere)
+	@.venv/bin/python -m service
+
+test: $(TEST) ## make .venv-test with all that the tests need, and run them
+	.venv-test/bin/python -m pytest
+
+test-slow: $(TEST) ## the tests that take minutes: the container, a whole training run
+	.venv-test/bin/python -m pytest -m slow
+
+check: $(TEST) ## lint, formatting and types
+	.venv-test/bin/ruff check .
+	.venv-test/bin/ruff format --check .
+	.venv-test/bin/mypy
+
+train: $(TEST) ## train RECIPES from scratch and write their bundles
+	.venv-test/bin/python -m training train $(RECIPES)
+
+locks: ## resolve deploy/locks/ again to the newest versions that pyproject.toml allows (needs pip-tools)
+	deploy/locks/resolve
+
+clean: ## remove both environments and every cache
+	rm -rf .venv .venv-test .mypy_cache .ruff_cache .pytest_cache build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The lock is installed to the hash, then this project, editable, with no more of its own to fetch.
+$(SERVE): deploy/locks/$(EXTRA).txt pyproject.toml
+	@echo "making .venv: Python packages for $(EXTRA)"
+	@$(PYTHON) -m venv --clear .venv
+	@.venv/bin/pip install --quiet --require-hashes -r deploy/locks/$(EXTRA).txt
+	@.venv/bin/pip install --quiet --no-deps --editable .
+	@touch $@
+
+$(TEST): deploy/locks/test.txt pyproject.toml
+	@echo "making .venv-test: Python packages for training and tests, PyTorch among them (some minutes, 5 GB)"
+	@$(PYTHON) -m venv --clear .venv-test
+	@.venv-test/bin/pip install --quiet --require-hashes -r deploy/locks/test.txt
+	@.venv-test/bin/pip install --quiet --no-deps --editable .
+	@touch $@

@@ -1,0 +1,22 @@
+"""Answer requests.
+
+The life of one, and where to read on:
+
+    POST /v1/models/mnist-deep:predict  (a photo)
+
+    gunicorn_conf       a worker process, which opened every model after the fork, takes the request
+    routes/v1           the view: four statements, one for each step below
+    repository          1. find     which model, which version
+    routes/body           the body, read once, within the limits
+    decoding/           2. decode   bytes -> named arrays: `images`, or `vectors`
+    digits                  a picture of a digit -> 28x28 as MNIST's makers made theirs
+    repository          3. predict  `Model`: check the arrays, run them, check what comes out
+    runtimes/               ONNX Runtime or TorchScript, on CUDA or the CPU
+    encoding            4. encode   arrays -> labels and probabilities
+
+Whatever is wrong on the way is raised as one of `errors` and answered as `{"error": ...}`. Before the first request,
+`settings` reads the environment, `bundle` checks what is in `models/`, and `app` wires the parts together.
+`training` may import this package; this package never imports `training`.
+"""
+
+__version__ = "0.1.0"

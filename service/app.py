@@ -1,0 +1,73 @@
+"""The application: one factory that wires everything; nothing happens at import."""
+
+import logging
+import uuid
+
+from flask import Flask, Response, request
+from werkzeug import Response as BaseResponse
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
+
+from service.errors import RequestError
+from service.repository import ModelRepository
+from service.routes import ModelConverter, answer
+from service.routes import settings as configured
+from service.routes.health import health
+from service.routes.v1 import v1
+from service.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """A WSGI application that has opened every model. Raises `StartError` when it cannot.
+
+    `settings` default to the environment's, so that `gunicorn 'service.app:create_app()'` works.
+    """
+    settings = settings or Settings.from_env()
+    app = Flask("service", static_folder=None)
+    app.url_map.converters["model"] = ModelConverter
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes + 1  # a body without a length is cut there: routes/body
+
+    app.extensions["settings"] = settings
+    app.extensions["models"] = ModelRepository.open(settings)
+
+    app.register_blueprint(v1)
+    app.register_blueprint(health)
+
+    app.register_error_handler(RequestError, _refused)
+    app.register_error_handler(HTTPException, _not_ours_to_answer)
+    app.register_error_handler(Exception, _failed)
+    return app
+
+
+def _refused(error: RequestError) -> Response:
+    if error.status >= 500:
+        return _failed(error)
+    return answer({"error": str(error)}, error.status)
+
+
+def _not_ours_to_answer(error: HTTPException) -> BaseResponse:
+    """What Werkzeug finds wrong before or around a view, in the same form as everything else."""
+    response = error.get_response()
+    if response.status_code < 400:
+        return response
+    match error:
+        case NotFound():
+            message = f"no such path: {request.path}; GET /v1/models lists the models"
+        case MethodNotAllowed():
+            allowed = " or ".join(sorted(set(error.valid_methods or ()) - {"HEAD", "OPTIONS"}))
+            message = f"{request.method} is not for {request.path}: use {allowed}"
+        case RequestEntityTooLarge():
+            message = f"the body is over {configured().max_body_bytes} bytes, or its form has too many fields"
+        case _:
+            message = error.description or error.name
+    refusal = answer({"error": message}, response.status_code)
+    refusal.headers.extend((name, value) for name, value in response.headers if name in ("Allow", "Retry-After"))
+    return refusal
+
+
+def _failed(error: Exception) -> Response:
+    """Ours: the log says everything, under an id; the client learns the id and nothing of the inside."""
+    request_id = uuid.uuid4().hex
+    log.error("request %s: %s %s failed", request_id, request.method, request.path, exc_info=error)
+    return answer({"error": f"internal error; the log has it as request {request_id}"}, 500)

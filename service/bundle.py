@@ -1,0 +1,170 @@
+"""A bundle at rest: the folder `models/<name>/<version>/`, and the checks that it must pass to be opened.
+
+    manifest.json   everything below but the numbers: the fields of `Bundle`
+    model.onnx      the network for ONNX Runtime, weights inside
+    model.pt        the same network as TorchScript
+    golden.json     a few inputs with the outputs that every runtime must give: `Golden`
+
+Everything numerical (scaling, standardisation, softmax) is inside the graph, so two runtimes can only agree.
+"""
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+
+from service.errors import BundleError
+from service.signature import NUMPY_DTYPES, Arrays, Signature
+
+MANIFEST = "manifest.json"
+GOLDEN = "golden.json"
+ONNX = "model.onnx"
+TORCHSCRIPT = "model.pt"
+
+IMAGE_SHAPE = (28, 28)
+NAME = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
+VERSION = re.compile(r"[1-9][0-9]{0,8}")
+
+Task = Literal["multiclass", "binary", "regression"]
+
+
+class Feature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A column of a vector model, spelled as its data set does, with the range seen in training."""
+
+    name: str
+    minimum: float
+    maximum: float
+
+
+class DataSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a network was trained and judged on; `checksum` covers the bytes that were read."""
+
+    name: str
+    source: str
+    licence: str
+    checksum: str
+    train_rows: int
+    held_out_rows: int
+
+
+class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One batch of inputs, the outputs for it, and by how much an output may differ (absolutely)."""
+
+    tolerance: float
+    inputs: dict[str, list[Any]]
+    outputs: dict[str, list[Any]]
+
+
+class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What `manifest.json` says. `files` gives the SHA-256 of every other file of the folder."""
+
+    format: Literal[1]
+    name: str
+    version: str
+    task: Task
+    signature: Signature
+    labels: tuple[str, ...] = ()
+    features: tuple[Feature, ...] = ()
+    files: dict[str, str]
+    recipe: dict[str, Any]
+    seed: int
+    data: DataSource
+    metrics: dict[str, float]
+    libraries: dict[str, str]
+    created: str
+
+    @property
+    def title(self) -> str:
+        """How logs and messages call it: `iris/1`."""
+        return f"{self.name}/{self.version}"
+
+    @property
+    def takes_images(self) -> bool:
+        """Whether the one input is a batch of 28x28 images, and not of feature vectors."""
+        return self.signature.inputs[0].datatype == "UINT8"
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """Read a bundle, checking its schema and then the SHA-256 of every file that it names.
+
+    Raises `BundleError` saying which file of which bundle, what was expected and what was found.
+    """
+    path = folder / MANIFEST
+    try:
+        bundle = msgspec.json.decode(_read(path), type=Bundle)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BundleError(f"{path}: {error}") from None
+    _check_schema(bundle, folder)
+    for name, expected in bundle.files.items():
+        found = hashlib.sha256(_read(folder / name)).hexdigest()
+        if found != expected:
+            raise BundleError(f"{folder / name}: damaged: SHA-256 is {found}, {MANIFEST} expects {expected}")
+    return bundle
+
+
+def digest(folder: Path) -> str:
+    """The SHA-256 of the manifest, and so, through its checksums, of the whole bundle."""
+    return "sha256:" + hashlib.sha256(_read(folder / MANIFEST)).hexdigest()
+
+
+def read_golden(bundle: Bundle, folder: Path) -> tuple[Arrays, Arrays, float]:
+    """The golden inputs, the outputs that belong to them, and the absolute tolerance."""
+    path = folder / GOLDEN
+    try:
+        golden = msgspec.json.decode(_read(path), type=Golden)
+        specs = bundle.signature.inputs, bundle.signature.outputs
+        inputs, outputs = (
+            {spec.name: np.asarray(values[spec.name], NUMPY_DTYPES[spec.datatype]) for spec in side}
+            for side, values in zip(specs, (golden.inputs, golden.outputs), strict=True)
+        )
+    except (msgspec.DecodeError, KeyError, ValueError, OverflowError) as error:
+        raise BundleError(f"{path}: {error}") from None
+    return inputs, outputs, golden.tolerance
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{path}: {error.strerror}") from None
+
+
+def _check_schema(bundle: Bundle, folder: Path) -> None:
+    """What the types of `Bundle` cannot say: names, places, and that the parts belong together."""
+    outputs = bundle.signature.outputs[0] if len(bundle.signature.outputs) == 1 else None
+    inputs = bundle.signature.inputs[0] if len(bundle.signature.inputs) == 1 else None
+    wrong = [
+        (not NAME.fullmatch(bundle.name), f"name {bundle.name!r} is not of lower-case letters, digits, . _ -"),
+        (not VERSION.fullmatch(bundle.version), f"version {bundle.version!r} is not a whole number from 1 up"),
+        ((folder.parent.name, folder.name) != (bundle.name, bundle.version), f"it is {bundle.title}, in this folder"),
+        (inputs is None or outputs is None, "the signature must have one input and one output"),
+        (not {ONNX, TORCHSCRIPT, GOLDEN} <= set(bundle.files), f"files must name {ONNX}, {TORCHSCRIPT}, {GOLDEN}"),
+        (any(Path(name).name != name for name in bundle.files), "files must be plain names"),
+        (inputs and not _input_fits(bundle), f"no way to feed an input {inputs} with {len(bundle.features)} features"),
+        (
+            outputs and not _output_fits(bundle),
+            f"{bundle.task} with {len(bundle.labels)} labels does not fit {outputs}",
+        ),
+    ]
+    for is_wrong, message in wrong:
+        if is_wrong:
+            raise BundleError(f"{folder / MANIFEST}: {message}")
+
+
+def _input_fits(bundle: Bundle) -> bool:
+    spec = bundle.signature.inputs[0]
+    if spec.name == "image":
+        return (spec.datatype, spec.shape) == ("UINT8", (-1, *IMAGE_SHAPE))
+    return (spec.name, spec.datatype, spec.shape) == ("features", "FP32", (-1, len(bundle.features)))
+
+
+def _output_fits(bundle: Bundle) -> bool:
+    spec = bundle.signature.outputs[0]
+    if bundle.task == "regression":
+        return (spec.name, spec.datatype, len(spec.shape)) == ("values", "FP32", 2) and not bundle.labels
+    classes = len(bundle.labels)
+    enough = classes == 2 if bundle.task == "binary" else classes >= 2
+    return enough and (spec.name, spec.datatype, spec.shape) == ("probabilities", "FP32", (-1, classes))

@@ -1,0 +1,59 @@
+"""The body of a request, and the two things every decoder needs: its true media type, and its JSON."""
+
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import msgspec
+
+from service.errors import BadRequest
+
+JSON = "application/json"
+CSV = "text/csv"
+FORM = "multipart/form-data"
+IMAGE = "image/*"
+# What curl, and clients that name no type, say of anything: then the first bytes decide.
+UNTYPED = ("", "application/octet-stream", "application/x-www-form-urlencoded")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One file of a form."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Body:
+    """What a client sent: a form's files, or the bytes of anything else."""
+
+    content_type: str
+    data: bytes = b""
+    files: list[Upload] = field(default_factory=list)
+
+    @property
+    def media_type(self) -> str:
+        """`application/json`, `text/csv`, `multipart/form-data`, `image/*`, or whatever else the client says."""
+        if self.content_type in UNTYPED:
+            return JSON if self.data.lstrip()[:1] == b"{" else IMAGE
+        return IMAGE if self.content_type.startswith("image/") else self.content_type
+
+
+def decode_json(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """Parse and validate in one pass; raise `BadRequest` saying what was expected where."""
+    try:
+        return decoder.decode(data)
+    except msgspec.ValidationError as error:
+        raise BadRequest(_located(str(error))) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequest(f"the body is not JSON: {error}") from None
+    except RecursionError:
+        raise BadRequest("the body is not JSON that can be read: nested too deeply") from None
+
+
+def _located(message: str) -> str:
+    """Turn "Expected `float`, got `bool` - at `$.instances[0][2]`" into "instances[0][2]: expected float, got bool"."""
+    what, _, where = message.replace("`", "").partition(" - at $.")
+    return f"{where or 'the body'}: {what[0].lower()}{what[1:]}"

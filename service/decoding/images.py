@@ -1,0 +1,133 @@
+"""Pictures of digits -> `image` UINT8 [n, 28, 28].
+
+Encoded images (files, raw bodies, base64) go through the ink normaliser; 28x28 arrays are the network's own
+input already and never do.
+"""
+
+import io
+import warnings
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from service import digits
+from service.bundle import IMAGE_SHAPE
+from service.decoding.body import FORM, IMAGE, JSON, Body, decode_json
+from service.errors import BadRequest, PayloadTooLarge, RequestError
+from service.settings import Settings
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+MEDIA_TYPES = (JSON, FORM, IMAGE)
+DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
+
+Image.MAX_IMAGE_PIXELS = None  # the limit is ours, checked before anything is decoded; Pillow's would only warn
+warnings.filterwarnings("ignore", module="PIL")  # a client's odd file is answered, and is no news for the operator
+
+Pixel = Annotated[int, msgspec.Meta(ge=0, le=255)]
+
+
+class Encoded(msgspec.Struct, forbid_unknown_fields=True):
+    """`{"b64": "<an image file>"}`, in standard base64."""
+
+    b64: bytes
+
+
+class ImageInstances(msgspec.Struct):
+    """The V1 request of an image model: 28x28 arrays (0 = paper, 255 = ink), or image files in base64."""
+
+    instances: list[list[list[Pixel]] | Encoded]
+    signature_name: str | None = None
+
+
+DECODER = msgspec.json.Decoder(ImageInstances)
+
+
+def decode(body: Body, settings: Settings) -> NDArray[np.uint8]:
+    """All pictures of a body, in order: UINT8 [n, 28, 28]. Raises `RequestError` naming the one that cannot be."""
+    if body.media_type == JSON:
+        instances = decode_json(body.data, DECODER).instances
+        _limit(len(instances), settings.max_rows, "instances")
+        pictures = [_instance(instance, f"instances[{i}]", settings) for i, instance in enumerate(instances)]
+    elif body.media_type == FORM:
+        _limit(len(body.files), settings.max_files, "files")
+        pictures = [_picture(file.data, f"file {i + 1} ({file.name})", settings) for i, file in enumerate(body.files)]
+    else:
+        pictures = [_picture(body.data, "the body", settings)]
+    return np.stack(pictures)
+
+
+def _limit(count: int, most: int, what: str) -> None:
+    if count > most:
+        raise PayloadTooLarge(f"{count} {what} in one request: at most {most}")
+    if not count:
+        raise BadRequest(f"no {what}: send at least one")
+
+
+def _instance(instance: list[list[int]] | Encoded, where: str, settings: Settings) -> NDArray[np.uint8]:
+    if isinstance(instance, Encoded):
+        return _picture(instance.b64, f"{where}.b64", settings)
+    height, width = IMAGE_SHAPE
+    if len(instance) != height or any(len(row) != width for row in instance):
+        widths = sorted({len(row) for row in instance})
+        raise BadRequest(f"{where}: {len(instance)} rows of {widths} numbers, expected {height} rows of {width}")
+    return np.array(instance, np.uint8)
+
+
+def _picture(data: bytes, where: str, settings: Settings) -> NDArray[np.uint8]:
+    try:
+        return digits.normalise(decode_image(data, settings.max_image_pixels))
+    except RequestError as error:
+        raise type(error)(f"{where}: {error}") from None
+
+
+def decode_image(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
+    """The bytes of an image file -> UINT8 [height, width], upright, greyscale, flattened on paper.
+
+    PNG, JPEG, WebP, BMP, GIF (its first frame) and TIFF (its first page), in any mode of theirs. Raises
+    `BadRequest` for bytes that are no such file or end too soon, `PayloadTooLarge` before decoding too many pixels.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            _limit_pixels(image, max_pixels)
+            return _grey(ImageOps.exif_transpose(image))
+    except RequestError:
+        raise
+    except UnidentifiedImageError:
+        raise BadRequest(f"not an image of a format that is read here ({', '.join(FORMATS)})") from None
+    except Exception as error:  # noqa: BLE001 - a damaged file raises nearly anything; whatever it is, it is the file
+        raise BadRequest(f"a damaged image: {error}") from None
+
+
+def _limit_pixels(image: Image.Image, most: int) -> None:
+    if image.width * image.height > most:
+        raise PayloadTooLarge(f"{image.width}x{image.height} pixels: at most {most:,} in all")
+
+
+def _grey(image: Image.Image) -> NDArray[np.uint8]:
+    if image.mode in DEEP_MODES:
+        return _eight_bits(np.asarray(image))
+    if not image.has_transparency_data:
+        return np.asarray(image.convert("RGB").convert("L") if image.mode in ("CMYK", "LAB") else image.convert("L"))
+    return _flattened(*np.moveaxis(np.asarray(image.convert("RGBA").convert("LA")), -1, 0))
+
+
+def _eight_bits(deep: NDArray[Any]) -> NDArray[np.uint8]:
+    """16-bit, 32-bit and float samples -> 0..255, by the smallest usual range that holds them."""
+    highest = float(deep.max())
+    if not (np.isfinite(highest) and deep.min() >= 0):
+        raise ValueError("its samples are negative or not finite")
+    full = next((full for full in (1.0, 255.0, 65535.0) if highest <= full), highest)
+    if deep.dtype == np.uint16:
+        full = 65535.0
+    return np.asarray(np.rint(deep * (255.0 / full)), np.uint8)
+
+
+def _flattened(grey: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """What is transparent becomes paper: white behind dark strokes, black behind light ones."""
+    weight = alpha / np.float32(255)
+    strokes = float((grey * weight).sum() / max(weight.sum(), 1))
+    paper = 255 if strokes < 128 else 0
+    return np.asarray(np.rint(grey * weight + paper * (1 - weight)), np.uint8)

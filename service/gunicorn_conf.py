@@ -1,0 +1,67 @@
+"""Gunicorn's configuration, from our settings: `gunicorn -c python:service.gunicorn_conf 'service.app:create_app()'`.
+
+Workers open their models after the fork: ONNX Runtime's and CUDA's threads do not survive one.
+"""
+
+import json
+import logging
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+from gunicorn import util
+
+from service.repository import ModelRepository
+from service.settings import Settings
+
+_settings = Settings.from_env()
+
+bind = _settings.bind
+workers = _settings.workers
+worker_class = "gthread"
+threads = _settings.request_threads
+graceful_timeout = _settings.graceful_timeout
+keepalive = 75  # seconds: longer than the 60 after which common proxies give up an idle connection
+loglevel = _settings.log_level
+preload_app = False
+control_socket_disable = True  # it would need a writable home
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - heartbeats in memory
+
+
+def on_starting(_server: Any) -> None:
+    """Requests that are not even HTTP never reach the application; they are answered in JSON all the same."""
+    util.write_error = _write_json_error
+
+
+def post_fork(_server: Any, worker: Any) -> None:
+    """What the service logs goes where Gunicorn logs."""
+    ours = logging.getLogger("service")
+    ours.handlers, ours.level = worker.log.error_log.handlers, worker.log.error_log.level
+
+
+def post_worker_init(worker: Any) -> None:
+    """The first worker that is ready says where, and what to try."""
+    if worker.age == 1:
+        print(invitation(worker.wsgi.extensions["models"], _settings.bind), flush=True)
+
+
+def invitation(models: ModelRepository, address: str) -> str:
+    """A URL, and a request to try for each kind of model that is there."""
+    host, _, port = address.rpartition(":")
+    url = f"http://{'localhost' if host in ('0.0.0.0', '[::]') else host}:{port}/v1/models"  # noqa: S104 - compared
+    found = [models.find(name).bundle for name in models.names()]
+    lines = [f"\nDigitalis answers at {url}: {', '.join(models.names())}. Try:\n"]
+    for bundle in [b for b in found if b.takes_images][:1]:
+        picture = next(iter(sorted(Path("samples").glob("*.png"))), "digit.png")
+        lines.append(f"  curl -F image=@{picture} {url}/{bundle.name}:predict")
+    for bundle in [b for b in found if not b.takes_images][:1]:
+        middle = [round((feature.minimum + feature.maximum) / 2, 1) for feature in bundle.features]
+        lines.append(f"  curl -d '{json.dumps({'instances': [middle]})}' {url}/{bundle.name}:predict")
+    return "\n".join([*lines, ""])
+
+
+def _write_json_error(client: socket.socket, status: int, reason: str, message: str) -> None:
+    body = json.dumps({"error": message or reason})
+    head = f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    util.write_nonblock(client, f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode("latin1"))

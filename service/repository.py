@@ -1,0 +1,119 @@
+"""Models that answer: a bundle opened by a runtime, and all of them by name and version."""
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from service.bundle import GOLDEN, VERSION, Bundle, digest, load_bundle, read_golden
+from service.errors import BadRequest, BundleError, InferenceFailed, ModelNotFound
+from service.runtimes import Runtime, open_runtime
+from service.settings import Settings
+from service.signature import Arrays, SignatureMismatch
+
+log = logging.getLogger(__name__)
+
+
+class Model:
+    """A bundle opened by a runtime: checks what goes in, runs it, checks what comes out."""
+
+    def __init__(self, bundle: Bundle, runtime: Runtime, digest: str = "") -> None:
+        self.bundle = bundle
+        self.runtime = runtime
+        self.digest = digest
+
+    @classmethod
+    def open(cls, folder: Path, settings: Settings) -> "Model":
+        """Open one version folder: schema, checksums, runtime, golden examples; raise `StartError`."""
+        bundle = load_bundle(folder)
+        model = cls(bundle, open_runtime(bundle, folder, settings), digest(folder))
+        model._check_golden(folder)
+        return model
+
+    def predict(self, inputs: Arrays) -> Arrays:
+        """Outputs by name for inputs by name, all as the bundle's signature says.
+
+        Raises `BadRequest` for inputs that do not fit the signature, `InferenceFailed` for whatever the
+        runtime does wrong.
+        """
+        signature = self.bundle.signature
+        try:
+            signature.check_inputs(inputs)
+        except SignatureMismatch as mismatch:
+            raise BadRequest(f"{self.bundle.name}: {mismatch}") from None
+        try:
+            outputs = self.runtime.run(inputs)
+            signature.check_outputs(outputs)
+        except Exception as error:  # whatever it is, the input was good: the fault is ours
+            raise InferenceFailed(f"{self.bundle.title} failed on {self.runtime.device}") from error
+        return outputs
+
+    def _check_golden(self, folder: Path) -> None:
+        inputs, expected, tolerance = read_golden(self.bundle, folder)
+        try:
+            found = self.predict(inputs)
+            self.bundle.signature.check_outputs(expected)
+        except (BadRequest, InferenceFailed, SignatureMismatch) as error:
+            raise BundleError(f"{folder / GOLDEN}: {error.__cause__ or error}") from error
+        for name, array in expected.items():
+            if found[name].shape != array.shape:
+                raise BundleError(f"{folder / GOLDEN}: {array.shape[0]} outputs for {found[name].shape[0]} inputs")
+            off = np.abs(found[name] - array)
+            if off.max() > tolerance:
+                at = np.unravel_index(off.argmax(), off.shape)
+                raise BundleError(
+                    f"{folder / GOLDEN}: example {at[0]}: {name}[{at[1]}] is {found[name][at]:.6g} on "
+                    f"{self.runtime.name} ({self.runtime.device}), expected {array[at]:.6g} within {tolerance:g}"
+                )
+
+
+class ModelRepository:
+    """The models found under one folder, by name and by version; the highest version is the default."""
+
+    def __init__(self, models: Iterable[Model]) -> None:
+        self._versions: dict[str, dict[str, Model]] = {}
+        for model in sorted(models, key=lambda model: (model.bundle.name, -int(model.bundle.version))):
+            self._versions.setdefault(model.bundle.name, {})[model.bundle.version] = model
+
+    @classmethod
+    def open(cls, settings: Settings) -> "ModelRepository":
+        """Open every bundle under `settings.models_dir`, or raise `StartError` for the first that cannot be."""
+        folders = find_bundles(settings.models_dir)
+        if not folders:
+            raise BundleError(
+                f"{settings.models_dir.absolute()}: no bundle there; DIGITALIS_MODELS_DIR names the folder that "
+                "holds <name>/<version>/manifest.json, and `python -m training train iris` makes one"
+            )
+        return cls(Model.open(folder, settings) for folder in folders)
+
+    def names(self) -> list[str]:
+        """The models' names, sorted."""
+        return list(self._versions)
+
+    def versions(self, name: str) -> list[str]:
+        """The versions of one model, the newest first; raises `ModelNotFound`."""
+        if name not in self._versions:
+            raise ModelNotFound(f"no model {name!r}: there are {', '.join(self._versions)}")
+        return list(self._versions[name])
+
+    def find(self, name: str, version: str | None = None) -> Model:
+        """One model, by default its newest version; raises `ModelNotFound` naming what there is."""
+        versions = self.versions(name)
+        if version is None:
+            return self._versions[name][versions[0]]
+        if version not in versions:
+            raise ModelNotFound(f"no version {version!r} of {name}: there are {', '.join(versions)}")
+        return self._versions[name][version]
+
+
+def find_bundles(models_dir: Path) -> list[Path]:
+    """The version folders under `models/`, sorted. Hidden names are passed over, other strays are refused."""
+    if not models_dir.is_dir():
+        raise BundleError(f"{models_dir.absolute()}: no such folder; DIGITALIS_MODELS_DIR names the one with bundles")
+    folders = []
+    for path in sorted(models_dir.glob("[!.]*/[!.]*")):
+        if not (path.is_dir() and VERSION.fullmatch(path.name)):
+            raise BundleError(f"{path}: not a version folder (models/<name>/<version>/, a whole number from 1 up)")
+        folders.append(path)
+    return folders

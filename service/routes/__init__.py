@@ -1,0 +1,35 @@
+"""HTTP in, HTTP out: one module for each protocol. A view finds, decodes, predicts, encodes; no numbers here."""
+
+from typing import Any
+
+import msgspec
+from flask import Response, current_app
+from werkzeug.routing import BaseConverter
+
+from service.repository import ModelRepository
+from service.settings import Settings
+
+ENCODER = msgspec.json.Encoder()
+
+
+class ModelConverter(BaseConverter):
+    """A model's name or version in a path: up to the colon of `:predict`."""
+
+    regex = "[^/:]+"
+
+
+def models() -> ModelRepository:
+    """The models of this application."""
+    repository: ModelRepository = current_app.extensions["models"]
+    return repository
+
+
+def settings() -> Settings:
+    """The settings of this application."""
+    found: Settings = current_app.extensions["settings"]
+    return found
+
+
+def answer(content: Any, status: int = 200) -> Response:
+    """JSON."""
+    return Response(ENCODER.encode(content), status, content_type="application/json")

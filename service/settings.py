@@ -1,0 +1,134 @@
+"""How this process runs: every `DIGITALIS_*` variable, read here and nowhere else.
+
+An unknown name or a bad value stops the start, naming it and what would be right: a misspelt setting that is
+silently ignored is the worst kind. Only the names that Kubernetes injects for a Service called `digitalis`
+(`DIGITALIS_SERVICE_HOST`, `DIGITALIS_PORT_8000_TCP`, ...) are passed over.
+"""
+
+import dataclasses
+import difflib
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from service.errors import SettingsError
+
+PREFIX = "DIGITALIS_"
+KUBERNETES = re.compile(rf"{PREFIX}(.*_)?(SERVICE_HOST|SERVICE_PORT.*|PORT|PORT_.*)")
+
+
+def _address(text: str) -> str:
+    host, colon, port = text.rpartition(":")
+    if not (host and colon and port.isdecimal() and int(port) < 65536):
+        raise ValueError("host:port, such as 127.0.0.1:8000 or [::]:8000")
+    return text
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch("[1-9][0-9]{0,11}", text):
+        raise ValueError("a whole number from 1 up")
+    return int(text)
+
+
+def _choice(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"one of {', '.join(choices)}")
+        return text
+
+    return parse
+
+
+def _device(text: str) -> str:
+    if not re.fullmatch("auto|cpu|cuda(:[0-9]+)?", text):
+        raise ValueError("auto, cpu, cuda, or cuda:N such as cuda:0")
+    return text
+
+
+def _folder(text: str) -> Path:
+    if not text:
+        raise ValueError("a folder")
+    return Path(text)
+
+
+def available_cores() -> int:
+    """The cores that this process may use: its CPU affinity and its container's quota, at least 1."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = Path("/sys/fs/cgroup/cpu.max")  # cgroup v2: "<microseconds> <period>", or "max <period>"
+    if quota.exists():
+        share, period = quota.read_text().split()
+        if share != "max":
+            cores = min(cores, int(share) // int(period))
+    return max(cores, 1)
+
+
+def _setting(default: Any, parse: Callable[[str], Any], shown: str, meaning: str) -> Any:
+    metadata = {"parse": parse, "shown": shown, "meaning": meaning}
+    if callable(default):
+        return dataclasses.field(default_factory=default, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Every knob, its default and its meaning. `DIGITALIS_<FIELD>` sets it."""
+
+    bind: str = _setting("127.0.0.1:8000", _address, "127.0.0.1:8000", "host:port to listen on")
+    workers: int = _setting(available_cores, _count, "one a core", "worker processes; each opens every model")
+    request_threads: int = _setting(
+        8, _count, "8", "requests that one worker reads and answers at a time; a slow sender holds only one"
+    )
+    intra_op_threads: int | None = _setting(
+        None, _count, "cores / workers", "threads that one inference may use, in each worker"
+    )
+    models_dir: Path = _setting(Path("models"), _folder, "models", "where the bundles are: <name>/<version>/")
+    runtime: str = _setting("onnx", _choice("onnx", "torchscript"), "onnx", "onnx or torchscript")
+    device: str = _setting(
+        "auto", _device, "auto", "auto (CUDA where it truly works, else the CPU), cpu, cuda, or cuda:N"
+    )
+    data_dir: Path = _setting(Path("data"), _folder, "data", "training: where MNIST lies or is downloaded to")
+    max_body_bytes: int = _setting(
+        16 * 2**20, _count, "16777216", "largest request body, before and after decompression"
+    )
+    max_image_pixels: int = _setting(64_000_000, _count, "64000000", "largest image, width times height")
+    max_files: int = _setting(256, _count, "256", "most files in one form")
+    max_rows: int = _setting(10_000, _count, "10000", "most instances or CSV rows in one request")
+    graceful_timeout: int = _setting(
+        30, _count, "30", "seconds that requests in flight are given to finish after SIGTERM"
+    )
+    log_level: str = _setting(
+        "info", _choice("debug", "info", "warning", "error"), "info", "debug, info, warning or error"
+    )
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
+        """Read the settings; raise `SettingsError` for an unknown `DIGITALIS_*` name or a bad value."""
+        fields = {PREFIX + field.name.upper(): field for field in dataclasses.fields(cls)}
+        values = {}
+        for name, text in environ.items():
+            if not name.startswith(PREFIX) or (name not in fields and KUBERNETES.fullmatch(name)):
+                continue
+            if name not in fields:
+                close = difflib.get_close_matches(name, fields, n=1)
+                hint = f"did you mean {close[0]}?" if close else f"the settings are {', '.join(fields)}"
+                raise SettingsError(f"{name} is not a setting: {hint}")
+            try:
+                values[fields[name].name] = fields[name].metadata["parse"](text)
+            except ValueError as right:
+                raise SettingsError(f"{name}={text!r}: expected {right}") from None
+        return cls(**values)
+
+    @property
+    def threads_per_inference(self) -> int:
+        """`intra_op_threads`, or as many as let workers x threads stay within the cores."""
+        return self.intra_op_threads or max(available_cores() // self.workers, 1)
+
+    @classmethod
+    def rows(cls) -> list[tuple[str, str, str]]:
+        """Name, default and meaning of every setting: what `--help` and the README show."""
+        return [
+            (PREFIX + field.name.upper(), field.metadata["shown"], field.metadata["meaning"])
+            for field in dataclasses.fields(cls)
+        ]

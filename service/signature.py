@@ -1,0 +1,71 @@
+"""What goes into a model and what comes out: names, data types and shapes.
+
+The vocabulary is the Open Inference Protocol's: data types are `UINT8`, `FP32`; -1 is a dimension of any size.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+Arrays = Mapping[str, NDArray[Any]]
+Datatype = Literal["UINT8", "FP32"]
+
+NUMPY_DTYPES: dict[Datatype, np.dtype[Any]] = {"UINT8": np.dtype(np.uint8), "FP32": np.dtype(np.float32)}
+DATATYPES: dict[np.dtype[Any], Datatype] = {dtype: name for name, dtype in NUMPY_DTYPES.items()}
+
+
+class SignatureMismatch(Exception):
+    """Arrays that are not what the signature says; the message names the tensor and both sides."""
+
+
+class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One tensor: its name, its data type, and its shape with -1 for the batch."""
+
+    name: str
+    datatype: Datatype
+    shape: tuple[int, ...]
+
+    def check(self, array: NDArray[Any]) -> None:
+        """Raise `SignatureMismatch` unless the array has this data type and shape and is finite."""
+        if array.dtype != NUMPY_DTYPES[self.datatype]:
+            found = DATATYPES.get(array.dtype, str(array.dtype))
+            raise SignatureMismatch(f"{self.name} is {found}, expected {self.datatype}")
+        if len(array.shape) != len(self.shape) or any(
+            size not in (-1, found) for size, found in zip(self.shape, array.shape, strict=True)
+        ):
+            raise SignatureMismatch(f"{self.name} has shape {list(array.shape)}, expected {list(self.shape)}")
+        if self.datatype == "FP32" and not np.isfinite(array).all():
+            raise SignatureMismatch(f"{self.name} holds NaN or an infinity, expected finite numbers")
+
+
+class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The tensors that a model takes and gives, in order; the first dimension of each is the batch."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+    def zeros(self) -> Arrays:
+        """The inputs of a batch of one, all zero: enough to see whether a device runs."""
+        return {
+            spec.name: np.zeros([1 if size == -1 else size for size in spec.shape], NUMPY_DTYPES[spec.datatype])
+            for spec in self.inputs
+        }
+
+    def check_inputs(self, arrays: Arrays) -> None:
+        """Raise `SignatureMismatch` unless these are exactly the inputs."""
+        _check(self.inputs, arrays)
+
+    def check_outputs(self, arrays: Arrays) -> None:
+        """Raise `SignatureMismatch` unless these are exactly the outputs."""
+        _check(self.outputs, arrays)
+
+
+def _check(specs: tuple[TensorSpec, ...], arrays: Arrays) -> None:
+    names = [spec.name for spec in specs]
+    if set(names) != set(arrays):
+        raise SignatureMismatch(f"found {sorted(arrays)}, expected {sorted(names)}")
+    for spec in specs:
+        spec.check(arrays[spec.name])

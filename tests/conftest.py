@@ -1,0 +1,39 @@
+"""What several test modules share: running services, one for each runtime, and MNIST where it lies."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from running_service import ROOT, RunningService
+
+MODELS = ROOT / "models"
+SAMPLES = ROOT / "samples"
+
+
+@pytest.fixture(scope="session", params=["onnx", "torchscript"])
+def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    """The project's own models behind a real server; every test that asks for it runs on both runtimes."""
+    log = tmp_path_factory.mktemp("service") / f"{request.param}.log"
+    with RunningService(log, runtime=request.param) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def mnist_dir() -> Path:
+    """The folder that holds MNIST/raw/; a test that needs it is skipped where DIGITALIS_DATA_DIR does not point at it."""
+    folder = Path(os.environ.get("DIGITALIS_DATA_DIR", ROOT / "data"))
+    if not (folder / "MNIST/raw/t10k-images-idx3-ubyte").exists():
+        pytest.skip("MNIST is not here: set DIGITALIS_DATA_DIR to the folder that holds MNIST/raw/")
+    return folder.absolute()
+
+
+@pytest.fixture(scope="session")
+def mnist_test(mnist_dir: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """MNIST's 10,000 test images [10000, 28, 28] and labels [10000], read by the format's own description."""
+    raw = mnist_dir / "MNIST/raw"
+    images = np.frombuffer((raw / "t10k-images-idx3-ubyte").read_bytes(), np.uint8, offset=16).reshape(-1, 28, 28)
+    labels = np.frombuffer((raw / "t10k-labels-idx1-ubyte").read_bytes(), np.uint8, offset=8)
+    return images, labels

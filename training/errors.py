@@ -1,0 +1,25 @@
+"""What can go wrong while a bundle is made; nothing is written to `models/` then.
+
+TrainingError
+├── DataUnavailable      the data is not there and cannot be downloaded, or it is damaged
+├── BelowBar             the network is not as good as its recipe demands
+└── VerificationFailed   an exported file does not do what the network does
+"""
+
+from service.errors import DigitalisError
+
+
+class TrainingError(DigitalisError):
+    """The command failed; the message is for the person who gave it."""
+
+
+class DataUnavailable(TrainingError):
+    """The data is not there and cannot be downloaded, or it is damaged."""
+
+
+class BelowBar(TrainingError):
+    """The network is not as good as its recipe demands."""
+
+
+class VerificationFailed(TrainingError):
+    """An exported file does not do what the network does."""

@@ -1,0 +1,173 @@
+"""One network -> a bundle: ONNX, TorchScript, manifest and golden examples, verified, then renamed into `models/`.
+
+Until the rename everything lies in a folder beside `models/`, so an interruption leaves nothing half-written there.
+"""
+
+import contextlib
+import datetime as dt
+import hashlib
+import importlib.metadata
+import logging
+import os
+import platform
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import onnx
+import torch
+
+from service.bundle import GOLDEN, MANIFEST, ONNX, TORCHSCRIPT, Bundle, DataSource, Golden
+from service.decoding.images import decode_image
+from service.digits import normalise
+from service.signature import Signature, TensorSpec
+from training.datasets import Dataset
+from training.networks import ImageNetwork, Network
+from training.recipes.definition import Recipe
+from training.train import Trained
+from training.verify import Finding, random_inputs, verify
+
+SAMPLES = Path(__file__).parent.parent / "samples"
+GOLDEN_TOLERANCE = 1e-4  # absolute, on probabilities: what another processor or device may round differently
+LIBRARIES = ("torch", "torchvision", "onnx", "onnxscript", "numpy", "scikit-learn")
+
+
+def export(recipe: Recipe, trained: Trained, dataset: Dataset, models_dir: Path) -> tuple[Path, list[Finding]]:
+    """Write the next version of the recipe's bundle; return its folder and what verification found.
+
+    Raises `VerificationFailed`, and writes nothing, when a file does not do what the network does.
+    """
+    with _staging(models_dir) as staging:
+        version = _next_version(models_dir / recipe.name)
+        folder = staging / recipe.name / str(version)
+        folder.mkdir(parents=True)
+        write(folder, recipe, trained, dataset)
+        findings = verify(folder, trained.network)
+        target = models_dir / recipe.name / folder.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder.rename(target)
+    return target, findings
+
+
+def write(folder: Path, recipe: Recipe, trained: Trained, dataset: Dataset) -> Bundle:
+    """Every file of a bundle, in a folder called `<name>/<version>`."""
+    network = trained.network.cpu().eval()
+    signature = signature_of(recipe)
+    export_onnx(network, signature, folder / ONNX)
+    export_torchscript(network, folder / TORCHSCRIPT)
+    (folder / GOLDEN).write_bytes(msgspec.json.encode(golden_examples(network, signature)))
+    bundle = Bundle(
+        format=1,
+        name=recipe.name,
+        version=folder.name,
+        task="multiclass",
+        signature=signature,
+        labels=dataset.labels,
+        features=dataset.features(trained.train),
+        files={name: sha256(folder / name) for name in (ONNX, TORCHSCRIPT, GOLDEN)},
+        recipe=msgspec.to_builtins(recipe),
+        seed=trained.seed,
+        data=DataSource(
+            name=dataset.name,
+            source=dataset.source,
+            licence=dataset.licence,
+            checksum=trained.train.checksum(),
+            train_rows=len(trained.train.targets),
+            held_out_rows=len(trained.held_out.targets),
+        ),
+        metrics=trained.metrics,
+        libraries={"python": platform.python_version()}
+        | {name: importlib.metadata.version(name) for name in LIBRARIES},
+        created=dt.datetime.now(dt.UTC).date().isoformat(),
+    )
+    manifest = msgspec.json.format(msgspec.json.encode(bundle), indent=2)
+    (folder / MANIFEST).write_bytes(manifest + b"\n")
+    return bundle
+
+
+def signature_of(recipe: Recipe) -> Signature:
+    """What the exported graph takes and gives."""
+    image = TensorSpec("image", "UINT8", (-1, 28, 28))
+    features = TensorSpec("features", "FP32", (-1, recipe.layers[0]))
+    probabilities = TensorSpec("probabilities", "FP32", (-1, recipe.layers[-1]))
+    return Signature((image if recipe.dataset == "mnist" else features,), (probabilities,))
+
+
+def export_onnx(network: Network, signature: Signature, path: Path) -> None:
+    """Write the network as one ONNX file, weights inside, for batches of any size."""
+    (spec,) = signature.inputs
+    example = torch.from_numpy(random_inputs(signature, rows=2, seed=0)[spec.name])
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(action="ignore"):
+        program: Any = torch.onnx.export(
+            network,
+            (example,),
+            input_names=[spec.name],
+            output_names=[output.name for output in signature.outputs],
+            dynamic_shapes={spec.name: {0: torch.export.Dim("batch")}},
+            dynamo=True,
+            verbose=False,
+        )
+    model = program.model_proto
+    _forget_where_it_was_made(model)
+    onnx.checker.check_model(model, full_check=True)
+    path.write_bytes(model.SerializeToString())
+
+
+def export_torchscript(network: Network, path: Path) -> None:
+    """Write the network as TorchScript. It is deprecated upstream, and asked for: see docs/decisions.md."""
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):
+        torch.jit.save(torch.jit.script(network), str(path))
+
+
+def golden_examples(network: Network, signature: Signature) -> Golden:
+    """A batch for every runtime to agree on: pictures from `samples/` where the network takes images, and noise."""
+    (spec,) = signature.inputs
+    rows = random_inputs(signature, rows=3, seed=0)[spec.name]
+    if isinstance(network, ImageNetwork):
+        drawn = [normalise(decode_image(path.read_bytes(), 64_000_000)) for path in sorted(SAMPLES.glob("*.png"))[:3]]
+        rows = np.stack([*drawn, *rows[:2]])
+    with torch.inference_mode():
+        outputs = network(torch.from_numpy(rows))
+    return Golden(
+        tolerance=GOLDEN_TOLERANCE,
+        inputs={spec.name: rows.tolist()},
+        outputs={signature.outputs[0].name: outputs.tolist()},
+    )
+
+
+def sha256(path: Path) -> str:
+    """The checksum that a manifest gives of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _forget_where_it_was_made(model: onnx.ModelProto) -> None:
+    """The exporter notes each operator's stack trace, with the paths of the machine."""
+    for part in (*model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info,
+                 *model.graph.initializer, model.graph, model):  # fmt: skip
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+
+
+def _next_version(folder: Path) -> int:
+    versions = [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
+    return max(versions, default=0) + 1
+
+
+@contextlib.contextmanager
+def _staging(models_dir: Path) -> Iterator[Path]:
+    """A folder that will be gone again: beside `models/`, or inside it where that is a file system of its own."""
+    models_dir.mkdir(parents=True, exist_ok=True)
+    parent = models_dir.absolute().parent
+    if parent.stat().st_dev != models_dir.stat().st_dev or not os.access(parent, os.W_OK):
+        parent = models_dir
+    staging = Path(tempfile.mkdtemp(prefix=".digitalis-", dir=parent))
+    try:
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)

@@ -1,0 +1,98 @@
+"""Does each exported file do what the network does? Asked through the runtimes that will serve it."""
+
+import warnings
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+
+from service.bundle import ONNX, TORCHSCRIPT, Bundle, load_bundle
+from service.errors import StartError
+from service.repository import Model
+from service.settings import Settings
+from service.signature import NUMPY_DTYPES, Arrays, Signature, TensorSpec
+from training.errors import VerificationFailed
+from training.networks import Network, build
+from training.recipes.definition import Recipe
+
+BATCHES = (1, 2, 17, 256)
+TOLERANCE = 1e-5  # absolute, on probabilities
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One batch through one runtime: the largest difference from the network."""
+
+    runtime: str
+    batch: int
+    outputs: str
+    difference: float
+
+
+def verify(folder: Path, network: Network | None = None) -> list[Finding]:
+    """Open both files and compare names, data types, shapes and values with the network, at several batch sizes.
+
+    Without a network, the recipe's is built again and given the weights of `model.pt`; a file that was changed
+    differs from the other one then. Raises `VerificationFailed` for the first thing that is not as it should be.
+    """
+    try:
+        bundle = load_bundle(folder)
+        onnx.checker.check_model(folder / ONNX, full_check=True)
+        network = network or rebuild(bundle, folder)
+        settings = [Settings(runtime=runtime, device="cpu", intra_op_threads=1) for runtime in ("onnx", "torchscript")]
+        return [
+            finding for setting in settings for finding in _compare(Model.open(folder, setting), network.cpu().eval())
+        ]
+    except (StartError, onnx.checker.ValidationError, msgspec.ValidationError) as error:
+        raise VerificationFailed(f"{folder}: {error}") from error
+
+
+def rebuild(bundle: Bundle, folder: Path) -> Network:
+    """The network that the manifest's recipe describes, with the weights of `model.pt`."""
+    network = build(msgspec.convert(bundle.recipe, Recipe))
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):
+        weights = torch.jit.load(folder / TORCHSCRIPT, map_location="cpu").state_dict()
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise VerificationFailed(f"{folder / TORCHSCRIPT}: not the network of its recipe: {error}") from error
+    return network
+
+
+def random_inputs(signature: Signature, rows: int, seed: int) -> dict[str, NDArray[np.generic]]:
+    """Inputs that fit the signature: every pixel value for images, -10 to 10 for features."""
+    random = np.random.default_rng(seed)
+
+    def draw(spec: TensorSpec) -> NDArray[np.generic]:
+        shape = (rows, *spec.shape[1:])
+        if spec.datatype == "UINT8":
+            return random.integers(0, 256, shape, np.uint8)
+        return random.uniform(-10, 10, shape).astype(NUMPY_DTYPES[spec.datatype])
+
+    return {spec.name: draw(spec) for spec in signature.inputs}
+
+
+def _compare(model: Model, network: Network) -> list[Finding]:
+    findings = []
+    signature = model.bundle.signature
+    for rows in BATCHES:
+        inputs = random_inputs(signature, rows, seed=rows)
+        with torch.inference_mode():
+            expected = network(*(torch.from_numpy(array) for array in inputs.values())).numpy()
+        findings.append(_difference(model, inputs, {signature.outputs[0].name: expected}, rows))
+    return findings
+
+
+def _difference(model: Model, inputs: Arrays, expected: Arrays, rows: int) -> Finding:
+    found = model.runtime.run(inputs)
+    where = f"{model.bundle.title}: {model.runtime.name}, batch {rows}"
+    shown = {name: f"{name} {array.dtype} {list(array.shape)}" for name, array in found.items()}
+    should = {name: f"{name} {array.dtype} {list(array.shape)}" for name, array in expected.items()}
+    if shown != should:
+        raise VerificationFailed(f"{where}: gives {list(shown.values())}, the network {list(should.values())}")
+    difference = max(float(np.abs(found[name] - array).max()) for name, array in expected.items())
+    if not difference <= TOLERANCE:
+        raise VerificationFailed(f"{where}: differs from the network by {difference:.2g}, allowed {TOLERANCE:g}")
+    return Finding(model.runtime.name, rows, ", ".join(shown.values()), difference)
