@@ -111,7 +111,7 @@ class Settings:
             if not name.startswith(PREFIX) or (name not in fields and KUBERNETES.fullmatch(name)):
                 continue
             if name not in fields:
-                close = difflib.get_close_matches(name, fields, n=1)
+                close = difflib.get_close_matches(name, fields, n=1, cutoff=0.8)
                 hint = f"did you mean {close[0]}?" if close else f"the settings are {', '.join(fields)}"
                 raise SettingsError(f"{name} is not a setting: {hint}")
             try:

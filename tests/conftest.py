@@ -23,7 +23,7 @@ def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="session")
 def mnist_dir() -> Path:
-    """The folder that holds MNIST/raw/; a test that needs it is skipped where DIGITALIS_DATA_DIR does not point at it."""
+    """The folder that holds MNIST/raw/; tests that need it are skipped where it is not."""
     folder = Path(os.environ.get("DIGITALIS_DATA_DIR", ROOT / "data"))
     if not (folder / "MNIST/raw/t10k-images-idx3-ubyte").exists():
         pytest.skip("MNIST is not here: set DIGITALIS_DATA_DIR to the folder that holds MNIST/raw/")

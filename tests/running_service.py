@@ -17,7 +17,7 @@ MODULE = (sys.executable, "-m", "service")
 
 
 def clean_environment(**settings: str) -> dict[str, str]:
-    """This process's environment, with only these `DIGITALIS_*` settings; a name's prefix is added."""
+    """The environment of this process, with only these `DIGITALIS_*` settings; a name's prefix is added."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("DIGITALIS_")}
     return inherited | {f"DIGITALIS_{name.upper()}": value for name, value in settings.items()}
 

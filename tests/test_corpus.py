@@ -17,11 +17,12 @@ def cases(name: str) -> list[Any]:
 
 def body(case: dict[str, Any]) -> bytes:
     if "file" in case:
-        return (CORPUS / "files" / case["file"]).read_bytes()
+        return Path(CORPUS / "files" / case["file"]).read_bytes()
     if "hex" in case:
-        return bytes.fromhex(case["hex"])
+        return bytes.fromhex(str(case["hex"]))
     text, times = case.get("repeat", ("", 0))
-    return (case.get("body") or case.get("before", "") + text * times + case.get("after", "")).encode()
+    whole: str = case.get("body") or case.get("before", "") + text * times + case.get("after", "")
+    return whole.encode()
 
 
 def chunks(content: bytes) -> Iterator[bytes]:

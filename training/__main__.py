@@ -1,4 +1,4 @@
-"""`python -m training`: recipes in, bundles out."""
+"""`python -m training`: recipes in, bundles out. PyTorch is imported by the commands that need it."""
 
 import argparse
 import signal
@@ -7,24 +7,22 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import msgspec
-import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from service.errors import DigitalisError
 from service.settings import Settings
-from training.datasets import open_dataset
-from training.errors import TrainingError
-from training.export import export
-from training.networks import build, parameter_count
-from training.progress import Progress
 from training.recipes import RECIPES
-from training.train import train
-from training.verify import TOLERANCE, Finding, verify
 
-console = Console(highlight=False, soft_wrap=True)
+if TYPE_CHECKING:
+    from training.verify import Finding
+
+# Where nobody looks at a terminal, nothing is wrapped to one.
+console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,70 +35,61 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"training: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("training: interrupted; nothing was written", file=sys.stderr)
+        print("training: interrupted; no bundle was left half-written", file=sys.stderr)
         return 130
     return 0
 
 
 def parser(settings: Settings) -> argparse.ArgumentParser:
     """The command line."""
-    raw = argparse.RawDescriptionHelpFormatter
     top = argparse.ArgumentParser(
         prog="python -m training",
         description="Train the networks that the service serves, and export them as bundles.",
         epilog="each command has a --help of its own, with examples",
     )
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    names = ", ".join(RECIPES)
 
-    command = commands.add_parser("list", help="the recipes, with what each must reach", formatter_class=raw)
-    command.set_defaults(run=list_recipes)
+    listing = _command(commands, "list", "the recipes, with what each must reach")
+    listing.set_defaults(run=list_recipes)
 
-    command = commands.add_parser("show", help="one recipe in full", formatter_class=raw)
-    command.add_argument("recipe", metavar="RECIPE", choices=RECIPES, help=f"one of {', '.join(RECIPES)}")
-    command.set_defaults(run=show_recipe)
+    show = _command(commands, "show", "one recipe in full, as a manifest records it")
+    show.add_argument("recipe", metavar="RECIPE", choices=RECIPES, help=f"one of {names}")
+    show.set_defaults(run=show_recipe)
 
-    command = commands.add_parser(
+    train = _command(
+        commands,
         "train",
-        help="train recipes from scratch and write their bundles",
-        description="Train each recipe from scratch, judge it on held-out data, export it to ONNX and TorchScript,\n"
-        "verify both files, and write the next version of its bundle. A network below its recipe's bar\n"
-        "writes nothing, and the exit status is 1.",
-        epilog="examples:\n"
+        "train recipes from scratch and write their bundles",
+        "Each recipe is trained from scratch, judged on held-out data, exported to ONNX and TorchScript,\n"
+        "and verified; then the next version of its bundle is written. A network below its recipe's bar\n"
+        "writes nothing, and the exit status is 1.\n\n"
+        "examples:\n"
         "  python -m training train iris                        a few seconds\n"
         "  python -m training train mnist-deep                  about a minute; downloads MNIST (12 MB) once\n"
         "  python -m training train mnist-deep --data-dir ~/mnist --models-dir /srv/models --seed 7\n",
-        formatter_class=raw,
     )
-    command.add_argument(
-        "recipes", nargs="+", metavar="RECIPE", choices=RECIPES, help=f"one or more of {', '.join(RECIPES)}"
-    )
-    command.add_argument(
-        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to train (auto: CUDA if it answers)"
-    )
-    command.add_argument("--seed", type=_whole, help="of weights, order and split (default: the recipe's)")
-    command.add_argument("--epochs", type=_count, help="passes over the data (default: the recipe's)")
-    command.add_argument(
-        "--threads", type=_count, default=1, help="CPU threads (default: 1, which is fastest for small batches)"
-    )
-    command.add_argument(
-        "--data-dir", type=Path, default=settings.data_dir,
-        help="the folder that holds MNIST/raw/, or that MNIST is downloaded to (default: %(default)s)",
-    )  # fmt: skip
-    command.add_argument(
-        "--models-dir", type=Path, default=settings.models_dir, help="where bundles go (default: %(default)s)"
-    )
-    command.set_defaults(run=train_recipes)
+    train.add_argument("recipes", nargs="+", metavar="RECIPE", choices=RECIPES, help=f"one or more of {names}")
+    train.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: CUDA if it answers")
+    train.add_argument("--seed", type=_whole, help="of weights, order and split (default: the recipe's)")
+    train.add_argument("--epochs", type=_count, help="passes over the data (default: the recipe's)")
+    train.add_argument("--threads", type=_count, default=1, help="CPU threads (default: 1: fastest for small batches)")
+    where = "the folder that holds MNIST/raw/, or that MNIST is downloaded to (default: %(default)s)"
+    train.add_argument("--data-dir", type=Path, default=settings.data_dir, help=where)
+    where = "where bundles go (default: %(default)s)"
+    train.add_argument("--models-dir", type=Path, default=settings.models_dir, help=where)
+    train.set_defaults(run=train_recipes)
 
-    command = commands.add_parser(
+    verify = _command(
+        commands,
         "verify",
-        help="check that a bundle's files do what its network does",
-        description="Open model.onnx and model.pt through the service's runtimes, and compare names, data types,\n"
-        "shapes and values with the network, at batches of 1, 2, 17 and 256.",
-        epilog="example:\n  python -m training verify models/*/*",
-        formatter_class=raw,
+        "check that a bundle's files do what its network does",
+        "Opens model.onnx and model.pt through the service's runtimes, and compares weights, names, data\n"
+        "types, shapes and values with the network, at batches of 1, 2, 17 and 256.\n\n"
+        "example:\n  python -m training verify models/*/*",
     )
-    command.add_argument("bundles", nargs="+", type=Path, metavar="BUNDLE", help="a folder such as models/iris/1")
-    command.set_defaults(run=verify_bundles)
+    verify.add_argument("bundles", nargs="+", type=Path, metavar="BUNDLE", help="a folder such as models/iris/1")
+    verify.set_defaults(run=verify_bundles)
     return top
 
 
@@ -111,27 +100,30 @@ def list_recipes(_asked: argparse.Namespace) -> None:
         layers = "-".join(map(str, recipe.layers))
         seeds = f" over {recipe.bar.seeds} seeds" if recipe.bar.seeds > 1 else ""
         bar = f"accuracy {recipe.bar.accuracy}{seeds}"
-        count = f"{parameter_count(build(recipe)):,}"
-        table.add_row(recipe.name, layers, count, recipe.dataset, bar, str(recipe.lecture.accuracy))
+        table.add_row(recipe.name, layers, f"{recipe.parameters:,}", recipe.dataset, bar, str(recipe.lecture.accuracy))
     console.print(table)
 
 
 def show_recipe(asked: argparse.Namespace) -> None:
-    """Every field of one recipe, as it is written into a manifest."""
+    """Every field of one recipe."""
     console.print(msgspec.json.format(msgspec.json.encode(RECIPES[asked.recipe]), indent=2).decode(), markup=False)
 
 
 def train_recipes(asked: argparse.Namespace) -> None:
     """Train, export, verify, publish; one recipe after another."""
-    device = _device(asked.device)
+    from training.datasets import open_dataset
+    from training.export import export
+    from training.progress import Progress
+    from training.train import device_named, train
+
+    device = device_named(asked.device)
     changes = {key: value for key in ("seed", "epochs") if (value := getattr(asked, key)) is not None}
     for name in dict.fromkeys(asked.recipes):
         recipe = msgspec.structs.replace(RECIPES[name], **changes)
         dataset = open_dataset(recipe.dataset, asked.data_dir)
-        torch.set_num_threads(asked.threads)  # each time: verifying the last bundle set it to what serving uses
         started = time.monotonic()
         with Progress(console) as progress:
-            trained = train(recipe, dataset, device, progress)
+            trained = train(recipe, dataset, device, asked.threads, progress)
         console.print(f"{name}: trained on {device} in {time.monotonic() - started:.1f} s")
         for metric, value in trained.metrics.items():
             console.print(f"  {metric.replace('_', ' ')}: {value:g}")
@@ -143,24 +135,29 @@ def train_recipes(asked: argparse.Namespace) -> None:
 
 def verify_bundles(asked: argparse.Namespace) -> None:
     """Verify each bundle; the first that fails ends the command."""
+    from training.verify import verify
+
     for folder in asked.bundles:
         console.print(f"{folder}")
         print_findings(verify(folder))
 
 
-def print_findings(findings: list[Finding]) -> None:
+def print_findings(findings: list["Finding"]) -> None:
     """What was compared, and by how much it differed."""
-    table = Table(*("runtime", "batch", "gives", "largest difference", "allowed"), box=None)
+    table = Table("runtime", "batch", "gives", "largest difference", "allowed", box=None)
     for finding in findings:
-        figures = f"{finding.difference:.1e}", f"{TOLERANCE:g}"
-        table.add_row(finding.runtime, str(finding.batch), finding.outputs, *figures)
-    console.print(table, markup=False)
+        row = str(finding.batch), finding.outputs, f"{finding.difference:.1e}", f"{finding.allowed:g}"
+        table.add_row(finding.runtime, *map(escape, row))
+    console.print(table)
 
 
-def _device(name: str) -> torch.device:
-    if name == "cuda" and not torch.cuda.is_available():
-        raise TrainingError("--device cuda: PyTorch finds no CUDA GPU here; --device cpu trains without one")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+def _command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, summary: str, more: str = ""
+) -> argparse.ArgumentParser:
+    description = f"{summary[0].upper()}{summary[1:]}.\n\n{more}"
+    return commands.add_parser(
+        name, help=summary, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
 
 
 def _whole(text: str) -> int:

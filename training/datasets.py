@@ -94,8 +94,9 @@ class Mnist:
         try:
             images = torchvision_datasets.MNIST(str(self._data_dir), train=train, download=True)
         except (OSError, RuntimeError) as error:
+            why = " ".join(str(error).split())
             raise DataUnavailable(
-                f"MNIST is not in {self._folder.absolute()} and cannot be downloaded ({error}). Put its four files "
+                f"MNIST is not in {self._folder.absolute()} and cannot be downloaded ({why}). Put its four files "
                 f"there, uncompressed: {', '.join(self.MD5)}; or point --data-dir (DIGITALIS_DATA_DIR) at the folder "
                 "that holds MNIST/raw/"
             ) from error

@@ -72,8 +72,3 @@ def build(recipe: Recipe) -> Network:
     """The recipe's network, weights drawn from torch's generator."""
     layers = mlp(recipe.layers)
     return ImageNetwork(layers) if recipe.dataset == "mnist" else VectorNetwork(layers, recipe.layers[0])
-
-
-def parameter_count(network: nn.Module) -> int:
-    """Trainable numbers."""
-    return sum(parameter.numel() for parameter in network.parameters())

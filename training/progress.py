@@ -1,7 +1,7 @@
 """What one sees while a network trains: a bar with loss and accuracy on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from training.recipes.definition import Recipe
 
@@ -32,7 +33,6 @@ class Progress:
         )
         self._bar = Bar(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task = self._bar.add_task("", figures="")
-        self._losses: list[Tensor] = []
         self._logits: list[Tensor] = []
         self._targets: list[Tensor] = []
 
@@ -50,23 +50,22 @@ class Progress:
         self._recipe, self._seed, self._leading = recipe, seed, seed == next(iter(seeds))
         self._several = len(seeds) > 1
 
-    def epoch(self, epoch: int, batches: Iterable[T]) -> Iterator[T]:
+    def epoch(self, epoch: int, batches: Collection[T]) -> Iterator[T]:
         """Pass the mini-batches of one epoch through, and say how it went."""
         self._title = f"{self._recipe.name} seed {self._seed} epoch {epoch + 1}/{self._recipe.epochs}"
         self._steps = self._loss = self._right = self._rows = 0.0
         self._started = time.monotonic()
-        self._bar.update(self._task, description=self._title, completed=0)
+        self._bar.update(self._task, description=self._title, completed=0, total=len(batches))
         yield from batches
         self._tally()
         if self._leading:
             self._console.print(f"{self._title}  {self._figures()}  {time.monotonic() - self._started:.1f} s")
 
-    def seen(self, loss: Tensor, logits: Tensor, targets: Tensor) -> None:
-        """One mini-batch was learned from."""
-        self._losses.append(loss)
+    def seen(self, logits: Tensor, targets: Tensor) -> None:
+        """One mini-batch was learned from: its logits before the step, its one-hot targets."""
         self._logits.append(logits)
         self._targets.append(targets)
-        if len(self._losses) == TALLY_EVERY:
+        if len(self._logits) == TALLY_EVERY:
             self._tally()
 
     def judged(self, accuracy: float, rows: int) -> None:
@@ -75,16 +74,16 @@ class Progress:
         self._console.print(f"{self._recipe.name} seed {self._seed} held out: {accuracy:.4f} ({right} of {rows} right)")
 
     def _tally(self) -> None:
-        if not self._losses:
+        if not self._logits:
             return
         logits, targets = torch.cat(self._logits), torch.cat(self._targets)
-        self._steps += len(self._losses)
-        self._loss += torch.stack(self._losses).sum().item()
-        self._right += (logits.argmax(dim=1) == targets).sum().item()
+        self._steps += len(self._logits)
+        self._loss += cross_entropy(logits, targets, reduction="sum").item()
+        self._right += (logits.argmax(dim=1) == targets.argmax(dim=1)).sum().item()
         self._rows += len(targets)
-        for seen in (self._losses, self._logits, self._targets):
-            seen.clear()
+        self._logits.clear()
+        self._targets.clear()
         self._bar.update(self._task, completed=int(self._steps), figures=self._figures())
 
     def _figures(self) -> str:
-        return f"loss {self._loss / self._steps:.4f}  accuracy {self._right / self._rows:.4f}"
+        return f"loss {self._loss / self._rows:.4f}  accuracy {self._right / self._rows:.4f}"

@@ -3,18 +3,17 @@
 Same seed, same machine, same number of threads: same weights.
 """
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
+from training.backprop import descend, linear_layers
 from training.datasets import Dataset, Split
-from training.errors import BelowBar
+from training.errors import BelowBar, TrainingError
 from training.networks import Network, VectorNetwork, build
 from training.progress import Progress
-from training.recipes.definition import SGD, Recipe
+from training.recipes.definition import Recipe
 
 
 @dataclass(frozen=True)
@@ -28,8 +27,16 @@ class Trained:
     metrics: dict[str, float] = field(default_factory=dict)
 
 
-def train(recipe: Recipe, dataset: Dataset, device: torch.device, progress: Progress) -> Trained:
+def device_named(name: str) -> torch.device:
+    """`auto` (CUDA if it answers), `cpu` or `cuda`; raises `TrainingError` for a `cuda` that is not there."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise TrainingError("--device cuda: PyTorch finds no CUDA GPU here; --device cpu trains without one")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def train(recipe: Recipe, dataset: Dataset, device: torch.device, threads: int, progress: Progress) -> Trained:
     """Train with the recipe's seed, and with the other seeds of its bar; raise `BelowBar` if that is not reached."""
+    torch.set_num_threads(threads)
     seeds = [recipe.seed, *(seed for seed in range(recipe.bar.seeds) if seed != recipe.seed)][: recipe.bar.seeds]
     runs = []
     for seed in seeds:
@@ -69,34 +76,16 @@ def train_once(recipe: Recipe, dataset: Dataset, seed: int, device: torch.device
     return Trained(network, seed, data, held_out, {"accuracy": round(hits.double().mean().item(), 6)})
 
 
+@torch.no_grad()
 def fit(network: Network, data: Split, recipe: Recipe, seed: int, progress: Progress) -> None:
     """Gradient descent on the training data, mini-batch by mini-batch, in an order drawn by the seed."""
     generator = torch.Generator().manual_seed(seed)
-    loss_of = nn.CrossEntropyLoss()
-    step = optimise(recipe.optimiser, network.layers.parameters())
+    layers = linear_layers(network.layers)
     inputs = network.prepare(data.inputs)
+    targets = one_hot(data.targets, recipe.layers[-1]).to(inputs.dtype)
     for epoch in range(recipe.epochs):
         order = torch.randperm(len(inputs), generator=generator).to(inputs.device)
-        batches = zip(inputs[order].split(recipe.batch), data.targets[order].split(recipe.batch), strict=True)
-        for batch, targets in progress.epoch(epoch, batches):
-            logits = network.layers(batch)
-            loss = loss_of(logits, targets)
-            loss.backward()
-            step()
-            progress.seen(loss.detach(), logits.detach(), targets)
-
-
-def optimise(optimiser: SGD, parameters: Iterable[nn.Parameter]) -> Callable[[], None]:
-    """What is to be called after each backward pass.
-
-    Plain SGD moves each parameter during that pass, as soon as its gradient is there and still in the cache, which
-    makes the step a tenth shorter; nothing is left to do afterwards.
-    """
-
-    def descend(parameter: Tensor) -> None:
-        parameter.data.add_(cast(Tensor, parameter.grad), alpha=-optimiser.rate)
-        parameter.grad = None
-
-    for parameter in parameters:
-        parameter.register_post_accumulate_grad_hook(descend)
-    return lambda: None
+        batches = zip(inputs[order].split(recipe.batch), targets[order].split(recipe.batch), strict=True)
+        for batch, wanted in progress.epoch(epoch, list(batches)):
+            logits = descend(layers, batch, wanted, recipe.optimiser.rate)
+            progress.seen(logits, wanted)

@@ -29,18 +29,20 @@ class Finding(msgspec.Struct, frozen=True):
     batch: int
     outputs: str
     difference: float
+    allowed: float = TOLERANCE
 
 
 def verify(folder: Path, network: Network | None = None) -> list[Finding]:
-    """Open both files and compare names, data types, shapes and values with the network, at several batch sizes.
+    """Compare both files with the network: each weight; then names, data types, shapes and values of what they give.
 
-    Without a network, the recipe's is built again and given the weights of `model.pt`; a file that was changed
+    Without a network, the recipe's is built again and given the weights of `model.pt`: a file that was changed
     differs from the other one then. Raises `VerificationFailed` for the first thing that is not as it should be.
     """
     try:
         bundle = load_bundle(folder)
         onnx.checker.check_model(folder / ONNX, full_check=True)
         network = network or rebuild(bundle, folder)
+        _compare_weights(folder, network)
         settings = [Settings(runtime=runtime, device="cpu", intra_op_threads=1) for runtime in ("onnx", "torchscript")]
         return [
             finding for setting in settings for finding in _compare(Model.open(folder, setting), network.cpu().eval())
@@ -52,13 +54,29 @@ def verify(folder: Path, network: Network | None = None) -> list[Finding]:
 def rebuild(bundle: Bundle, folder: Path) -> Network:
     """The network that the manifest's recipe describes, with the weights of `model.pt`."""
     network = build(msgspec.convert(bundle.recipe, Recipe))
-    with warnings.catch_warnings(action="ignore", category=FutureWarning):
-        weights = torch.jit.load(folder / TORCHSCRIPT, map_location="cpu").state_dict()
     try:
-        network.load_state_dict(weights)
+        network.load_state_dict(_torchscript_weights(folder))
     except RuntimeError as error:
         raise VerificationFailed(f"{folder / TORCHSCRIPT}: not the network of its recipe: {error}") from error
     return network
+
+
+def _compare_weights(folder: Path, network: Network) -> None:
+    """The exporter keeps names: every weight of the network stands in both files, to the bit."""
+    tensors = onnx.load(folder / ONNX).graph.initializer
+    in_onnx = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in tensors}
+    in_torchscript = {name: tensor.numpy() for name, tensor in _torchscript_weights(folder).items()}
+    for file, weights in ((ONNX, in_onnx), (TORCHSCRIPT, in_torchscript)):
+        for name, tensor in network.state_dict().items():
+            expected = tensor.cpu().numpy()
+            if not (name in weights and np.array_equal(weights[name], expected)):
+                raise VerificationFailed(f"{folder / file}: its {name} is not the network's")
+
+
+def _torchscript_weights(folder: Path) -> dict[str, torch.Tensor]:
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):
+        weights: dict[str, torch.Tensor] = torch.jit.load(folder / TORCHSCRIPT, map_location="cpu").state_dict()
+    return weights
 
 
 def random_inputs(signature: Signature, rows: int, seed: int) -> dict[str, NDArray[np.generic]]:

@@ -31,5 +31,5 @@ def settings() -> Settings:
 
 
 def answer(content: Any, status: int = 200) -> Response:
-    """JSON."""
-    return Response(ENCODER.encode(content), status, content_type="application/json")
+    """JSON, on a line of its own: people read it on terminals."""
+    return Response(ENCODER.encode(content) + b"\n", status, content_type="application/json")

@@ -3,8 +3,12 @@
 import contextlib
 import ctypes
 import io
+import os
 from pathlib import Path
 from typing import Any
+
+# From 1.29 on, its Linux wheels report every session to their maker unless this stands before the import.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import onnxruntime as ort
 

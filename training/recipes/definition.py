@@ -1,5 +1,6 @@
 """What a recipe must say."""
 
+import itertools
 from typing import Literal
 
 import msgspec
@@ -45,3 +46,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     bar: Bar
     lecture: Lecture
+
+    @property
+    def parameters(self) -> int:
+        """Trainable numbers: the weights and biases of every linear layer."""
+        return sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(self.layers))

@@ -10,7 +10,6 @@ MNIST_DEEP = Recipe(
     optimiser=SGD(rate=0.01),
     batch=12,
     epochs=10,
-    seed=5,
     bar=Bar(accuracy=0.972),
     lecture=Lecture(
         source="Review 2: MLP (Hanyang University, department of AI, 2021)",

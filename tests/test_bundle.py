@@ -1,0 +1,144 @@
+"""Damage to a bundle, and what the start says of it."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import MODELS
+from running_service import failed_start
+
+from service.bundle import load_bundle
+from service.errors import BundleError
+from service.repository import Model, find_bundles
+from service.settings import Settings
+
+Damage = Callable[[Path], object]
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    """A copy of the Iris bundle, to be damaged."""
+    return Path(shutil.copytree(MODELS / "iris/1", tmp_path / "models/iris/1"))
+
+
+def edit_manifest(folder: Path, **changes: object) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | changes))
+
+
+def edit_golden(folder: Path, edit: Callable[[dict[str, dict[str, list[list[float]]]]], None]) -> None:
+    golden = json.loads((folder / "golden.json").read_text())
+    edit(golden)
+    (folder / "golden.json").write_text(json.dumps(golden))
+    files = json.loads((folder / "manifest.json").read_text())["files"]
+    checksum = hashlib.sha256((folder / "golden.json").read_bytes()).hexdigest()
+    edit_manifest(folder, files=files | {"golden.json": checksum})
+
+
+def flip_a_byte(folder: Path) -> None:
+    content = bytearray((folder / "model.onnx").read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    (folder / "model.onnx").write_bytes(content)
+
+
+def swap_the_networks(folder: Path) -> None:
+    """Another network with a checksum to match: only its signature gives it away."""
+    shutil.copy(MODELS / "mnist-deep/1/model.onnx", folder / "model.onnx")
+    files = json.loads((folder / "manifest.json").read_text())["files"]
+    checksum = hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()
+    edit_manifest(folder, files=files | {"model.onnx": checksum})
+
+
+def other_answer(golden: dict[str, dict[str, list[list[float]]]]) -> None:
+    golden["outputs"]["probabilities"][2][1] += 0.01
+
+
+def fewer_answers(golden: dict[str, dict[str, list[list[float]]]]) -> None:
+    golden["outputs"]["probabilities"].pop()
+
+
+def ragged(golden: dict[str, dict[str, list[list[float]]]]) -> None:
+    golden["inputs"]["features"][0].pop()
+
+
+DAMAGES: list[tuple[str, Damage, str]] = [
+    ("a byte flipped", flip_a_byte, "model.onnx: damaged: SHA-256 is"),
+    ("a file missing", lambda folder: (folder / "model.pt").unlink(), "model.pt: No such file"),
+    ("no manifest", lambda folder: (folder / "manifest.json").unlink(), "manifest.json: No such file"),
+    ("not JSON", lambda folder: (folder / "manifest.json").write_text("{"), "manifest.json: Input data"),
+    ("a later format", lambda folder: edit_manifest(folder, format=2), "manifest.json: Invalid enum value 2"),
+    ("a field that nobody knows", lambda folder: edit_manifest(folder, colour=1), "unknown field `colour`"),
+    ("a field of the wrong type", lambda folder: edit_manifest(folder, labels="abc"), "Expected `array`, got `str`"),
+    ("another name", lambda folder: edit_manifest(folder, name="lily"), "it is lily/1, in this folder"),
+    ("another version", lambda folder: edit_manifest(folder, version="2"), "it is iris/2, in this folder"),
+    ("a label too few", lambda folder: edit_manifest(folder, labels=["a", "b"]), "multiclass with 2 labels"),
+    ("no features", lambda folder: edit_manifest(folder, features=[]), "with 0 features"),
+    ("a task that it is not", lambda folder: edit_manifest(folder, task="binary"), "binary with 3 labels"),
+    ("a file elsewhere", lambda folder: edit_manifest(folder, files={"../x": ""}), "files must name model.onnx"),
+    ("another network", swap_the_networks, "model.onnx: its inputs are"),
+    ("a golden example off", lambda f: edit_golden(f, other_answer), "golden.json: example 2: probabilities[1]"),
+    ("a golden example short", lambda f: edit_golden(f, fewer_answers), "golden.json: 2 outputs for 3 inputs"),
+    ("a golden example ragged", lambda folder: edit_golden(folder, ragged), "golden.json: setting an array element"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("damage", "words"), [d[1:] for d in DAMAGES], ids=[d[0] for d in DAMAGES])
+def test_a_damaged_bundle_does_not_open_and_says_which_file_and_why(bundle: Path, damage: Damage, words: str) -> None:
+    Model.open(bundle, Settings(device="cpu"))
+    damage(bundle)
+    with pytest.raises(BundleError) as refused:
+        Model.open(bundle, Settings(device="cpu"))
+    assert str(bundle) in str(refused.value)
+    assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (flip_a_byte, "iris/1/model.onnx: damaged: SHA-256 is"),
+        (lambda folder: edit_golden(folder, other_answer), "iris/1/golden.json: example 2: probabilities[1]"),
+    ],
+    ids=["checksum", "golden example"],
+)
+def test_a_damaged_bundle_stops_the_start_without_a_traceback(bundle: Path, damage: Damage, words: str) -> None:
+    damage(bundle)
+    failed = failed_start(models_dir=str(bundle.parent.parent))
+    assert failed.returncode != 0
+    assert words in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
+def test_torchscript_answers_the_golden_examples_too(bundle: Path) -> None:
+    edit_golden(bundle, other_answer)
+    with pytest.raises(BundleError, match="on TorchScript"):
+        Model.open(bundle, Settings(device="cpu", runtime="torchscript"))
+
+
+def test_every_bundle_of_the_project_loads() -> None:
+    for folder in find_bundles(MODELS):
+        bundle = load_bundle(folder)
+        assert (folder.parent.name, folder.name) == (bundle.name, bundle.version)
+
+
+def test_a_stray_among_the_versions_is_refused(bundle: Path) -> None:
+    (bundle.parent / "old").mkdir()
+    with pytest.raises(BundleError, match="old: not a version folder"):
+        find_bundles(bundle.parent.parent)
+
+
+def test_hidden_folders_are_passed_over(bundle: Path) -> None:
+    (bundle.parent / ".cache").mkdir()
+    assert find_bundles(bundle.parent.parent) == [bundle]
+
+
+@pytest.mark.parametrize("folder_name", ["empty", "missing"])
+def test_no_bundle_at_all_stops_the_start_and_names_the_folder(tmp_path: Path, folder_name: str) -> None:
+    (tmp_path / "empty").mkdir()
+    folder = tmp_path / folder_name
+    failed = failed_start(models_dir=str(folder))
+    assert failed.returncode != 0
+    assert str(folder) in failed.stderr
+    assert "DIGITALIS_MODELS_DIR" in failed.stderr

@@ -1,0 +1,136 @@
+"""One body, two runtimes, and NumPy as the oracle."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from conftest import MODELS
+from numpy.typing import NDArray
+from running_service import ROOT, clean_environment
+
+from service.bundle import load_bundle
+from service.errors import BadRequest, DeviceUnavailable, InferenceFailed
+from service.repository import Model
+from service.runtimes import open_runtime
+from service.settings import Settings
+from service.signature import Arrays
+from training.verify import random_inputs, rebuild
+
+BUNDLES = ("iris", "mnist-deep")
+
+
+@pytest.fixture(params=["onnx", "torchscript"])
+def settings(request: pytest.FixtureRequest) -> Settings:
+    return Settings(runtime=request.param, device="cpu", intra_op_threads=1)
+
+
+def numpy_oracle(name: str, inputs: NDArray[np.generic]) -> NDArray[np.float64]:
+    """The network in a dozen lines of NumPy, in double precision."""
+    folder = MODELS / name / "1"
+    network = rebuild(load_bundle(folder), folder)
+    state = {key: value.double().numpy() for key, value in network.state_dict().items()}
+    x = inputs.reshape(len(inputs), -1).astype(np.float64)
+    x = (x - state["mean"]) / state["deviation"] if "mean" in state else x / 255
+    keys = [key.removesuffix(".weight") for key in state if key.endswith(".weight")]
+    for i, key in enumerate(keys):
+        x = x @ state[f"{key}.weight"].T + state[f"{key}.bias"]
+        x = x if i == len(keys) - 1 else np.maximum(x, 0)
+    powers = np.exp(x - x.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+@pytest.mark.parametrize("rows", [1, 2, 17, 256])
+def test_a_runtime_computes_what_numpy_does(settings: Settings, name: str, rows: int) -> None:
+    model = Model.open(MODELS / name / "1", settings)
+    inputs = random_inputs(model.bundle.signature, rows, seed=rows)
+    found = model.predict(inputs)["probabilities"]
+    expected = numpy_oracle(name, *inputs.values())
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_what_does_not_fit_the_signature_is_the_clients_mistake(settings: Settings) -> None:
+    model = Model.open(MODELS / "iris/1", settings)
+    with pytest.raises(BadRequest, match="iris: features is float64, expected FP32"):
+        model.predict({"features": np.zeros((1, 4))})
+
+
+class BrokenRuntime:
+    """Gives what it is told to, or raises it."""
+
+    name = "broken"
+    device = "nowhere"
+
+    def __init__(self, gives: Arrays | Exception) -> None:
+        self.gives = gives
+
+    def run(self, inputs: Arrays) -> Arrays:
+        if isinstance(self.gives, Exception):
+            raise self.gives
+        return self.gives
+
+
+@pytest.mark.parametrize(
+    "gives",
+    [
+        RuntimeError("out of memory"),
+        {"probabilities": np.full((1, 3), np.nan, np.float32)},
+        {"probabilities": np.zeros((1, 2), np.float32)},
+        {"logits": np.zeros((1, 3), np.float32)},
+    ],
+    ids=["an exception", "NaN", "another shape", "another name"],
+)
+def test_whatever_a_runtime_does_wrong_is_ours(gives: Arrays | Exception) -> None:
+    model = Model(load_bundle(MODELS / "iris/1"), BrokenRuntime(gives))
+    with pytest.raises(InferenceFailed, match="iris/1 failed on nowhere"):
+        model.predict({"features": np.zeros((1, 4), np.float32)})
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU: asking for it succeeds")
+def test_cuda_that_cannot_be_had_is_refused_by_name_and_passed_over_by_auto() -> None:
+    folder = MODELS / "iris/1"
+    bundle = load_bundle(folder)
+    for runtime in ("onnx", "torchscript"):
+        with pytest.raises(DeviceUnavailable, match="CUDA"):
+            open_runtime(bundle, folder, Settings(runtime=runtime, device="cuda"))
+        assert open_runtime(bundle, folder, Settings(runtime=runtime, device="auto")).device == "cpu"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device answers here")
+@pytest.mark.parametrize("name", BUNDLES)
+@pytest.mark.parametrize("runtime", ["onnx", "torchscript"])
+def test_cuda_computes_what_numpy_does(runtime: str, name: str) -> None:
+    try:
+        model = Model.open(MODELS / name / "1", Settings(runtime=runtime, device="cuda"))
+    except DeviceUnavailable as reason:
+        pytest.skip(f"{runtime}: {reason}")
+    inputs = random_inputs(model.bundle.signature, rows=256, seed=0)
+    assert model.runtime.device == "cuda:0"
+    np.testing.assert_allclose(model.predict(inputs)["probabilities"], numpy_oracle(name, *inputs.values()), atol=1e-4)
+
+
+def test_the_service_needs_no_torch_to_serve_onnx() -> None:
+    """The modules that an ONNX service has imported once it answers."""
+    program = (
+        "import sys; from service.app import create_app; client = create_app().test_client();"
+        "answer = client.post('/v1/models/iris:predict', json={'instances': [[5.1, 3.5, 1.4, 0.2]]});"
+        "print(answer.status_code, 'torch' in sys.modules, 'training' in sys.modules, 'onnx' in sys.modules)"
+    )
+    shown = subprocess.run(
+        (sys.executable, "-c", program), cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=True
+    )
+    assert shown.stdout == "200 False False False\n"
+
+
+def test_a_runtime_that_is_not_installed_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "service.runtimes.torchscript", raising=False)
+    folder = MODELS / "iris/1"
+    with pytest.raises(
+        DeviceUnavailable, match="torchscript needs torch, which is not installed: install the extra torchscript"
+    ):
+        open_runtime(load_bundle(folder), folder, Settings(runtime="torchscript"))

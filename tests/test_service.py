@@ -1,0 +1,168 @@
+"""The server process: how it starts, what it prints, and how it stops."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from conftest import MODELS
+from running_service import MODULE, ROOT, RunningService, clean_environment, failed_start, free_port
+
+from service.settings import available_cores
+
+ROW = {"instances": [[5.1, 3.5, 1.4, 0.2]]}
+GUNICORN = (sys.executable, "-m", "gunicorn", "--bind", "{address}", "--no-control-socket")
+
+
+def test_it_says_where_it_answers_and_what_to_try_and_that_works(tmp_path: Path) -> None:
+    with RunningService(tmp_path / "log") as service:
+        commands = [line.strip() for line in service.log().splitlines() if line.startswith("  curl ")]
+        assert f"Digitalis answers at {service.url}/v1/models: iris, mnist-deep" in service.log()
+        assert len(commands) == 2
+        for command in commands:
+            tried = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, check=True)
+            assert '"predictions":[{"label":"' in tried.stdout
+
+
+def test_there_is_one_worker_a_core(tmp_path: Path) -> None:
+    with RunningService(tmp_path / "log", workers=str(available_cores())) as service:
+        assert len(service.workers()) == available_cores()
+
+
+def test_plain_gunicorn_serves_the_application_too(tmp_path: Path) -> None:
+    with RunningService(tmp_path / "log", (*GUNICORN, "service.app:create_app()")) as service:
+        answer = service.client.post("/v1/models/iris:predict", json=ROW)
+        assert answer.json()["predictions"][0]["label"] == "setosa"
+
+
+def test_a_request_in_flight_is_finished_after_sigterm(tmp_path: Path) -> None:
+    """The last byte of a body is sent a second after SIGTERM; the answer still comes, and the exit status is 0."""
+    with RunningService(tmp_path / "log") as service:
+        body = b'{"instances": [[5.1, 3.5, 1.4, 0.2]]}'
+        head = f"POST /v1/models/iris:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        host, _, port = service.address.partition(":")
+        with socket.create_connection((host, int(port)), timeout=20) as connection:
+            connection.sendall(head + body[:-1])
+            time.sleep(0.5)
+            service.process.send_signal(signal.SIGTERM)
+            time.sleep(1)
+            connection.sendall(body[-1:])
+            answer = connection.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 200 OK")
+        assert b'"label":"setosa"' in answer
+        assert service.process.wait(20) == 0
+
+
+def test_a_slow_sender_does_not_hold_up_others(tmp_path: Path) -> None:
+    with RunningService(tmp_path / "log") as service:
+        host, _, port = service.address.partition(":")
+        slow = [socket.create_connection((host, int(port)), timeout=20) for _ in range(4)]
+        for connection in slow:
+            connection.sendall(b"POST /v1/models/iris:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        time.sleep(0.3)
+        assert service.client.post("/v1/models/iris:predict", json=ROW, timeout=5).status_code == 200
+        for connection in slow:
+            connection.close()
+
+
+def test_many_clients_at_once_each_get_their_own_answer(tmp_path: Path) -> None:
+    rows = {"setosa": [5.1, 3.5, 1.4, 0.2], "versicolor": [6.0, 2.9, 4.5, 1.5], "virginica": [6.3, 3.3, 6.0, 2.5]}
+    wrong = []
+
+    def ask(label: str, url: str) -> None:
+        with httpx.Client(base_url=url, timeout=30) as client:
+            for _ in range(40):
+                answer = client.post("/v1/models/iris:predict", json={"instances": [rows[label]]}).json()
+                if answer["predictions"][0]["label"] != label:
+                    wrong.append(answer)
+
+    with RunningService(tmp_path / "log", workers="2") as service:
+        clients = [threading.Thread(target=ask, args=(label, service.url)) for label in rows for _ in range(4)]
+        for client in clients:
+            client.start()
+        for client in clients:
+            client.join()
+    assert wrong == []
+
+
+def test_what_is_not_even_http_is_answered_in_json(tmp_path: Path) -> None:
+    with RunningService(tmp_path / "log") as service:
+        host, _, port = service.address.partition(":")
+        with socket.create_connection((host, int(port)), timeout=20) as connection:
+            connection.sendall(b"GET /v1/models HTTQ/9\r\n\r\n")
+            answer = connection.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 400 Bad Request")
+        assert b"Content-Type: application/json" in answer
+        assert b'{"error": "' in answer
+
+
+def test_readiness_is_asked_from_the_command_line(tmp_path: Path) -> None:
+    ask = (*MODULE, "--health")
+    with RunningService(tmp_path / "log") as service:
+        environment = clean_environment(bind=service.address)
+        assert subprocess.run(ask, cwd=ROOT, env=environment, check=False).returncode == 0
+    refused = subprocess.run(ask, cwd=ROOT, env=environment, check=False, capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert f"not ready on {service.address}" in refused.stderr
+
+
+def test_help_teaches_every_setting() -> None:
+    shown = subprocess.run((*MODULE, "--help"), cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for words in ("DIGITALIS_BIND", "DIGITALIS_MAX_ROWS", "gunicorn -c python:service.gunicorn_conf"):
+        assert words in shown
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "torchscript"])
+def test_a_device_that_is_not_there_stops_the_start_with_the_reason(runtime: str) -> None:
+    failed = failed_start(runtime=runtime, device="cuda:9")
+    assert failed.returncode != 0
+    assert "CUDA" in failed.stderr or "cuda:9" in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
+def test_the_choice_of_the_device_is_logged_with_its_reason(tmp_path: Path) -> None:
+    with RunningService(tmp_path / "log", device="auto") as service:
+        assert "ONNX Runtime runs on " in service.log()
+
+
+def test_a_failure_of_ours_is_logged_under_an_id_and_says_nothing_of_the_inside(tmp_path: Path) -> None:
+    """A server whose model fails: the client gets an id, the log gets the cause."""
+    application = tmp_path / "broken.py"
+    application.write_text(
+        "from service.app import create_app\n"
+        "app = create_app()\n"
+        "def fail(inputs): raise RuntimeError('the inside')\n"
+        "app.extensions['models'].find('iris').runtime.run = fail\n"
+    )
+    command = (*GUNICORN, "--pythonpath", f"{tmp_path},{ROOT}", "broken:app")
+    with RunningService(tmp_path / "log", command, models_dir=str(MODELS)) as service:
+        answer = service.client.post("/v1/models/iris:predict", json=ROW)
+        assert answer.status_code == 500
+        words, _, request_id = answer.json()["error"].rpartition(" ")
+        assert words == "internal error; the log has it as request"
+        assert "inside" not in answer.text
+        assert service.client.get("/v2/health/ready").status_code == 200
+    assert request_id in service.log()
+    assert "RuntimeError: the inside" in service.log()
+
+
+@pytest.mark.parametrize(("module", "reports"), [("onnxruntime", True), ("service.runtimes.onnx_runtime", False)])
+def test_the_service_reports_to_nobody(tmp_path: Path, module: str, *, reports: bool) -> None:
+    """ONNX Runtime's telemetry, where it is on, leaves a device id in the home folder as soon as it is imported."""
+    bare = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}  # none of the variables by which it knows a CI
+    subprocess.run((sys.executable, "-c", f"import {module}"), cwd=ROOT, env=bare, check=True)
+    assert any(path.name == "deviceid" for path in tmp_path.rglob("*")) == reports
+
+
+def test_a_port_in_use_stops_the_start() -> None:
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port)):
+        failed = failed_start(bind=f"127.0.0.1:{port}")
+    assert failed.returncode != 0
+    assert "Address already in use" in failed.stderr or "Connection in use" in failed.stderr

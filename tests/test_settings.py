@@ -1,0 +1,100 @@
+import dataclasses
+import os
+from pathlib import Path
+
+import pytest
+from running_service import failed_start
+
+from service import settings as module
+from service.errors import SettingsError
+from service.settings import Settings, available_cores
+
+
+def test_defaults_stay_within_the_cores() -> None:
+    settings = Settings.from_env({})
+    assert settings.bind == "127.0.0.1:8000"
+    assert settings.workers == available_cores()
+    assert settings.workers * settings.threads_per_inference <= available_cores()
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 64])
+def test_threads_follow_workers_so_that_both_fit_the_cores(workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "available_cores", lambda: 8)
+    settings = Settings(workers=workers)
+    assert settings.threads_per_inference == max(8 // workers, 1)
+
+
+def test_the_user_may_ask_for_more_threads_than_cores() -> None:
+    assert Settings.from_env({"DIGITALIS_INTRA_OP_THREADS": "99"}).threads_per_inference == 99
+
+
+def test_every_setting_can_be_set() -> None:
+    texts = {
+        "bind": "0.0.0.0:80",
+        "models_dir": "/srv/models",
+        "data_dir": "/srv/data",
+        "runtime": "torchscript",
+        "device": "cuda:1",
+        "log_level": "debug",
+    }
+    for field in dataclasses.fields(Settings):
+        text = texts.get(field.name, "7")
+        found = getattr(Settings.from_env({f"DIGITALIS_{field.name.upper()}": text}), field.name)
+        assert str(found) == text
+        assert found != getattr(Settings.from_env({}), field.name)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "right"),
+    [
+        ("DIGITALIS_WORKERS", "two", "a whole number from 1 up"),
+        ("DIGITALIS_WORKERS", "0", "a whole number from 1 up"),
+        ("DIGITALIS_WORKERS", "", "a whole number from 1 up"),
+        ("DIGITALIS_BIND", "8000", "host:port"),
+        ("DIGITALIS_BIND", "localhost:99999", "host:port"),
+        ("DIGITALIS_DEVICE", "gpu", "auto, cpu, cuda, or cuda:N"),
+        ("DIGITALIS_RUNTIME", "tensorflow", "one of onnx, torchscript"),
+        ("DIGITALIS_MODELS_DIR", "", "a folder"),
+        ("DIGITALIS_WORKER", "2", "did you mean DIGITALIS_WORKERS?"),
+        ("DIGITALIS_QQ", "2", "the settings are DIGITALIS_BIND"),
+    ],
+)
+def test_a_bad_setting_is_refused_naming_it_and_what_would_be_right(name: str, value: str, right: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        Settings.from_env({name: value})
+    assert name in str(refused.value)
+    assert right in str(refused.value)
+
+
+def test_a_bad_setting_stops_the_start_in_one_line() -> None:
+    failed = failed_start(worker="2")
+    assert failed.returncode == 2
+    assert failed.stderr == "digitalis: DIGITALIS_WORKER is not a setting: did you mean DIGITALIS_WORKERS?\n"
+
+
+def test_what_kubernetes_injects_for_a_service_is_passed_over() -> None:
+    injected = {
+        "DIGITALIS_SERVICE_HOST": "10.0.0.1",
+        "DIGITALIS_SERVICE_PORT": "80",
+        "DIGITALIS_SERVICE_PORT_HTTP": "80",
+        "DIGITALIS_PORT": "tcp://10.0.0.1:80",
+        "DIGITALIS_PORT_80_TCP": "tcp://10.0.0.1:80",
+        "DIGITALIS_PORT_80_TCP_ADDR": "10.0.0.1",
+        "DIGITALIS_CANARY_SERVICE_HOST": "10.0.0.2",
+        "DIGITALIS_CANARY_PORT_80_TCP_PROTO": "tcp",
+    }
+    assert Settings.from_env(injected) == Settings.from_env({})
+
+
+def test_no_setting_is_named_as_kubernetes_names_things() -> None:
+    for name, _, _ in Settings.rows():
+        assert not module.KUBERNETES.fullmatch(name)
+
+
+def test_a_containers_quota_counts_as_its_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(16)))
+    quota = tmp_path / "cpu.max"
+    monkeypatch.setattr(module, "Path", lambda _path: quota)
+    for text, cores in (("250000 100000", 2), ("50000 100000", 1), ("max 100000", 16)):
+        quota.write_text(text)
+        assert available_cores() == cores

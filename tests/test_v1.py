@@ -1,0 +1,96 @@
+"""What V1 says of the models, and what it answers beyond labels."""
+
+import json
+from pathlib import Path
+
+import pytest
+from conftest import MODELS
+from PIL import Image
+from running_service import RunningService
+
+RUNTIMES = {"onnx": "ONNX Runtime", "torchscript": "TorchScript"}
+
+
+def test_the_list_names_every_model(service: RunningService) -> None:
+    assert service.client.get("/v1/models").json() == {"models": sorted(path.name for path in MODELS.iterdir())}
+
+
+def test_the_status_is_tensorflow_servings_and_kserves_and_says_all_of_the_bundle(service: RunningService) -> None:
+    status = service.client.get("/v1/models/iris").json()
+    manifest = json.loads((MODELS / "iris/1/manifest.json").read_text())
+    assert status["model_version_status"] == [
+        {"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
+    ]
+    assert status["name"] == "iris"
+    assert status["ready"] is True
+    assert status["versions"] == ["1"]
+    for same in ("task", "signature", "labels", "features", "metrics", "version"):
+        assert status[same] == manifest[same]
+    assert status["runtime"] in RUNTIMES.values()
+    assert status["device"] == "cpu"
+    assert status["digest"].startswith("sha256:")
+
+
+def test_one_version_has_the_same_status(service: RunningService) -> None:
+    assert service.client.get("/v1/models/iris/versions/1").json() == service.client.get("/v1/models/iris").json()
+
+
+def test_the_metadata_is_tensorflow_servings_with_the_origin_beside_it(service: RunningService) -> None:
+    found = service.client.get("/v1/models/mnist-deep/metadata").json()
+    assert found == service.client.get("/v1/models/mnist-deep/versions/1/metadata").json()
+    assert found["model_spec"] == {"name": "mnist-deep", "signature_name": "", "version": "1"}
+    definition = found["metadata"]["signature_def"]["signature_def"]["serving_default"]
+    assert definition["inputs"]["image"]["dtype"] == "DT_UINT8"
+    assert [dim["size"] for dim in definition["inputs"]["image"]["tensor_shape"]["dim"]] == ["-1", "28", "28"]
+    assert definition["outputs"]["probabilities"]["dtype"] == "DT_FLOAT"
+    assert definition["method_name"] == "tensorflow/serving/predict"
+    assert found["origin"]["recipe"]["name"] == "mnist-deep"
+
+
+@pytest.mark.parametrize("path", ["", "/versions/1", "/metadata", "/versions/1/metadata"])
+def test_of_an_unknown_model_nothing_is_said(service: RunningService, path: str) -> None:
+    answer = service.client.get(f"/v1/models/lily{path}")
+    assert answer.status_code == 404
+    assert answer.json() == {"error": "no model 'lily': there are iris, mnist-deep"}
+
+
+def test_a_prediction_names_the_model_and_every_probability(service: RunningService) -> None:
+    body = {"instances": [[5.1, 3.5, 1.4, 0.2]]}
+    answer = service.client.post("/v1/models/iris:predict", json=body).json()
+    assert (answer["model_name"], answer["model_version"]) == ("iris", "1")
+    (prediction,) = answer["predictions"]
+    assert list(prediction) == ["label", "probability", "probabilities"]
+    assert list(prediction["probabilities"]) == ["setosa", "versicolor", "virginica"]
+
+
+def test_a_row_answers_alike_alone_and_among_ten_thousand(service: RunningService) -> None:
+    rows = [[4.3 + i % 37 / 10, 2.0 + i % 25 / 10, 1.0 + i % 60 / 10, 0.1 + i % 25 / 10] for i in range(10_000)]
+    together = service.client.post("/v1/models/iris:predict", json={"instances": rows}).json()["predictions"]
+    assert len(together) == 10_000
+    for i in (0, 1, 17, 9_999):
+        (alone,) = service.client.post("/v1/models/iris:predict", json={"instances": [rows[i]]}).json()["predictions"]
+        assert alone["label"] == together[i]["label"]
+        assert alone["probabilities"] == pytest.approx(together[i]["probabilities"], abs=1e-6)
+
+
+def test_an_array_is_never_normalised_and_a_file_always_is(service: RunningService, tmp_path: Path) -> None:
+    """A small 1 in a corner: as a file it is found and centred, as an array it is what the network is given."""
+    array = [[255 if 3 <= row < 9 and column == 4 else 0 for column in range(28)] for row in range(28)]
+    Image.frombytes("L", (28, 28), b"".join(bytes(row) for row in array)).save(tmp_path / "1.png")
+    url = "/v1/models/mnist-deep:predict"
+    (as_file,) = service.client.post(url, content=(tmp_path / "1.png").read_bytes()).json()["predictions"]
+    (as_array,) = service.client.post(url, json={"instances": [array]}).json()["predictions"]
+    assert as_file["label"] == "1"
+    assert as_array["probabilities"] != pytest.approx(as_file["probabilities"], abs=1e-3)
+
+
+def test_health_is_json(service: RunningService) -> None:
+    assert service.client.get("/v2/health/live").json() == {"live": True}
+    assert service.client.get("/v2/health/ready").json() == {"live": True, "ready": True}
+
+
+def test_head_and_options_are_answered(service: RunningService) -> None:
+    assert service.client.head("/v2/health/ready").status_code == 200
+    assert "POST" in service.client.options("/v1/models/iris:predict").headers["Allow"]
+    allowed = service.client.get("/v1/models/iris:predict").headers["Allow"]
+    assert set(allowed.split(", ")) == {"POST", "OPTIONS"}
