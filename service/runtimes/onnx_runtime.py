@@ -59,7 +59,8 @@ def open_on(bundle: Bundle, folder: Path, device: str, threads: int) -> OnnxRunt
 
 def _create(path: Path, options: ort.SessionOptions, providers: list[Any]) -> ort.InferenceSession:
     try:
-        return ort.InferenceSession(path, options, providers=providers)
+        # Without fallback a provider that fails is an exception, not another provider behind our back.
+        return ort.InferenceSession(path, options, providers=providers, enable_fallback=0)
     except Exception as error:  # ONNX Runtime's exceptions have no other base
         raise BundleError(f"{path}: ONNX Runtime cannot open it: {error}") from error
 
@@ -74,7 +75,10 @@ def _create_on_cuda(path: Path, options: ort.SessionOptions, index: int) -> ort.
     with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not find
         ort.preload_dlls()
     # TF32 would round the inputs of each product to 10 bits: other answers than on the CPU.
-    session = _create(path, options, [(CUDA, {"device_id": index, "use_tf32": 0}), CPU])
+    try:
+        session = _create(path, options, [(CUDA, {"device_id": index, "use_tf32": 0}), CPU])
+    except BundleError as error:
+        raise DeviceUnavailable(f"ONNX Runtime cannot open a session on cuda:{index}: {error.__cause__}") from error
     if CUDA not in session.get_providers():  # it falls back to the CPU without an exception
         raise DeviceUnavailable(f"ONNX Runtime could not start its CUDA execution provider on cuda:{index}")
     return session
