@@ -34,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DigitalisError as error:
         print(f"training: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"training: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("training: interrupted; no bundle was left half-written", file=sys.stderr)
         return 130

@@ -32,7 +32,7 @@ class Progress:
             TimeRemainingColumn(),
         )
         self._bar = Bar(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self._task = self._bar.add_task("", figures="")
+        self._task = self._bar.add_task("reading the data", total=None, figures="")
         self._logits: list[Tensor] = []
         self._targets: list[Tensor] = []
 
@@ -55,7 +55,7 @@ class Progress:
         self._title = f"{self._recipe.name} seed {self._seed} epoch {epoch + 1}/{self._recipe.epochs}"
         self._steps = self._loss = self._right = self._rows = 0.0
         self._started = time.monotonic()
-        self._bar.update(self._task, description=self._title, completed=0, total=len(batches))
+        self._bar.update(self._task, description=self._title, completed=0, total=len(batches), figures="")
         yield from batches
         self._tally()
         if self._leading:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, ImageStat, UnidentifiedImageError
 
 from service import digits
 from service.bundle import IMAGE_SHAPE
@@ -109,25 +109,26 @@ def _limit_pixels(image: Image.Image, most: int) -> None:
 def _grey(image: Image.Image) -> NDArray[np.uint8]:
     if image.mode in DEEP_MODES:
         return _eight_bits(np.asarray(image))
-    if not image.has_transparency_data:
-        return np.asarray(image.convert("RGB").convert("L") if image.mode in ("CMYK", "LAB") else image.convert("L"))
-    return _flattened(*np.moveaxis(np.asarray(image.convert("RGBA").convert("LA")), -1, 0))
+    if image.has_transparency_data:
+        return np.asarray(_on_paper(image.convert("RGBA")))
+    return np.asarray((image.convert("RGB") if image.mode == "CMYK" else image).convert("L"))
 
 
 def _eight_bits(deep: NDArray[Any]) -> NDArray[np.uint8]:
-    """16-bit, 32-bit and float samples -> 0..255, by the smallest usual range that holds them."""
+    """16-bit samples by their upper half; 32-bit and float ones by the smallest usual range that holds them."""
+    if deep.dtype == np.uint16:
+        return np.asarray(deep >> 8, np.uint8)
     highest = float(deep.max())
     if not (np.isfinite(highest) and deep.min() >= 0):
         raise ValueError("its samples are negative or not finite")
     full = next((full for full in (1.0, 255.0, 65535.0) if highest <= full), highest)
-    if deep.dtype == np.uint16:
-        full = 65535.0
-    return np.asarray(np.rint(deep * (255.0 / full)), np.uint8)
+    return np.asarray(np.rint(deep * np.float32(255 / full)), np.uint8)
 
 
-def _flattened(grey: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _on_paper(image: Image.Image) -> Image.Image:
     """What is transparent becomes paper: white behind dark strokes, black behind light ones."""
-    weight = alpha / np.float32(255)
-    strokes = float((grey * weight).sum() / max(weight.sum(), 1))
-    paper = 255 if strokes < 128 else 0
-    return np.asarray(np.rint(grey * weight + paper * (1 - weight)), np.uint8)
+    grey, alpha = image.convert("L"), image.getchannel("A")
+    strokes = ImageStat.Stat(grey, mask=alpha.point(lambda opacity: 255 if opacity >= 128 else 0))
+    paper = Image.new("L", image.size, 0 if strokes.count[0] and strokes.mean[0] >= 128 else 255)
+    paper.paste(grey, mask=alpha)
+    return paper
