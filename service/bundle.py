@@ -25,6 +25,7 @@ ONNX = "model.onnx"
 TORCHSCRIPT = "model.pt"
 
 IMAGE_SHAPE = (28, 28)
+FORMAT = 1
 NAME = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
 VERSION = re.compile(r"[1-9][0-9]{0,8}")
 
@@ -58,10 +59,16 @@ class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     outputs: dict[str, list[Any]]
 
 
+class _Format(msgspec.Struct, frozen=True):
+    """What is read of a manifest first: another format may have other fields."""
+
+    format: Any
+
+
 class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What `manifest.json` says. `files` gives the SHA-256 of every other file of the folder."""
 
-    format: Literal[1]
+    format: int
     name: str
     version: str
     task: Task
@@ -93,15 +100,19 @@ def load_bundle(folder: Path) -> Bundle:
     Raises `BundleError` saying which file of which bundle, what was expected and what was found.
     """
     path = folder / MANIFEST
+    manifest = _read(path)
     try:
-        bundle = msgspec.json.decode(_read(path), type=Bundle)
+        found = msgspec.json.decode(manifest, type=_Format).format
+        if found != FORMAT:
+            raise BundleError(f"{path}: format {found!r}, this service reads format {FORMAT}: export the bundle again")
+        bundle = msgspec.json.decode(manifest, type=Bundle)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BundleError(f"{path}: {error}") from None
     _check_schema(bundle, folder)
     for name, expected in bundle.files.items():
-        found = hashlib.sha256(_read(folder / name)).hexdigest()
-        if found != expected:
-            raise BundleError(f"{folder / name}: damaged: SHA-256 is {found}, {MANIFEST} expects {expected}")
+        checksum = hashlib.sha256(_read(folder / name)).hexdigest()
+        if checksum != expected:
+            raise BundleError(f"{folder / name}: damaged: SHA-256 is {checksum}, {MANIFEST} expects {expected}")
     return bundle
 
 

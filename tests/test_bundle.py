@@ -69,7 +69,7 @@ DAMAGES: list[tuple[str, Damage, str]] = [
     ("a file missing", lambda folder: (folder / "model.pt").unlink(), "model.pt: No such file"),
     ("no manifest", lambda folder: (folder / "manifest.json").unlink(), "manifest.json: No such file"),
     ("not JSON", lambda folder: (folder / "manifest.json").write_text("{"), "manifest.json: Input data"),
-    ("a later format", lambda folder: edit_manifest(folder, format=2), "manifest.json: Invalid enum value 2"),
+    ("a later format", lambda f: edit_manifest(f, format=2), "manifest.json: format 2, this service reads format 1"),
     ("a field that nobody knows", lambda folder: edit_manifest(folder, colour=1), "unknown field `colour`"),
     ("a field of the wrong type", lambda folder: edit_manifest(folder, labels="abc"), "Expected `array`, got `str`"),
     ("another name", lambda folder: edit_manifest(folder, name="lily"), "it is lily/1, in this folder"),

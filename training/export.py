@@ -22,7 +22,7 @@ import numpy as np
 import onnx
 import torch
 
-from service.bundle import GOLDEN, MANIFEST, ONNX, TORCHSCRIPT, Bundle, DataSource, Golden
+from service.bundle import FORMAT, GOLDEN, MANIFEST, ONNX, TORCHSCRIPT, Bundle, DataSource, Golden
 from service.decoding.images import decode_image
 from service.digits import normalise
 from service.signature import Signature, TensorSpec
@@ -62,7 +62,7 @@ def write(folder: Path, recipe: Recipe, trained: Trained, dataset: Dataset) -> B
     export_torchscript(network, folder / TORCHSCRIPT)
     (folder / GOLDEN).write_bytes(msgspec.json.encode(golden_examples(network, signature)))
     bundle = Bundle(
-        format=1,
+        format=FORMAT,
         name=recipe.name,
         version=folder.name,
         task="multiclass",

@@ -55,5 +55,5 @@ def decode_json(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
 
 def _located(message: str) -> str:
     """Turn "Expected `float`, got `bool` - at `$.instances[0][2]`" into "instances[0][2]: expected float, got bool"."""
-    what, _, where = message.replace("`", "").partition(" - at $.")
+    what, _, where = message.replace("`", "").replace(" | ", " or ").partition(" - at $.")
     return f"{where or 'the body'}: {what[0].lower()}{what[1:]}"

@@ -60,7 +60,11 @@ def _json(data: bytes, features: tuple[Feature, ...]) -> tuple[list[Any], Any]:
     try:
         instances = decode_json(data, _decoder(features)).instances
     except BadRequest as error:
-        hint = f"; the features are {_listed(features)}" if " field " in str(error) else ""
+        hint = (
+            f"; the features are {_listed(features)}"
+            if str(error).startswith("instances[") and " field " in str(error)
+            else ""
+        )
         raise BadRequest(f"{error}{hint}") from None
     rows = [row if isinstance(row, list) else msgspec.structs.astuple(row) for row in instances]
     return rows, "instances[{}]".format
