@@ -1,19 +1,23 @@
 """`python -m service`: Gunicorn, configured by the environment."""
 
 import argparse
+import os
 import sys
+import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 from gunicorn.app.wsgiapp import WSGIApplication
-from gunicorn.errors import AppImportError
 
 from service.app import create_app
 from service.bundle import load_bundle
 from service.errors import StartError
-from service.repository import find_bundles
+from service.repository import ModelRepository, find_bundles
 from service.settings import Settings
+
+RETRY_AFTER = 5  # seconds
 
 EXAMPLES = """
 examples:
@@ -27,14 +31,24 @@ settings, from the environment:
 
 
 class Service(WSGIApplication):  # type: ignore[misc]  # Gunicorn is not typed
-    """Gunicorn, saying in one line, without a traceback, why a worker could not start."""
+    """Gunicorn, whose workers open the bundles that were there at the start, and those alone.
+
+    So a worker that is replaced answers as its siblings do, whatever has been written to the folder since.
+    """
+
+    def __init__(self, settings: Settings, folders: list[Path]) -> None:
+        self._settings = settings
+        self._folders = folders
+        super().__init__("%(prog)s")
 
     def load(self) -> Any:
-        """The application of one worker."""
+        """The application of one worker. All bundles opened at the start: if one does not now, the others go on."""
         try:
-            return create_app()
+            return create_app(self._settings, self._folders)
         except StartError as error:
-            raise AppImportError(f"digitalis: {error}") from error
+            print(f"digitalis: a worker cannot start, and will be tried again: {error}", file=sys.stderr)
+            time.sleep(RETRY_AFTER)
+            raise SystemExit(1) from error
 
 
 def main() -> int:
@@ -55,14 +69,35 @@ def main() -> int:
         settings = Settings.from_env()
         if asked.health:
             return _health(settings)
-        for folder in find_bundles(settings.models_dir):
-            load_bundle(folder)  # damage is found once, here, before any worker starts
+        folders = find_bundles(settings.models_dir)
+        for folder in folders:
+            load_bundle(folder)
     except StartError as error:
         print(f"digitalis: {error}", file=sys.stderr)
         return 2
+    if not _opens(settings, folders):
+        return 2
     sys.argv = ["digitalis", "-c", "python:service.gunicorn_conf", "service.app:create_app()"]
-    Service("%(prog)s").run()
+    Service(settings, folders).run()
     return 0
+
+
+def _opens(settings: Settings, folders: list[Path]) -> bool:
+    """Whether every bundle opens and gives its golden answers, tried once, in a process that ends with the trial.
+
+    In workers the same failure would be told by each of them, between Gunicorn's own lines; and sessions that this
+    process opened would not survive its forks.
+    """
+    child = os.fork()
+    if child == 0:
+        try:
+            ModelRepository.open(settings, folders)
+        except StartError as error:
+            print(f"digitalis: {error}", file=sys.stderr, flush=True)
+            os._exit(2)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return status == 0
 
 
 def _health(settings: Settings) -> int:

@@ -2,6 +2,8 @@
 
 import logging
 import uuid
+from collections.abc import Iterable
+from pathlib import Path
 
 from flask import Flask, Response, request
 from werkzeug import Response as BaseResponse
@@ -10,7 +12,6 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, Reque
 from service.errors import RequestError
 from service.repository import ModelRepository
 from service.routes import ModelConverter, answer
-from service.routes import settings as configured
 from service.routes.health import health
 from service.routes.v1 import v1
 from service.settings import Settings
@@ -18,18 +19,20 @@ from service.settings import Settings
 log = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings | None = None) -> Flask:
+def create_app(settings: Settings | None = None, folders: Iterable[Path] | None = None) -> Flask:
     """A WSGI application that has opened every model. Raises `StartError` when it cannot.
 
-    `settings` default to the environment's, so that `gunicorn 'service.app:create_app()'` works.
+    `settings` default to the environment's, so that `gunicorn 'service.app:create_app()'` works, and `folders` to
+    the bundles that are under `settings.models_dir` now.
     """
     settings = settings or Settings.from_env()
     app = Flask("service", static_folder=None)
     app.url_map.converters["model"] = ModelConverter
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes + 1  # a body without a length is cut there: routes/body
+    app.url_map.merge_slashes = False  # it would answer with a redirect, in HTML
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes + 1  # see routes/body, which looks further
 
     app.extensions["settings"] = settings
-    app.extensions["models"] = ModelRepository.open(settings)
+    app.extensions["models"] = ModelRepository.open(settings, folders)
 
     app.register_blueprint(v1)
     app.register_blueprint(health)
@@ -58,7 +61,7 @@ def _not_ours_to_answer(error: HTTPException) -> BaseResponse:
             allowed = " or ".join(sorted(set(error.valid_methods or ()) - {"HEAD", "OPTIONS"}))
             message = f"{request.method} is not for {request.path}: use {allowed}"
         case RequestEntityTooLarge():
-            message = f"the body is over {configured().max_body_bytes} bytes, or its form has too many fields"
+            message = "the form has too many fields"
         case _:
             message = error.description or error.name
     refusal = answer({"error": message}, response.status_code)

@@ -94,10 +94,14 @@ class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         return self.signature.inputs[0].datatype == "UINT8"
 
 
-def load_bundle(folder: Path) -> Bundle:
-    """Read a bundle, checking its schema and then the SHA-256 of every file that it names.
+Contents = dict[str, bytes]  # the files of a bundle by their names, manifest included
 
-    Raises `BundleError` saying which file of which bundle, what was expected and what was found.
+
+def load_bundle(folder: Path) -> tuple[Bundle, Contents]:
+    """Read a bundle and every file that it names, once, checking its schema and then each file's SHA-256.
+
+    What was checked is what is opened: nothing else is read from the folder afterwards. Raises `BundleError`
+    saying which file of which bundle, what was expected and what was found.
     """
     path = folder / MANIFEST
     manifest = _read(path)
@@ -109,31 +113,36 @@ def load_bundle(folder: Path) -> Bundle:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BundleError(f"{path}: {error}") from None
     _check_schema(bundle, folder)
+    contents = {MANIFEST: manifest}
     for name, expected in bundle.files.items():
-        checksum = hashlib.sha256(_read(folder / name)).hexdigest()
+        contents[name] = _read(folder / name)
+        checksum = _sha256(contents[name])
         if checksum != expected:
             raise BundleError(f"{folder / name}: damaged: SHA-256 is {checksum}, {MANIFEST} expects {expected}")
-    return bundle
+    return bundle, contents
 
 
-def digest(folder: Path) -> str:
+def digest(contents: Contents) -> str:
     """The SHA-256 of the manifest, and so, through its checksums, of the whole bundle."""
-    return "sha256:" + hashlib.sha256(_read(folder / MANIFEST)).hexdigest()
+    return "sha256:" + _sha256(contents[MANIFEST])
 
 
-def read_golden(bundle: Bundle, folder: Path) -> tuple[Arrays, Arrays, float]:
+def read_golden(bundle: Bundle, contents: Contents) -> tuple[Arrays, Arrays, float]:
     """The golden inputs, the outputs that belong to them, and the absolute tolerance."""
-    path = folder / GOLDEN
     try:
-        golden = msgspec.json.decode(_read(path), type=Golden)
+        golden = msgspec.json.decode(contents[GOLDEN], type=Golden)
         specs = bundle.signature.inputs, bundle.signature.outputs
         inputs, outputs = (
             {spec.name: np.asarray(values[spec.name], NUMPY_DTYPES[spec.datatype]) for spec in side}
             for side, values in zip(specs, (golden.inputs, golden.outputs), strict=True)
         )
     except (msgspec.DecodeError, KeyError, ValueError, OverflowError) as error:
-        raise BundleError(f"{path}: {error}") from None
+        raise BundleError(f"{GOLDEN}: {error}") from None
     return inputs, outputs, golden.tolerance
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _read(path: Path) -> bytes:
@@ -154,6 +163,8 @@ def _check_schema(bundle: Bundle, folder: Path) -> None:
         (inputs is None or outputs is None, "the signature must have one input and one output"),
         (not {ONNX, TORCHSCRIPT, GOLDEN} <= set(bundle.files), f"files must name {ONNX}, {TORCHSCRIPT}, {GOLDEN}"),
         (any(Path(name).name != name for name in bundle.files), "files must be plain names"),
+        (len(set(bundle.labels)) != len(bundle.labels), "two labels are the same"),
+        (len({feature.name for feature in bundle.features}) != len(bundle.features), "two features have one name"),
         (inputs and not _input_fits(bundle), f"no way to feed an input {inputs} with {len(bundle.features)} features"),
         (
             outputs and not _output_fits(bundle),

@@ -6,11 +6,8 @@ Workers open their models after the fork: ONNX Runtime's and CUDA's threads do n
 import json
 import logging
 import os
-import socket
 from pathlib import Path
 from typing import Any
-
-from gunicorn import util
 
 from service.repository import ModelRepository
 from service.settings import Settings
@@ -19,8 +16,9 @@ _settings = Settings.from_env()
 
 bind = _settings.bind
 workers = _settings.workers
-worker_class = "gthread"
+worker_class = "service.worker.Worker"
 threads = _settings.request_threads
+timeout = 120  # seconds without a sign of life, the opening of all models included
 graceful_timeout = _settings.graceful_timeout
 keepalive = 75  # seconds: longer than the 60 after which common proxies give up an idle connection
 loglevel = _settings.log_level
@@ -29,15 +27,11 @@ control_socket_disable = True  # it would need a writable home
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - heartbeats in memory
 
 
-def on_starting(_server: Any) -> None:
-    """Requests that are not even HTTP never reach the application; they are answered in JSON all the same."""
-    util.write_error = _write_json_error
-
-
 def post_fork(_server: Any, worker: Any) -> None:
     """What the service logs goes where Gunicorn logs."""
     ours = logging.getLogger("service")
-    ours.handlers, ours.level = worker.log.error_log.handlers, worker.log.error_log.level
+    ours.handlers = worker.log.error_log.handlers
+    ours.setLevel(worker.log.error_log.level)
 
 
 def post_worker_init(worker: Any) -> None:
@@ -59,9 +53,3 @@ def invitation(models: ModelRepository, address: str) -> str:
         middle = [round((feature.minimum + feature.maximum) / 2, 1) for feature in bundle.features]
         lines.append(f"  curl -d '{json.dumps({'instances': [middle]})}' {url}/{bundle.name}:predict")
     return "\n".join([*lines, ""])
-
-
-def _write_json_error(client: socket.socket, status: int, reason: str, message: str) -> None:
-    body = json.dumps({"error": message or reason})
-    head = f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/json\r\n"
-    util.write_nonblock(client, f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode("latin1"))

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from service.bundle import GOLDEN, VERSION, Bundle, digest, load_bundle, read_golden
-from service.errors import BadRequest, BundleError, InferenceFailed, ModelNotFound
+from service.bundle import GOLDEN, VERSION, Bundle, Contents, digest, load_bundle, read_golden
+from service.errors import BadRequest, BundleError, InferenceFailed, ModelNotFound, RequestError, UnusableInput
 from service.runtimes import Runtime, open_runtime
 from service.settings import Settings
-from service.signature import Arrays, SignatureMismatch
+from service.signature import Arrays, NotFinite, SignatureMismatch
 
 log = logging.getLogger(__name__)
 
@@ -26,16 +26,19 @@ class Model:
     @classmethod
     def open(cls, folder: Path, settings: Settings) -> "Model":
         """Open one version folder: schema, checksums, runtime, golden examples; raise `StartError`."""
-        bundle = load_bundle(folder)
-        model = cls(bundle, open_runtime(bundle, folder, settings), digest(folder))
-        model._check_golden(folder)
+        bundle, contents = load_bundle(folder)
+        try:
+            model = cls(bundle, open_runtime(bundle, contents, settings), digest(contents))
+            model._check_golden(contents)
+        except BundleError as error:
+            raise BundleError(f"{folder}/{error}") from error
         return model
 
     def predict(self, inputs: Arrays) -> Arrays:
         """Outputs by name for inputs by name, all as the bundle's signature says.
 
-        Raises `BadRequest` for inputs that do not fit the signature, `InferenceFailed` for whatever the
-        runtime does wrong.
+        Raises `BadRequest` for inputs that do not fit the signature, `UnusableInput` for numbers so large that
+        the network overflows, `InferenceFailed` for whatever the runtime does wrong.
         """
         signature = self.bundle.signature
         try:
@@ -45,25 +48,27 @@ class Model:
         try:
             outputs = self.runtime.run(inputs)
             signature.check_outputs(outputs)
+        except NotFinite:
+            raise UnusableInput(f"{self.bundle.name} has no finite answer for such large numbers") from None
         except Exception as error:  # whatever it is, the input was good: the fault is ours
             raise InferenceFailed(f"{self.bundle.title} failed on {self.runtime.device}") from error
         return outputs
 
-    def _check_golden(self, folder: Path) -> None:
-        inputs, expected, tolerance = read_golden(self.bundle, folder)
+    def _check_golden(self, contents: Contents) -> None:
+        inputs, expected, tolerance = read_golden(self.bundle, contents)
         try:
             found = self.predict(inputs)
             self.bundle.signature.check_outputs(expected)
-        except (BadRequest, InferenceFailed, SignatureMismatch) as error:
-            raise BundleError(f"{folder / GOLDEN}: {error.__cause__ or error}") from error
+        except (RequestError, SignatureMismatch) as error:
+            raise BundleError(f"{GOLDEN}: {error.__cause__ or error}") from error
         for name, array in expected.items():
             if found[name].shape != array.shape:
-                raise BundleError(f"{folder / GOLDEN}: {array.shape[0]} outputs for {found[name].shape[0]} inputs")
+                raise BundleError(f"{GOLDEN}: {array.shape[0]} outputs for {found[name].shape[0]} inputs")
             off = np.abs(found[name] - array)
             if off.max() > tolerance:
                 at = np.unravel_index(off.argmax(), off.shape)
                 raise BundleError(
-                    f"{folder / GOLDEN}: example {at[0]}: {name}[{at[1]}] is {found[name][at]:.6g} on "
+                    f"{GOLDEN}: example {at[0]}: {name}[{at[1]}] is {found[name][at]:.6g} on "
                     f"{self.runtime.name} ({self.runtime.device}), expected {array[at]:.6g} within {tolerance:g}"
                 )
 
@@ -77,14 +82,13 @@ class ModelRepository:
             self._versions.setdefault(model.bundle.name, {})[model.bundle.version] = model
 
     @classmethod
-    def open(cls, settings: Settings) -> "ModelRepository":
-        """Open every bundle under `settings.models_dir`, or raise `StartError` for the first that cannot be."""
-        folders = find_bundles(settings.models_dir)
-        if not folders:
-            raise BundleError(
-                f"{settings.models_dir.absolute()}: no bundle there; DIGITALIS_MODELS_DIR names the folder that "
-                "holds <name>/<version>/manifest.json, and `python -m training train iris` makes one"
-            )
+    def open(cls, settings: Settings, folders: Iterable[Path] | None = None) -> "ModelRepository":
+        """Open these version folders, by default all under `settings.models_dir`.
+
+        Raises `StartError` for the first that cannot be opened.
+        """
+        if folders is None:
+            folders = find_bundles(settings.models_dir)
         return cls(Model.open(folder, settings) for folder in folders)
 
     def names(self) -> list[str]:
@@ -116,4 +120,9 @@ def find_bundles(models_dir: Path) -> list[Path]:
         if not (path.is_dir() and VERSION.fullmatch(path.name)):
             raise BundleError(f"{path}: not a version folder (models/<name>/<version>/, a whole number from 1 up)")
         folders.append(path)
+    if not folders:
+        raise BundleError(
+            f"{models_dir.absolute()}: no bundle there; DIGITALIS_MODELS_DIR names the folder that holds "
+            "<name>/<version>/manifest.json, and `python -m training train iris` makes one"
+        )
     return folders

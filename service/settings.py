@@ -21,7 +21,7 @@ KUBERNETES = re.compile(rf"{PREFIX}(.*_)?(SERVICE_HOST|SERVICE_PORT.*|PORT|PORT_
 
 def _address(text: str) -> str:
     host, colon, port = text.rpartition(":")
-    if not (host and colon and port.isdecimal() and int(port) < 65536):
+    if not (host and colon and re.fullmatch("[1-9][0-9]{0,4}", port) and int(port) < 65536):
         raise ValueError("host:port, such as 127.0.0.1:8000 or [::]:8000")
     return text
 
@@ -77,8 +77,9 @@ class Settings:
 
     bind: str = _setting("127.0.0.1:8000", _address, "127.0.0.1:8000", "host:port to listen on")
     workers: int = _setting(available_cores, _count, "one a core", "worker processes; each opens every model")
-    request_threads: int = _setting(
-        8, _count, "8", "requests that one worker reads and answers at a time; a slow sender holds only one"
+    request_threads: int = _setting(16, _count, "16", "requests that one worker reads and answers at a time")
+    read_timeout: int = _setting(
+        60, _count, "60", "seconds in which a request must have arrived, its body included; then it is cut off"
     )
     intra_op_threads: int | None = _setting(
         None, _count, "cores / workers", "threads that one inference may use, in each worker"
@@ -92,7 +93,9 @@ class Settings:
     max_body_bytes: int = _setting(
         16 * 2**20, _count, "16777216", "largest request body, before and after decompression"
     )
-    max_image_pixels: int = _setting(64_000_000, _count, "64000000", "largest image, width times height")
+    max_image_pixels: int = _setting(
+        64_000_000, _count, "64000000", "largest image, width times height; all of one request have four times that"
+    )
     max_files: int = _setting(256, _count, "256", "most files in one form")
     max_rows: int = _setting(10_000, _count, "10000", "most instances or CSV rows in one request")
     graceful_timeout: int = _setting(

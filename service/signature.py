@@ -21,6 +21,10 @@ class SignatureMismatch(Exception):
     """Arrays that are not what the signature says; the message names the tensor and both sides."""
 
 
+class NotFinite(SignatureMismatch):
+    """Of the right name, type and shape, but it holds NaN or an infinity."""
+
+
 class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One tensor: its name, its data type, and its shape with -1 for the batch."""
 
@@ -38,7 +42,7 @@ class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ):
             raise SignatureMismatch(f"{self.name} has shape {list(array.shape)}, expected {list(self.shape)}")
         if self.datatype == "FP32" and not np.isfinite(array).all():
-            raise SignatureMismatch(f"{self.name} holds NaN or an infinity, expected finite numbers")
+            raise NotFinite(f"{self.name} holds NaN or an infinity, expected finite numbers")
 
 
 class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

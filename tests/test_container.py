@@ -68,6 +68,8 @@ def container(request: pytest.FixtureRequest, image: str) -> Iterator[httpx.Clie
                     break
             except httpx.TransportError:
                 time.sleep(0.2)
+        else:
+            pytest.fail("the container did not become ready")
         yield client
     os.killpg(process.pid, signal.SIGTERM)
     shown, _ = process.communicate(timeout=60)

@@ -64,7 +64,7 @@ def test_routes_hold_no_numbers() -> None:
 
 
 def test_the_environment_is_read_in_one_place() -> None:
-    reads = re.compile(r"os\.environ(?!\[\"\w+\"\] = )|getenv")
+    reads = re.compile(r"(?:os\.|import )environ(?!\[\"\w+\"\] = )|getenv")
     found = [
         path for path, _ in modules("service", "training", "benchmarks") if reads.search((ROOT / path).read_text())
     ]

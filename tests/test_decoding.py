@@ -9,7 +9,7 @@ from conftest import SAMPLES
 from PIL import Image
 
 from service import digits
-from service.decoding.images import decode_image
+from service.decoding.images import Budget, decode_image
 from service.errors import BadRequest, PayloadTooLarge
 
 SEVEN = Image.open(SAMPLES / "7.png")
@@ -63,7 +63,7 @@ MODES = {
 @pytest.mark.parametrize("data", MODES.values(), ids=MODES)
 def test_the_same_digit_in_any_mode_is_the_same_picture(data: bytes) -> None:
     expected = digits.normalise(np.asarray(SEVEN)).astype(int)
-    found = digits.normalise(decode_image(data, 10**6))
+    found = digits.normalise(decode_image(data, Budget(10**6)))
     assert np.abs(found - expected).mean() < 3
 
 
@@ -82,18 +82,18 @@ def test_exif_orientation_is_honoured(orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     image = SEVEN if stored is None else SEVEN.transpose(stored)
-    assert np.array_equal(decode_image(encoded(image, exif=exif), 10**6), np.asarray(SEVEN))
+    assert np.array_equal(decode_image(encoded(image, exif=exif), Budget(10**6)), np.asarray(SEVEN))
 
 
 def test_a_twelve_megapixel_photograph_passes() -> None:
     photograph = encoded(SEVEN.resize((4000, 3000)).convert("RGB"), "JPEG")
-    assert digits.is_normalised(digits.normalise(decode_image(photograph, 64_000_000)))
+    assert digits.is_normalised(digits.normalise(decode_image(photograph, Budget(64_000_000))))
 
 
 def test_too_many_pixels_are_refused_before_they_are_decoded() -> None:
     with pytest.raises(PayloadTooLarge, match="240x240 pixels: at most 57,599"):
-        decode_image(encoded(SEVEN), 240 * 240 - 1)
-    assert decode_image(encoded(SEVEN), 240 * 240).shape == (240, 240)
+        decode_image(encoded(SEVEN), Budget(240 * 240 - 1))
+    assert decode_image(encoded(SEVEN), Budget(240 * 240)).shape == (240, 240)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"])
@@ -105,4 +105,4 @@ def test_a_file_that_is_cut_or_scrambled_anywhere_is_read_or_refused(kind: str) 
         for at in random.integers(0, len(damaged), 8):
             damaged[at] = random.integers(0, 256)
         with contextlib.suppress(BadRequest, PayloadTooLarge):
-            decode_image(bytes(damaged), 10**6)
+            decode_image(bytes(damaged), Budget(10**6))

@@ -3,7 +3,7 @@ import pytest
 from conftest import SAMPLES
 from numpy.typing import NDArray
 
-from service.decoding.images import decode_image
+from service.decoding.images import Budget, decode_image
 from service.digits import is_normalised, normalise
 from service.errors import UnusableInput
 
@@ -24,7 +24,7 @@ def test_every_mnist_test_image_passes_untouched(mnist_test: Images) -> None:
 
 @pytest.mark.parametrize("path", PICTURES, ids=lambda path: path.name)
 def test_what_comes_out_is_as_mnists_makers_made_theirs_and_passes_untouched(path: str) -> None:
-    picture = normalise(decode_image((SAMPLES / path).read_bytes(), 10**8))
+    picture = normalise(decode_image((SAMPLES / path).read_bytes(), Budget(10**8)))
     assert picture.shape == (28, 28)
     assert picture.dtype == np.uint8
     assert is_normalised(picture)
@@ -33,7 +33,7 @@ def test_what_comes_out_is_as_mnists_makers_made_theirs_and_passes_untouched(pat
 
 
 def test_both_polarities_of_a_picture_come_out_alike() -> None:
-    light_on_dark = decode_image((SAMPLES / "7.png").read_bytes(), 10**8)
+    light_on_dark = decode_image((SAMPLES / "7.png").read_bytes(), Budget(10**8))
     difference = normalise(light_on_dark).astype(int) - normalise(255 - light_on_dark)
     assert np.abs(difference).max() <= 2
 

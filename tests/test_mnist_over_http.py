@@ -37,7 +37,7 @@ def test_accuracy_over_http_is_exactly_the_accuracy_offline(
     images, labels = mnist_test
     found = over_http(service, images)
     with torch.inference_mode():
-        offline = rebuild(load_bundle(FOLDER), FOLDER)(torch.from_numpy(images.copy())).numpy()
+        offline = rebuild(*load_bundle(FOLDER))(torch.from_numpy(images.copy())).numpy()
     manifest = json.loads((FOLDER / "manifest.json").read_text())
     accuracy = float((found.argmax(axis=1) == labels).mean())
     print(f"accuracy {accuracy}, largest difference of probabilities from offline {np.abs(found - offline).max():.1e}")

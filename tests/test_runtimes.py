@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from conftest import MODELS
@@ -29,7 +30,7 @@ def settings(request: pytest.FixtureRequest) -> Settings:
 def numpy_oracle(name: str, inputs: NDArray[np.generic]) -> NDArray[np.float64]:
     """The network in a dozen lines of NumPy, in double precision."""
     folder = MODELS / name / "1"
-    network = rebuild(load_bundle(folder), folder)
+    network = rebuild(*load_bundle(folder))
     state = {key: value.double().numpy() for key, value in network.state_dict().items()}
     x = inputs.reshape(len(inputs), -1).astype(np.float64)
     x = (x - state["mean"]) / state["deviation"] if "mean" in state else x / 255
@@ -77,26 +78,24 @@ class BrokenRuntime:
     "gives",
     [
         RuntimeError("out of memory"),
-        {"probabilities": np.full((1, 3), np.nan, np.float32)},
         {"probabilities": np.zeros((1, 2), np.float32)},
         {"logits": np.zeros((1, 3), np.float32)},
     ],
-    ids=["an exception", "NaN", "another shape", "another name"],
+    ids=["an exception", "another shape", "another name"],
 )
 def test_whatever_a_runtime_does_wrong_is_ours(gives: Arrays | Exception) -> None:
-    model = Model(load_bundle(MODELS / "iris/1"), BrokenRuntime(gives))
+    model = Model(load_bundle(MODELS / "iris/1")[0], BrokenRuntime(gives))
     with pytest.raises(InferenceFailed, match="iris/1 failed on nowhere"):
         model.predict({"features": np.zeros((1, 4), np.float32)})
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU: asking for it succeeds")
 def test_cuda_that_cannot_be_had_is_refused_by_name_and_passed_over_by_auto() -> None:
-    folder = MODELS / "iris/1"
-    bundle = load_bundle(folder)
+    bundle, contents = load_bundle(MODELS / "iris/1")
     for runtime in ("onnx", "torchscript"):
         with pytest.raises(DeviceUnavailable, match="CUDA"):
-            open_runtime(bundle, folder, Settings(runtime=runtime, device="cuda"))
-        assert open_runtime(bundle, folder, Settings(runtime=runtime, device="auto")).device == "cpu"
+            open_runtime(bundle, contents, Settings(runtime=runtime, device="cuda"))
+        assert open_runtime(bundle, contents, Settings(runtime=runtime, device="auto")).device == "cpu"
 
 
 @pytest.mark.gpu
@@ -104,10 +103,9 @@ def test_cuda_that_cannot_be_had_is_refused_by_name_and_passed_over_by_auto() ->
 @pytest.mark.parametrize("name", BUNDLES)
 @pytest.mark.parametrize("runtime", ["onnx", "torchscript"])
 def test_cuda_computes_what_numpy_does(runtime: str, name: str) -> None:
-    try:
-        model = Model.open(MODELS / name / "1", Settings(runtime=runtime, device="cuda"))
-    except DeviceUnavailable as reason:
-        pytest.skip(f"{runtime}: {reason}")
+    if runtime == "onnx" and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        pytest.skip("this environment has ONNX Runtime for the CPU alone: install the extra cuda instead")
+    model = Model.open(MODELS / name / "1", Settings(runtime=runtime, device="cuda"))
     inputs = random_inputs(model.bundle.signature, rows=256, seed=0)
     assert model.runtime.device == "cuda:0"
     np.testing.assert_allclose(model.predict(inputs)["probabilities"], numpy_oracle(name, *inputs.values()), atol=1e-4)
@@ -129,8 +127,7 @@ def test_the_service_needs_no_torch_to_serve_onnx() -> None:
 def test_a_runtime_that_is_not_installed_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.delitem(sys.modules, "service.runtimes.torchscript", raising=False)
-    folder = MODELS / "iris/1"
     with pytest.raises(
         DeviceUnavailable, match="torchscript needs torch, which is not installed: install the extra torchscript"
     ):
-        open_runtime(load_bundle(folder), folder, Settings(runtime="torchscript"))
+        open_runtime(*load_bundle(MODELS / "iris/1"), Settings(runtime="torchscript"))

@@ -115,12 +115,14 @@ def show_recipe(asked: argparse.Namespace) -> None:
 def train_recipes(asked: argparse.Namespace) -> None:
     """Train, export, verify, publish; one recipe after another."""
     from training.datasets import open_dataset
-    from training.export import export
+    from training.export import export, staging_beside
     from training.progress import Progress
     from training.train import device_named, train
 
     device = device_named(asked.device)
     changes = {key: value for key in ("seed", "epochs") if (value := getattr(asked, key)) is not None}
+    with staging_beside(asked.models_dir):
+        pass  # what cannot be written to is found before the training, not after it
     for name in dict.fromkeys(asked.recipes):
         recipe = msgspec.structs.replace(RECIPES[name], **changes)
         dataset = open_dataset(recipe.dataset, asked.data_dir)
@@ -164,8 +166,8 @@ def _command(
 
 
 def _whole(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 up")
+    if not (text.isascii() and text.isdecimal() and int(text) < 2**32):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {2**32 - 1}")
     return int(text)
 
 

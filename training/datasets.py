@@ -30,11 +30,14 @@ class Split:
         """The same on another device."""
         return Split(self.inputs.to(device), self.targets.to(device))
 
-    def checksum(self) -> str:
-        """SHA-256 of the inputs and the targets."""
-        hashed = hashlib.sha256(self.inputs.numpy().tobytes())
-        hashed.update(self.targets.numpy().tobytes())
-        return "sha256:" + hashed.hexdigest()
+
+def checksum(*splits: Split) -> str:
+    """SHA-256 of the inputs and the targets of each."""
+    hashed = hashlib.sha256()
+    for split in splits:
+        hashed.update(split.inputs.numpy().tobytes())
+        hashed.update(split.targets.numpy().tobytes())
+    return "sha256:" + hashed.hexdigest()
 
 
 class Dataset(Protocol):

@@ -23,10 +23,10 @@ import onnx
 import torch
 
 from service.bundle import FORMAT, GOLDEN, MANIFEST, ONNX, TORCHSCRIPT, Bundle, DataSource, Golden
-from service.decoding.images import decode_image
+from service.decoding.images import Budget, decode_image
 from service.digits import normalise
 from service.signature import Signature, TensorSpec
-from training.datasets import Dataset
+from training.datasets import Dataset, checksum
 from training.networks import ImageNetwork, Network
 from training.recipes.definition import Recipe
 from training.train import Trained
@@ -42,7 +42,7 @@ def export(recipe: Recipe, trained: Trained, dataset: Dataset, models_dir: Path)
 
     Raises `VerificationFailed`, and writes nothing, when a file does not do what the network does.
     """
-    with _staging(models_dir) as staging:
+    with staging_beside(models_dir) as staging:
         version = _next_version(models_dir / recipe.name)
         folder = staging / recipe.name / str(version)
         folder.mkdir(parents=True)
@@ -76,7 +76,7 @@ def write(folder: Path, recipe: Recipe, trained: Trained, dataset: Dataset) -> B
             name=dataset.name,
             source=dataset.source,
             licence=dataset.licence,
-            checksum=trained.train.checksum(),
+            checksum=checksum(trained.train, trained.held_out),
             train_rows=len(trained.train.targets),
             held_out_rows=len(trained.held_out.targets),
         ),
@@ -130,7 +130,9 @@ def golden_examples(network: Network, signature: Signature) -> Golden:
     (spec,) = signature.inputs
     rows = random_inputs(signature, rows=3, seed=0)[spec.name]
     if isinstance(network, ImageNetwork):
-        drawn = [normalise(decode_image(path.read_bytes(), 64_000_000)) for path in sorted(SAMPLES.glob("*.png"))[:3]]
+        drawn = [
+            normalise(decode_image(path.read_bytes(), Budget(64_000_000))) for path in sorted(SAMPLES.glob("*.png"))[:3]
+        ]
         rows = np.stack([*drawn, *rows[:2]])
     with torch.inference_mode():
         outputs = network(torch.from_numpy(rows))
@@ -160,11 +162,11 @@ def _next_version(folder: Path) -> int:
 
 
 @contextlib.contextmanager
-def _staging(models_dir: Path) -> Iterator[Path]:
-    """A folder that will be gone again: beside `models/`, or inside it where that is a file system of its own."""
+def staging_beside(models_dir: Path) -> Iterator[Path]:
+    """A folder that will be gone again: beside `models/`, or hidden in it where that is a mount of its own."""
     models_dir.mkdir(parents=True, exist_ok=True)
     parent = models_dir.absolute().parent
-    if parent.stat().st_dev != models_dir.stat().st_dev or not os.access(parent, os.W_OK):
+    if models_dir.is_mount() or not os.access(parent, os.W_OK):
         parent = models_dir
     staging = Path(tempfile.mkdtemp(prefix=".digitalis-", dir=parent))
     try:

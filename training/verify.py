@@ -1,5 +1,6 @@
 """Does each exported file do what the network does? Asked through the runtimes that will serve it."""
 
+import io
 import warnings
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
-from service.bundle import ONNX, TORCHSCRIPT, Bundle, load_bundle
+from service.bundle import ONNX, TORCHSCRIPT, Bundle, Contents, load_bundle
 from service.errors import StartError
 from service.repository import Model
 from service.settings import Settings
@@ -39,43 +40,50 @@ def verify(folder: Path, network: Network | None = None) -> list[Finding]:
     differs from the other one then. Raises `VerificationFailed` for the first thing that is not as it should be.
     """
     try:
-        bundle = load_bundle(folder)
-        onnx.checker.check_model(folder / ONNX, full_check=True)
-        network = network or rebuild(bundle, folder)
-        _compare_weights(folder, network)
+        bundle, contents = load_bundle(folder)
+        onnx.checker.check_model(contents[ONNX], full_check=True)
+        network = network or rebuild(bundle, contents)
+        _compare_weights(contents, network)
         settings = [Settings(runtime=runtime, device="cpu", intra_op_threads=1) for runtime in ("onnx", "torchscript")]
         return [
             finding for setting in settings for finding in _compare(Model.open(folder, setting), network.cpu().eval())
         ]
-    except (StartError, onnx.checker.ValidationError, msgspec.ValidationError) as error:
+    except StartError as error:
+        raise VerificationFailed(str(error)) from error
+    except (VerificationFailed, onnx.checker.ValidationError, msgspec.ValidationError) as error:
         raise VerificationFailed(f"{folder}: {error}") from error
 
 
-def rebuild(bundle: Bundle, folder: Path) -> Network:
+def rebuild(bundle: Bundle, contents: Contents) -> Network:
     """The network that the manifest's recipe describes, with the weights of `model.pt`."""
     network = build(msgspec.convert(bundle.recipe, Recipe))
     try:
-        network.load_state_dict(_torchscript_weights(folder))
+        network.load_state_dict(_torchscript_weights(contents))
     except RuntimeError as error:
-        raise VerificationFailed(f"{folder / TORCHSCRIPT}: not the network of its recipe: {error}") from error
+        raise VerificationFailed(f"{TORCHSCRIPT}: not the network of its recipe: {error}") from error
     return network
 
 
-def _compare_weights(folder: Path, network: Network) -> None:
+def _compare_weights(contents: Contents, network: Network) -> None:
     """The exporter keeps names: every weight of the network stands in both files, to the bit."""
-    tensors = onnx.load(folder / ONNX).graph.initializer
+    tensors = onnx.load_from_string(contents[ONNX]).graph.initializer
     in_onnx = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in tensors}
-    in_torchscript = {name: tensor.numpy() for name, tensor in _torchscript_weights(folder).items()}
-    for file, weights in ((ONNX, in_onnx), (TORCHSCRIPT, in_torchscript)):
-        for name, tensor in network.state_dict().items():
-            expected = tensor.cpu().numpy()
-            if not (name in weights and np.array_equal(weights[name], expected)):
-                raise VerificationFailed(f"{folder / file}: its {name} is not the network's")
+    in_torchscript = {name: tensor.numpy() for name, tensor in _torchscript_weights(contents).items()}
+    for name, tensor in network.state_dict().items():
+        expected = tensor.cpu().numpy()
+        same = [name in weights and np.array_equal(weights[name], expected) for weights in (in_onnx, in_torchscript)]
+        if not all(same):
+            # Without a network of its own, verification took it from model.pt: then either file may be the changed one.
+            raise VerificationFailed(
+                f"{ONNX} and {TORCHSCRIPT} differ in {name}" if any(same) else f"neither file has the network's {name}"
+            )
 
 
-def _torchscript_weights(folder: Path) -> dict[str, torch.Tensor]:
+def _torchscript_weights(contents: Contents) -> dict[str, torch.Tensor]:
     with warnings.catch_warnings(action="ignore", category=FutureWarning):
-        weights: dict[str, torch.Tensor] = torch.jit.load(folder / TORCHSCRIPT, map_location="cpu").state_dict()
+        weights: dict[str, torch.Tensor] = torch.jit.load(
+            io.BytesIO(contents[TORCHSCRIPT]), map_location="cpu"
+        ).state_dict()
     return weights
 
 
@@ -105,7 +113,7 @@ def _compare(model: Model, network: Network) -> list[Finding]:
 
 def _difference(model: Model, inputs: Arrays, expected: Arrays, rows: int) -> Finding:
     found = model.runtime.run(inputs)
-    where = f"{model.bundle.title}: {model.runtime.name}, batch {rows}"
+    where = f"{model.runtime.name}, batch {rows}"
     shown = {name: f"{name} {array.dtype} {list(array.shape)}" for name, array in found.items()}
     should = {name: f"{name} {array.dtype} {list(array.shape)}" for name, array in expected.items()}
     if shown != should:

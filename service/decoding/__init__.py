@@ -17,11 +17,11 @@ def decode(body: Body, bundle: Bundle, settings: Settings) -> Arrays:
     Raises a `RequestError`: 400 malformed, 413 over a limit, 415 not a media type of this model, 422 unusable.
     """
     media_types = images.MEDIA_TYPES if bundle.takes_images else vectors.MEDIA_TYPES
-    if body.media_type not in media_types:
-        shown = "bytes of no stated type" if body.content_type in UNTYPED else body.content_type
-        raise UnsupportedMediaType(f"{bundle.name} does not take {shown}: send {', '.join(media_types)}")
     if not body.data and not body.files:
         raise BadRequest("the body is empty")
+    if body.media_type not in media_types:
+        shown = "bytes whose Content-Type is not said" if body.content_type in UNTYPED else body.content_type
+        raise UnsupportedMediaType(f"{bundle.name} does not take {shown}: send {', '.join(media_types)}")
     if bundle.takes_images:
         return {"image": images.decode(body, settings)}
     return {"features": vectors.decode(body, bundle.features, settings)}

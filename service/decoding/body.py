@@ -1,11 +1,12 @@
 """The body of a request, and the two things every decoder needs: its true media type, and its JSON."""
 
+import functools
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 import msgspec
 
-from service.errors import BadRequest
+from service.errors import BadRequest, PayloadTooLarge
 
 JSON = "application/json"
 CSV = "text/csv"
@@ -33,16 +34,22 @@ class Body:
     data: bytes = b""
     files: list[Upload] = field(default_factory=list)
 
-    @property
+    @functools.cached_property
     def media_type(self) -> str:
         """`application/json`, `text/csv`, `multipart/form-data`, `image/*`, or whatever else the client says."""
         if self.content_type in UNTYPED:
-            return JSON if self.data.lstrip()[:1] == b"{" else IMAGE
+            return JSON if self.data[:64].lstrip()[:1] == b"{" else IMAGE
         return IMAGE if self.content_type.startswith("image/") else self.content_type
 
 
-def decode_json(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
-    """Parse and validate in one pass; raise `BadRequest` saying what was expected where."""
+def decode_json(data: bytes, decoder: msgspec.json.Decoder[T], most_arrays: int) -> T:
+    """Parse and validate in one pass; raise `BadRequest` saying what was expected where.
+
+    A body that opens more arrays and objects than any allowed number of instances needs is not even parsed: each
+    would cost many times its bytes.
+    """
+    if data.count(b"[") + data.count(b"{") > most_arrays:
+        raise PayloadTooLarge("more instances in one request than are allowed")
     try:
         return decoder.decode(data)
     except msgspec.ValidationError as error:

@@ -5,6 +5,7 @@ input already and never do.
 """
 
 import io
+import threading
 import warnings
 from typing import Annotated, Any
 
@@ -21,6 +22,7 @@ from service.settings import Settings
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 MEDIA_TYPES = (JSON, FORM, IMAGE)
+LARGE = 2 * digits.WORKING_SIDE  # pixels a side, of which the normaliser uses half
 DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
 
 Image.MAX_IMAGE_PIXELS = None  # the limit is ours, checked before anything is decoded; Pillow's would only warn
@@ -43,20 +45,22 @@ class ImageInstances(msgspec.Struct):
 
 
 DECODER = msgspec.json.Decoder(ImageInstances)
+DECODING = threading.BoundedSemaphore(2)  # pictures at a time in one process: a large one takes hundreds of megabytes
 
 
 def decode(body: Body, settings: Settings) -> NDArray[np.uint8]:
     """All pictures of a body, in order: UINT8 [n, 28, 28]. Raises `RequestError` naming the one that cannot be."""
     if body.media_type == JSON:
-        instances = decode_json(body.data, DECODER).instances
+        instances = decode_json(body.data, DECODER, 40 * settings.max_rows).instances
         _limit(len(instances), settings.max_rows, "instances")
-        pictures = [_instance(instance, f"instances[{i}]", settings) for i, instance in enumerate(instances)]
+        sources = [(f"instances[{i}]", instance) for i, instance in enumerate(instances)]
     elif body.media_type == FORM:
         _limit(len(body.files), settings.max_files, "files")
-        pictures = [_picture(file.data, f"file {i + 1} ({file.name})", settings) for i, file in enumerate(body.files)]
+        sources = [(f"file {i + 1} ({file.name})", Encoded(file.data)) for i, file in enumerate(body.files)]
     else:
-        pictures = [_picture(body.data, "the body", settings)]
-    return np.stack(pictures)
+        sources = [("the body", Encoded(body.data))]
+    budget = Budget(settings.max_image_pixels)
+    return np.stack([_picture(source, where, budget) for where, source in sources])
 
 
 def _limit(count: int, most: int, what: str) -> None:
@@ -66,34 +70,51 @@ def _limit(count: int, most: int, what: str) -> None:
         raise BadRequest(f"no {what}: send at least one")
 
 
-def _instance(instance: list[list[int]] | Encoded, where: str, settings: Settings) -> NDArray[np.uint8]:
-    if isinstance(instance, Encoded):
-        return _picture(instance.b64, f"{where}.b64", settings)
+def _picture(source: list[list[int]] | Encoded, where: str, budget: "Budget") -> NDArray[np.uint8]:
+    if isinstance(source, Encoded):
+        try:
+            with DECODING:
+                return digits.normalise(decode_image(source.b64, budget))
+        except RequestError as error:
+            raise type(error)(f"{where}: {error}") from None
     height, width = IMAGE_SHAPE
-    if len(instance) != height or any(len(row) != width for row in instance):
-        widths = sorted({len(row) for row in instance})
-        raise BadRequest(f"{where}: {len(instance)} rows of {widths} numbers, expected {height} rows of {width}")
-    return np.array(instance, np.uint8)
+    if len(source) != height or any(len(row) != width for row in source):
+        widths = sorted({len(row) for row in source})[:3]
+        raise BadRequest(f"{where}: {len(source)} rows of {widths} numbers, expected {height} rows of {width}")
+    return np.array(source, np.uint8)
 
 
-def _picture(data: bytes, where: str, settings: Settings) -> NDArray[np.uint8]:
-    try:
-        return digits.normalise(decode_image(data, settings.max_image_pixels))
-    except RequestError as error:
-        raise type(error)(f"{where}: {error}") from None
+class Budget:
+    """The pixels that one image may have, and how many are left to all images of the request: four times that."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.left = 4 * most
+
+    def spend(self, image: Image.Image) -> None:
+        """Raise `PayloadTooLarge`, before anything is decoded, for an image that is too large or one too many."""
+        pixels = image.width * image.height
+        self.left -= pixels
+        if pixels > self.most:
+            raise PayloadTooLarge(f"{image.width}x{image.height} pixels: at most {self.most:,} in all")
+        if self.left < 0:
+            raise PayloadTooLarge(f"the pictures of one request have over {4 * self.most:,} pixels: send fewer")
 
 
-def decode_image(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
+def decode_image(data: bytes, budget: Budget) -> NDArray[np.uint8]:
     """The bytes of an image file -> UINT8 [height, width], upright, greyscale, flattened on paper.
 
     PNG, JPEG, WebP, BMP, GIF (its first frame) and TIFF (its first page), in any mode of theirs. Raises
     `BadRequest` for bytes that are no such file or end too soon, `PayloadTooLarge` before decoding too many pixels.
     """
+    if not data:
+        raise BadRequest("an empty file")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            _limit_pixels(image, max_pixels)
+            budget.spend(image)
+            image.draft(None, (LARGE, LARGE))  # a JPEG is decoded at an eighth of its size if that is enough
             return _grey(ImageOps.exif_transpose(image))
-    except RequestError:
+    except (RequestError, MemoryError):
         raise
     except UnidentifiedImageError:
         raise BadRequest(f"not an image of a format that is read here ({', '.join(FORMATS)})") from None
@@ -101,22 +122,19 @@ def decode_image(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
         raise BadRequest(f"a damaged image: {error}") from None
 
 
-def _limit_pixels(image: Image.Image, most: int) -> None:
-    if image.width * image.height > most:
-        raise PayloadTooLarge(f"{image.width}x{image.height} pixels: at most {most:,} in all")
-
-
 def _grey(image: Image.Image) -> NDArray[np.uint8]:
     if image.mode in DEEP_MODES:
         return _eight_bits(np.asarray(image))
     if image.has_transparency_data:
-        return np.asarray(_on_paper(image.convert("RGBA")))
+        rgba = image.convert("RGBA")
+        factor = max(rgba.size) // LARGE
+        return np.asarray(_on_paper(rgba.reduce(factor) if factor > 1 else rgba))
     return np.asarray((image.convert("RGB") if image.mode == "CMYK" else image).convert("L"))
 
 
 def _eight_bits(deep: NDArray[Any]) -> NDArray[np.uint8]:
     """16-bit samples by their upper half; 32-bit and float ones by the smallest usual range that holds them."""
-    if deep.dtype == np.uint16:
+    if deep.dtype.kind == "u" and deep.dtype.itemsize == 2:
         return np.asarray(deep >> 8, np.uint8)
     highest = float(deep.max())
     if not (np.isfinite(highest) and deep.min() >= 0):

@@ -1,9 +1,11 @@
 """Feature vectors -> `features` FP32 [n, features]: JSON rows, JSON objects of named features, or CSV."""
 
 import csv
+import difflib
 import functools
 import io
 import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -16,24 +18,20 @@ from service.errors import BadRequest, PayloadTooLarge
 from service.settings import Settings
 
 MEDIA_TYPES = (JSON, CSV)
+LONGEST_LINE = 2**16  # characters
+
+Rows = list[tuple[float, ...]]
 
 
 def decode(body: Body, features: tuple[Feature, ...], settings: Settings) -> NDArray[np.float32]:
     """All rows of a body, in order: FP32 [n, features]. Raises `RequestError` naming the row that cannot be."""
-    rows, where = (_csv if body.media_type == CSV else _json)(body.data, features)
-    if len(rows) > settings.max_rows:
-        raise PayloadTooLarge(f"{len(rows)} rows in one request: at most {settings.max_rows}")
+    rows, where = (_csv if body.media_type == CSV else _json)(body.data, features, settings.max_rows)
     if not rows:
         raise BadRequest("no rows: send at least one")
-    try:
-        exact = np.array(rows, np.float64)
-    except ValueError:  # ragged
-        exact = np.empty((0, 0))
-    if exact.shape != (len(rows), len(features)):
-        at = next(i for i, row in enumerate(rows) if len(row) != len(features))
-        raise BadRequest(f"{where(at)}: {len(rows[at])} values, expected {len(features)}: {_listed(features)}")
+    if len(rows) > settings.max_rows:
+        raise PayloadTooLarge(f"{len(rows)} rows in one request: at most {settings.max_rows}")
     with np.errstate(over="ignore"):
-        array = exact.astype(np.float32)
+        array = np.array(rows, np.float64).astype(np.float32)
     if not np.isfinite(array).all():
         at, column = np.argwhere(~np.isfinite(array))[0]
         raise BadRequest(f"{where(at)}: {features[column].name} = {rows[at][column]:g} is not a finite FP32 number")
@@ -46,51 +44,77 @@ def _listed(features: tuple[Feature, ...]) -> str:
 
 @functools.cache
 def _decoder(features: tuple[Feature, ...]) -> msgspec.json.Decoder[Any]:
-    """The V1 request of a vector model, as a type: so a wrong name or value is found, and named, while parsing."""
+    """The V1 request of a vector model, as a type: so a wrong name, value or length is found while parsing."""
     names = {f"feature_{i}": feature.name for i, feature in enumerate(features)}
-    named = msgspec.defstruct("NamedFeatures", [(f, float) for f in names], rename=names, forbid_unknown_fields=True)
+    named: Any = msgspec.defstruct(
+        "NamedFeatures", [(f, float) for f in names], rename=names, forbid_unknown_fields=True
+    )
+    row: Any = tuple[(float,) * len(features)]  # type: ignore[misc]  # as many numbers as features
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [
-        ("instances", list[list[float] | named]),  # type: ignore[valid-type]
+        ("instances", list[row | named]),
         ("signature_name", str | None, None),
     ]
     return msgspec.json.Decoder(msgspec.defstruct("VectorInstances", fields))
 
 
-def _json(data: bytes, features: tuple[Feature, ...]) -> tuple[list[Any], Any]:
+def _json(data: bytes, features: tuple[Feature, ...], most: int) -> tuple[Rows, Callable[[int], str]]:
+    brackets = 1 + sum(feature.name.count("[") + feature.name.count("{") for feature in features)
     try:
-        instances = decode_json(data, _decoder(features)).instances
+        instances = decode_json(data, _decoder(features), brackets * (most + 100)).instances
     except BadRequest as error:
-        hint = (
-            f"; the features are {_listed(features)}"
-            if str(error).startswith("instances[") and " field " in str(error)
-            else ""
-        )
+        asked = " field " in str(error) or " array of length " in str(error)
+        hint = f": the features are {_listed(features)}" if asked and str(error).startswith("instances[") else ""
         raise BadRequest(f"{error}{hint}") from None
-    rows = [row if isinstance(row, list) else msgspec.structs.astuple(row) for row in instances]
+    rows = [row if isinstance(row, tuple) else msgspec.structs.astuple(row) for row in instances]
     return rows, "instances[{}]".format
 
 
-def _csv(data: bytes, features: tuple[Feature, ...]) -> tuple[list[Any], Any]:
+def _csv(data: bytes, features: tuple[Feature, ...], most: int) -> tuple[Rows, Callable[[int], str]]:
     """Rows of numbers, in the features' order, or in any order under a header that names each of them once."""
+    rows: Rows = []
+    lines: list[int] = []
+    order: list[int] | None = None
     try:
-        lines = list(csv.reader(io.StringIO(data.decode("utf-8-sig")), strict=True))
-    except UnicodeDecodeError:
-        raise BadRequest("the body is not UTF-8 text") from None
+        reader = csv.reader(_lines(data, 2 * most + 100), strict=True)
+        for cells in reader:
+            if not any(cell.strip() for cell in cells):
+                continue
+            if order is None:
+                header = all(_number(cell) is None for cell in cells)
+                order = _order(cells, features) if header else list(range(len(features)))
+                if header:
+                    continue
+            values = _row(cells, features, reader.line_num)
+            rows.append(tuple(values[i] for i in order))
+            lines.append(reader.line_num)
     except csv.Error as error:
         raise BadRequest(f"the body is not CSV: {error}") from None
-    numbered = [(n, cells) for n, cells in enumerate(lines, 1) if any(cell.strip() for cell in cells)]
-    order = list(range(len(features)))
-    if numbered and any(_number(cell) is None for cell in numbered[0][1]):
-        order = _order(numbered.pop(0)[1], features)
-    rows = []
-    for n, cells in numbered:
-        if len(cells) != len(features):
-            raise BadRequest(f"line {n}: {len(cells)} cells, expected {len(features)}: {_listed(features)}")
-        values = [_number(cell) for cell in cells]
-        if None in values:
-            raise BadRequest(f"line {n}: {cells[values.index(None)]!r} is not a number")
-        rows.append([values[i] for i in order])
-    return rows, lambda row: f"line {numbered[row][0]}"
+    return rows, lambda row: f"line {lines[row]}"
+
+
+def _lines(data: bytes, most: int) -> Iterator[str]:
+    """The lines of the text, so many and so long at most: what is over is never built."""
+    try:
+        text = io.StringIO(data.decode("utf-8-sig"), newline=None)  # any of the three ways to end a line
+    except UnicodeDecodeError:
+        raise BadRequest("the body is not UTF-8 text") from None
+    for number, line in enumerate(text, 1):
+        if number > most:
+            raise PayloadTooLarge(f"over {most} lines in one request")
+        if len(line) > LONGEST_LINE:
+            raise BadRequest(f"line {number}: {len(line)} characters: at most {LONGEST_LINE}")
+        yield line
+
+
+def _row(cells: list[str], features: tuple[Feature, ...], line: int) -> list[float]:
+    if len(cells) != len(features):
+        hint = "; cells are separated by commas" if len(cells) == 1 and len(features) > 1 else ""
+        raise BadRequest(f"line {line}: {len(cells)} cells, expected {len(features)}: {_listed(features)}{hint}")
+    values = [_number(cell) for cell in cells]
+    for feature, cell, value in zip(features, cells, values, strict=True):
+        if value is None:
+            raise BadRequest(f"line {line}: {cell[:40]!r} is not a number ({feature.name})")
+    return [value for value in values if value is not None]
 
 
 def _number(cell: str) -> float | None:
@@ -99,14 +123,21 @@ def _number(cell: str) -> float | None:
         value = float(cell)
     except ValueError:
         return None
-    return value if math.isfinite(value) and "_" not in cell else None
+    return value if math.isfinite(value) and cell.isascii() and "_" not in cell else None
 
 
 def _order(header: list[str], features: tuple[Feature, ...]) -> list[int]:
     """For each feature, the column that holds it."""
     names = [name.strip() for name in header]
-    if sorted(names) != sorted(feature.name for feature in features):
-        strange = sorted(set(names) - {feature.name for feature in features})
-        wrong = f"unknown {strange[0]!r}" if strange else f"{len(names)} columns"
-        raise BadRequest(f"line 1: {wrong}: a header names each feature once: {_listed(features)}")
-    return [names.index(feature.name) for feature in features]
+    known = [feature.name for feature in features]
+    for name in names:
+        if name not in known or names.count(name) > 1:
+            close = difflib.get_close_matches(name.lower().replace("_", " "), known, n=1)
+            hint = f" (did you mean {close[0]!r}?)" if close and name not in known else ""
+            wrong = "twice" if name in known else f"unknown{hint}"
+            raise BadRequest(
+                f"line 1: column {name[:40]!r}: {wrong}; a header names each feature once: {_listed(features)}"
+            )
+    if missing := [name for name in known if name not in names]:
+        raise BadRequest(f"line 1: no column {missing[0]!r}: a header names each feature once: {_listed(features)}")
+    return [names.index(name) for name in known]

@@ -1,10 +1,12 @@
 """The body of the request at hand, read once, within the limits, whatever its framing."""
 
+import contextlib
 import io
 import zlib
 from typing import IO
 
 from flask import request
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 
 from service.decoding.body import FORM, Body, Upload
@@ -16,31 +18,60 @@ MOST_FIELDS = 1000
 
 
 def read_body() -> Body:
-    """Raises 400 for a broken encoding or form, 413 for a body that is, or inflates to, more than the limit, 415."""
+    """Raises 400 for a body or form that is broken or cut short, 413 for one over the limit, 415."""
     most = settings().max_body_bytes
-    data = request.get_data(cache=False, parse_form_data=False)
-    if len(data) > most:  # a body of stated length was refused before; one in chunks was cut after most + 1
-        raise PayloadTooLarge(f"the body is over {most} bytes")
-    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding != "identity":
+    data = _read(most)
+    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in ("", "identity"):
         data = _inflated(data, encoding, most)
     if request.mimetype == FORM:
         return Body(FORM, files=_files(data))
     return Body(request.mimetype, data)
 
 
-def _inflated(data: bytes, encoding: str, most: int) -> bytes:
-    if encoding not in ("gzip", "deflate"):
-        raise UnsupportedMediaType(f"Content-Encoding {encoding}: send identity, gzip or deflate")
-    inflater = zlib.decompressobj(ANY_ZLIB_OR_GZIP)
+def _read(most: int) -> bytes:
+    length = request.content_length
+    if length is not None and length > most:
+        _drain(request.environ["wsgi.input"], min(length, 4 * most))
+        raise PayloadTooLarge(f"the body is over {most} bytes")
     try:
-        plain = inflater.decompress(data, most + 1)
-    except zlib.error as error:
-        raise BadRequest(f"the body is not {encoding}: {error}") from None
-    if len(plain) > most:
-        raise PayloadTooLarge(f"the body inflates to more than {most} bytes")
-    if not inflater.eof:
-        raise BadRequest(f"the {encoding} body ends too soon")
+        data = request.get_data(cache=False, parse_form_data=False)
+    except RequestEntityTooLarge:
+        raise PayloadTooLarge(f"the body is over {most} bytes") from None
+    except ClientDisconnected:
+        raise BadRequest("the body ended too soon") from None
+    except Exception as error:  # noqa: BLE001 - whatever the server raises of a connection: the bytes did not come
+        raise BadRequest(f"the body cannot be read: {error}") from None
+    if len(data) > most:  # one in chunks, without a length, was cut after most + 1
+        raise PayloadTooLarge(f"the body is over {most} bytes")
+    if length is not None and len(data) < length:
+        raise BadRequest(f"the body ended after {len(data)} of {length} bytes")
+    return data
+
+
+def _drain(stream: IO[bytes], length: int) -> None:
+    """Read what nobody will look at: most clients look for an answer only when they have sent everything."""
+    with contextlib.suppress(Exception):
+        while length > 0 and (part := stream.read(min(length, 2**16))):
+            length -= len(part)
+
+
+def _inflated(data: bytes, encoding: str, most: int) -> bytes:
+    """The plain bytes of all members of a gzip or zlib body."""
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        raise UnsupportedMediaType(f"Content-Encoding {encoding}: send identity, gzip or deflate")
+    plain = b""
+    while data:
+        inflater = zlib.decompressobj(ANY_ZLIB_OR_GZIP)
+        try:
+            plain += inflater.decompress(data, most + 1 - len(plain))
+        except zlib.error as error:
+            raise BadRequest(f"the body is not {encoding}: {error}") from None
+        if len(plain) > most:
+            raise PayloadTooLarge(f"the body inflates to more than {most} bytes")
+        if not inflater.eof:
+            raise BadRequest(f"the {encoding} body ends too soon")
+        data = inflater.unused_data
     return plain
 
 

@@ -7,18 +7,19 @@ either one alone. Sessions are opened in the worker, after the fork.
 import functools
 import importlib
 import logging
-from collections.abc import Callable
-from pathlib import Path
 from typing import Protocol
 
-from service.bundle import Bundle
+from service.bundle import ONNX, TORCHSCRIPT, Bundle, Contents
 from service.errors import DeviceUnavailable
 from service.settings import Settings
 from service.signature import Arrays
 
 log = logging.getLogger(__name__)
 
-MODULES = {"onnx": "service.runtimes.onnx_runtime", "torchscript": "service.runtimes.torchscript"}
+RUNTIMES = {  # module, the bundle's file for it, the extra that brings its library
+    "onnx": ("service.runtimes.onnx_runtime", ONNX, "cpu (or cuda)"),
+    "torchscript": ("service.runtimes.torchscript", TORCHSCRIPT, "torchscript"),
+}
 
 
 class Runtime(Protocol):
@@ -31,32 +32,42 @@ class Runtime(Protocol):
         """Outputs for inputs that fit the signature. Safe to call from several threads at once."""
 
 
-def open_runtime(bundle: Bundle, folder: Path, settings: Settings) -> Runtime:
+def open_runtime(bundle: Bundle, contents: Contents, settings: Settings) -> Runtime:
     """Open the bundle's file for `settings.runtime` on `settings.device`.
 
     `auto` takes CUDA when a session can be created there and has run, else the CPU, and logs which and why.
     Raises `DeviceUnavailable` with the reason when what was asked for by name cannot be had, and
     `BundleError` when the file does not say the signature that the manifest says.
     """
+    if settings.device == "cpu":
+        return _open(bundle, contents, settings, None)
     try:
-        module = importlib.import_module(MODULES[settings.runtime])
-    except ModuleNotFoundError as error:
-        extra = {"onnx": "cpu (or cuda)", "torchscript": "torchscript"}[settings.runtime]
-        raise DeviceUnavailable(
-            f"the runtime {settings.runtime} needs {error.name}, which is not installed: install the extra {extra}"
-        ) from None
-    open_on: Callable[[str], Runtime] = lambda device: module.open_on(  # noqa: E731
-        bundle, folder, device, settings.threads_per_inference
-    )
-    if settings.device != "auto":
-        return open_on(settings.device)
-    try:
-        runtime = open_on("cuda")
+        runtime = _open(bundle, contents, settings, int(settings.device.partition(":")[2] or 0))
     except DeviceUnavailable as reason:
-        runtime = open_on("cpu")
+        if settings.device != "auto":
+            raise
+        runtime = _open(bundle, contents, settings, None)
         _say_once(f"{runtime.name} runs on the CPU: {reason}")
     else:
         _say_once(f"{runtime.name} runs on {runtime.device}")
+    return runtime
+
+
+def _open(bundle: Bundle, contents: Contents, settings: Settings, gpu: int | None) -> Runtime:
+    """On the GPU of that index, where it must also run once: an old driver or a full GPU shows only then."""
+    module, file, extra = RUNTIMES[settings.runtime]
+    try:
+        opener = importlib.import_module(module).open_file
+    except ModuleNotFoundError as error:
+        raise DeviceUnavailable(
+            f"the runtime {settings.runtime} needs {error.name}, which is not installed: install the extra {extra}"
+        ) from None
+    runtime: Runtime = opener(bundle, contents[file], gpu, settings.threads_per_inference)
+    if gpu is not None:
+        try:
+            runtime.run(bundle.signature.zeros())
+        except Exception as error:  # the libraries' exceptions have no other base
+            raise DeviceUnavailable(f"{runtime.device} does not run: {error}") from error
     return runtime
 
 

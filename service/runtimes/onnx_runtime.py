@@ -4,7 +4,6 @@ import contextlib
 import ctypes
 import io
 import os
-from pathlib import Path
 from typing import Any
 
 # From 1.29 on, its Linux wheels report every session to their maker unless this stands before the import.
@@ -14,7 +13,7 @@ import onnxruntime as ort
 
 from service.bundle import ONNX, Bundle
 from service.errors import BundleError, DeviceUnavailable
-from service.signature import Arrays, Signature
+from service.signature import Arrays
 
 CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
@@ -37,67 +36,52 @@ class OnnxRuntime:
         return dict(zip(self._outputs, self._session.run(self._outputs, inputs), strict=True))
 
 
-def open_on(bundle: Bundle, folder: Path, device: str, threads: int) -> OnnxRuntime:
-    """Open `model.onnx` on `cpu`, `cuda` or `cuda:N`, with that many threads for one inference."""
-    path = folder / ONNX
+def open_file(bundle: Bundle, content: bytes, gpu: int | None, threads: int) -> OnnxRuntime:
+    """Open the bytes of `model.onnx` on the CPU or a GPU, with that many threads for one inference."""
     ort.set_default_logger_severity(FATAL)
     options = ort.SessionOptions()
     options.log_severity_level = FATAL
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    if device == "cpu":
-        session = _create(path, options, [CPU])
-    else:
-        session = _create_on_cuda(path, options, int(device.partition(":")[2] or 0))
-        device = f"cuda:{int(device.partition(':')[2] or 0)}"
-    _check_signature(session, bundle.signature, path)
-    runtime = OnnxRuntime(session, device)
-    if device != "cpu":
-        _run_once(runtime, bundle.signature)
-    return runtime
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads leave the cores to others
+    session = _create(content, options, [CPU]) if gpu is None else _create_on_cuda(content, options, gpu)
+    _check_signature(session, bundle)
+    return OnnxRuntime(session, "cpu" if gpu is None else f"cuda:{gpu}")
 
 
-def _create(path: Path, options: ort.SessionOptions, providers: list[Any]) -> ort.InferenceSession:
+def _create(content: bytes, options: ort.SessionOptions, providers: list[Any]) -> ort.InferenceSession:
     try:
         # Without fallback a provider that fails is an exception, not another provider behind our back.
-        return ort.InferenceSession(path, options, providers=providers, enable_fallback=0)
+        return ort.InferenceSession(content, options, providers=providers, enable_fallback=0)
     except Exception as error:  # ONNX Runtime's exceptions have no other base
-        raise BundleError(f"{path}: ONNX Runtime cannot open it: {error}") from error
+        raise BundleError(f"{ONNX}: ONNX Runtime cannot open it: {error}") from error
 
 
-def _create_on_cuda(path: Path, options: ort.SessionOptions, index: int) -> ort.InferenceSession:
+def _create_on_cuda(content: bytes, options: ort.SessionOptions, gpu: int) -> ort.InferenceSession:
     if CUDA not in ort.get_available_providers():
         raise DeviceUnavailable("this ONNX Runtime has no CUDA execution provider (the extra cuda brings it)")
     try:
         ctypes.CDLL("libcuda.so.1")
     except OSError:
-        raise DeviceUnavailable("this machine has no NVIDIA driver (libcuda.so.1)") from None
+        raise DeviceUnavailable("this machine has no NVIDIA driver for CUDA (libcuda.so.1)") from None
     with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not find
         ort.preload_dlls()
-    # TF32 would round the inputs of each product to 10 bits: other answers than on the CPU.
     try:
-        session = _create(path, options, [(CUDA, {"device_id": index, "use_tf32": 0}), CPU])
+        # TF32 would round the inputs of each product to 10 bits: other answers than on the CPU.
+        session = _create(content, options, [(CUDA, {"device_id": gpu, "use_tf32": 0}), CPU])
     except BundleError as error:
-        raise DeviceUnavailable(f"ONNX Runtime cannot open a session on cuda:{index}: {error.__cause__}") from error
+        raise DeviceUnavailable(f"ONNX Runtime cannot open a session on cuda:{gpu}: {error.__cause__}") from error
     if CUDA not in session.get_providers():  # it falls back to the CPU without an exception
-        raise DeviceUnavailable(f"ONNX Runtime could not start its CUDA execution provider on cuda:{index}")
+        raise DeviceUnavailable(f"ONNX Runtime could not start its CUDA execution provider on cuda:{gpu}")
     return session
 
 
-def _check_signature(session: ort.InferenceSession, signature: Signature, path: Path) -> None:
+def _check_signature(session: ort.InferenceSession, bundle: Bundle) -> None:
     for side, nodes, specs in (
-        ("inputs", session.get_inputs(), signature.inputs),
-        ("outputs", session.get_outputs(), signature.outputs),
+        ("inputs", session.get_inputs(), bundle.signature.inputs),
+        ("outputs", session.get_outputs(), bundle.signature.outputs),
     ):
         found = [(n.name, n.type, [s if isinstance(s, int) else -1 for s in n.shape]) for n in nodes]
         expected = [(spec.name, ONNX_TYPES[spec.datatype], list(spec.shape)) for spec in specs]
         if found != expected:
-            raise BundleError(f"{path}: its {side} are {found}, the manifest expects {expected}")
-
-
-def _run_once(runtime: OnnxRuntime, signature: Signature) -> None:
-    """A session that was created may still fail at its first kernel: an old driver, a full GPU."""
-    try:
-        runtime.run(signature.zeros())
-    except Exception as error:  # ONNX Runtime's exceptions have no other base
-        raise DeviceUnavailable(f"{runtime.device} does not run: {error}") from error
+            raise BundleError(f"{ONNX}: its {side} are {found}, the manifest expects {expected}")

@@ -1,7 +1,7 @@
 """TorchScript: named arrays through `model.pt`. The only file of the service that imports torch."""
 
+import io
 import warnings
-from pathlib import Path
 
 import torch
 
@@ -30,47 +30,32 @@ class TorchScriptRuntime:
         return {name: output.numpy(force=True) for name, output in zip(self._outputs, outputs, strict=True)}
 
 
-def open_on(bundle: Bundle, folder: Path, device: str, threads: int) -> TorchScriptRuntime:
-    """Open `model.pt` on `cpu`, `cuda` or `cuda:N`, with that many threads for one inference."""
-    if device != "cpu":
-        device = _cuda_device(device)
+def open_file(bundle: Bundle, content: bytes, gpu: int | None, threads: int) -> TorchScriptRuntime:
+    """Open the bytes of `model.pt` on the CPU or a GPU, with that many threads for one inference."""
+    device = "cpu" if gpu is None else _cuda_device(gpu)
     torch.set_num_threads(threads)
-    path = folder / TORCHSCRIPT
-    module = _load(path, device)
-    schema = module.forward.schema  # type: ignore[attr-defined]  # torch types it as any callable
-    arguments = [argument.name for argument in schema.arguments[1:]]
-    expected = [spec.name for spec in bundle.signature.inputs]
-    if arguments != expected:
-        raise BundleError(f"{path}: its inputs are {arguments}, the manifest expects {expected}")
     with warnings.catch_warnings(action="ignore", category=FutureWarning):  # TorchScript is deprecated: decisions.md
-        runtime = TorchScriptRuntime(torch.jit.freeze(module.eval()), bundle.signature, device)
-    if device != "cpu":
-        _run_once(runtime, bundle.signature)
-    return runtime
+        module = _load(content, device)
+        schema = module.forward.schema  # type: ignore[attr-defined]  # torch types it as any callable
+        arguments = [argument.name for argument in schema.arguments[1:]]
+        expected = [spec.name for spec in bundle.signature.inputs]
+        if arguments != expected:
+            raise BundleError(f"{TORCHSCRIPT}: its inputs are {arguments}, the manifest expects {expected}")
+        return TorchScriptRuntime(torch.jit.freeze(module.eval()), bundle.signature, device)
 
 
-def _load(path: Path, device: str) -> torch.jit.ScriptModule:
+def _load(content: bytes, device: str) -> torch.jit.ScriptModule:
     try:
-        with warnings.catch_warnings(action="ignore", category=FutureWarning):
-            module: torch.jit.ScriptModule = torch.jit.load(path, map_location=device)
+        module: torch.jit.ScriptModule = torch.jit.load(io.BytesIO(content), map_location=device)
     except (RuntimeError, ValueError) as error:
-        raise BundleError(f"{path}: TorchScript cannot open it: {error}") from error
+        raise BundleError(f"{TORCHSCRIPT}: TorchScript cannot open it: {error}") from error
     return module
 
 
-def _cuda_device(device: str) -> str:
-    index = int(device.partition(":")[2] or 0)
+def _cuda_device(gpu: int) -> str:
     if not torch.cuda.is_available():
-        why = "no GPU answers" if torch.version.cuda else "this PyTorch was built without CUDA"
+        why = "no GPU answers" if torch.version.cuda else "this PyTorch was built without it"
         raise DeviceUnavailable(f"PyTorch has no CUDA here: {why}")
-    if index >= torch.cuda.device_count():
-        raise DeviceUnavailable(f"cuda:{index} is not there: this machine has {torch.cuda.device_count()} GPU(s)")
-    return f"cuda:{index}"
-
-
-def _run_once(runtime: TorchScriptRuntime, signature: Signature) -> None:
-    """A device that is listed may still not run: an old driver, a full GPU."""
-    try:
-        runtime.run(signature.zeros())
-    except RuntimeError as error:
-        raise DeviceUnavailable(f"{runtime.device} does not run: {error}") from error
+    if gpu >= torch.cuda.device_count():
+        raise DeviceUnavailable(f"cuda:{gpu} is not there: CUDA lists {torch.cuda.device_count()} GPU(s)")
+    return f"cuda:{gpu}"
