@@ -316,6 +316,14 @@ def test_list_and_show_and_help_teach() -> None:
         assert "usage: python -m training" in shown.stdout
 
 
+def test_without_its_extras_it_says_what_to_install() -> None:
+    program = "import runpy, sys; sys.modules['rich'] = None; runpy.run_module('training', run_name='__main__')"
+    failed = subprocess.run((sys.executable, "-c", program), cwd=ROOT, capture_output=True, text=True, check=False)
+    assert failed.returncode == 1
+    assert "pip install '.[cpu,training]'" in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -10,9 +10,13 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 import msgspec
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+
+try:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+except ModuleNotFoundError as error:
+    sys.exit(f"training: {error.name} is not installed; what brings it: pip install '.[cpu,training]'")
 
 from service.errors import DigitalisError
 from service.settings import Settings
