@@ -113,7 +113,8 @@ def decode_image(data: bytes, budget: Budget) -> NDArray[np.uint8]:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             budget.spend(image)
             image.draft(None, (LARGE, LARGE))  # a JPEG is decoded at an eighth of its size if that is enough
-            return _grey(ImageOps.exif_transpose(image))
+            ImageOps.exif_transpose(image, in_place=True)
+            return _grey(image)
     except (RequestError, MemoryError):
         raise
     except UnidentifiedImageError:
@@ -126,7 +127,7 @@ def _grey(image: Image.Image) -> NDArray[np.uint8]:
     if image.mode in DEEP_MODES:
         return _eight_bits(np.asarray(image))
     if image.has_transparency_data:
-        rgba = image.convert("RGBA")
+        rgba = image if image.mode == "RGBA" else image.convert("RGBA")
         factor = max(rgba.size) // LARGE
         return np.asarray(_on_paper(rgba.reduce(factor) if factor > 1 else rgba))
     return np.asarray((image.convert("RGB") if image.mode == "CMYK" else image).convert("L"))
