@@ -84,7 +84,7 @@ class Settings:
     intra_op_threads: int | None = _setting(
         None, _count, "cores / workers", "threads that one inference may use, in each worker"
     )
-    models_dir: Path = _setting(Path("models"), _folder, "models", "where the bundles are: <name>/<version>/")
+    models_dir: Path = _setting(Path("models"), _folder, "models", "where the bundles are, as name/version/")
     runtime: str = _setting("onnx", _choice("onnx", "torchscript"), "onnx", "onnx or torchscript")
     device: str = _setting(
         "auto", _device, "auto", "auto (CUDA where it truly works, else the CPU), cpu, cuda, or cuda:N"
