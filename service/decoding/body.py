@@ -63,4 +63,6 @@ def decode_json(data: bytes, decoder: msgspec.json.Decoder[T], most_arrays: int)
 def _located(message: str) -> str:
     """Turn "Expected `float`, got `bool` - at `$.instances[0][2]`" into "instances[0][2]: expected float, got bool"."""
     what, _, where = message.replace("`", "").replace(" | ", " or ").partition(" - at $.")
+    if "base64" in what:
+        what += ": expected the standard alphabet, padded, without line breaks or a data: prefix"
     return f"{where or 'the body'}: {what[0].lower()}{what[1:]}"
