@@ -75,6 +75,14 @@ class RunningService:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         return [int(pid) for pid in children.split()]
 
+    def wait_for_workers(self, count: int) -> None:
+        """Until so many workers, replaced ones counted in, have begun to open models: each logs its device."""
+        deadline = time.monotonic() + 60
+        while self.log().count(" runs on ") < count:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"there are not {count} workers:\n{self.log()}")
+            time.sleep(0.1)
+
     def _ready(self) -> bool:
         try:
             return httpx.get(f"{self.url}/v2/health/ready").status_code == 200
