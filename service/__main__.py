@@ -12,7 +12,6 @@ from typing import Any
 from gunicorn.app.wsgiapp import WSGIApplication
 
 from service.app import create_app
-from service.bundle import load_bundle
 from service.errors import StartError
 from service.repository import ModelRepository, find_bundles
 from service.settings import Settings
@@ -70,8 +69,6 @@ def main() -> int:
         if asked.health:
             return _health(settings)
         folders = find_bundles(settings.models_dir)
-        for folder in folders:
-            load_bundle(folder)
     except StartError as error:
         print(f"digitalis: {error}", file=sys.stderr)
         return 2

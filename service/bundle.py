@@ -116,7 +116,7 @@ def load_bundle(folder: Path) -> tuple[Bundle, Contents]:
     contents = {MANIFEST: manifest}
     for name, expected in bundle.files.items():
         contents[name] = _read(folder / name)
-        checksum = _sha256(contents[name])
+        checksum = sha256(contents[name])
         if checksum != expected:
             raise BundleError(f"{folder / name}: damaged: SHA-256 is {checksum}, {MANIFEST} expects {expected}")
     return bundle, contents
@@ -124,7 +124,7 @@ def load_bundle(folder: Path) -> tuple[Bundle, Contents]:
 
 def digest(contents: Contents) -> str:
     """The SHA-256 of the manifest, and so, through its checksums, of the whole bundle."""
-    return "sha256:" + _sha256(contents[MANIFEST])
+    return "sha256:" + sha256(contents[MANIFEST])
 
 
 def read_golden(bundle: Bundle, contents: Contents) -> tuple[Arrays, Arrays, float]:
@@ -141,7 +141,8 @@ def read_golden(bundle: Bundle, contents: Contents) -> tuple[Arrays, Arrays, flo
     return inputs, outputs, golden.tolerance
 
 
-def _sha256(content: bytes) -> str:
+def sha256(content: bytes) -> str:
+    """The checksum that a manifest gives of a file."""
     return hashlib.sha256(content).hexdigest()
 
 

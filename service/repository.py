@@ -1,6 +1,5 @@
 """Models that answer: a bundle opened by a runtime, and all of them by name and version."""
 
-import logging
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,8 +10,6 @@ from service.errors import BadRequest, BundleError, InferenceFailed, ModelNotFou
 from service.runtimes import Runtime, open_runtime
 from service.settings import Settings
 from service.signature import Arrays, NotFinite, SignatureMismatch
-
-log = logging.getLogger(__name__)
 
 
 class Model:

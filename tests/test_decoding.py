@@ -105,4 +105,6 @@ def test_a_file_that_is_cut_or_scrambled_anywhere_is_read_or_refused(kind: str) 
         for at in random.integers(0, len(damaged), 8):
             damaged[at] = random.integers(0, 256)
         with contextlib.suppress(BadRequest, PayloadTooLarge):
-            decode_image(bytes(damaged), Budget(10**6))
+            picture = decode_image(bytes(damaged), Budget(10**6))
+            assert picture.dtype == np.uint8
+            assert picture.ndim == 2

@@ -26,7 +26,7 @@ from running_service import ROOT, clean_environment
 
 from service.bundle import load_bundle
 from training import __main__ as command_line
-from training.datasets import Iris, Mnist, Split, open_dataset
+from training.datasets import Iris, Mnist, Split, checksum, open_dataset
 from training.errors import DataUnavailable, VerificationFailed
 from training.export import export_torchscript
 from training.progress import Progress
@@ -86,6 +86,7 @@ def test_the_committed_bundles_are_what_their_recipes_make_and_reach_the_lecture
     iris, deep = (load_bundle(MODELS / name / "1")[0] for name in ("iris", "mnist-deep"))
     for bundle in (iris, deep):
         assert msgspec.convert(bundle.recipe, type(RECIPES[bundle.name])) == RECIPES[bundle.name]
+    assert iris.data.checksum == checksum(Iris().train(iris.seed), Iris().held_out(iris.seed))
     assert deep.metrics["accuracy"] >= 0.9761
     assert iris.metrics["accuracy_mean"] >= 0.92
 
@@ -191,6 +192,12 @@ def test_held_out_data_is_opened_only_after_the_last_epoch(
     assert command_line.main(["train", "iris", "--models-dir", str(tmp_path)]) == 0
     assert "epoch 20/20" in printed[0]
     assert "held out" not in printed[0]
+
+
+def test_the_committed_digits_bundle_names_the_data_that_it_was_made_from(mnist_dir: Path) -> None:
+    bundle, _ = load_bundle(MODELS / "mnist-deep/1")
+    dataset = open_dataset("mnist", mnist_dir)
+    assert bundle.data.checksum == checksum(dataset.train(bundle.seed), dataset.held_out(bundle.seed))
 
 
 def test_mnist_opens_no_test_file_to_train(mnist_dir: Path, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ Until the rename everything lies in a folder beside `models/`, so an interruptio
 
 import contextlib
 import datetime as dt
-import hashlib
 import importlib.metadata
 import logging
 import os
@@ -22,7 +21,7 @@ import numpy as np
 import onnx
 import torch
 
-from service.bundle import FORMAT, GOLDEN, MANIFEST, ONNX, TORCHSCRIPT, Bundle, DataSource, Golden
+from service.bundle import FORMAT, GOLDEN, MANIFEST, ONNX, TORCHSCRIPT, Bundle, DataSource, Golden, sha256
 from service.decoding.images import Budget, decode_image
 from service.digits import normalise
 from service.signature import Signature, TensorSpec
@@ -69,7 +68,7 @@ def write(folder: Path, recipe: Recipe, trained: Trained, dataset: Dataset) -> B
         signature=signature,
         labels=dataset.labels,
         features=dataset.features(trained.train),
-        files={name: sha256(folder / name) for name in (ONNX, TORCHSCRIPT, GOLDEN)},
+        files={name: sha256((folder / name).read_bytes()) for name in (ONNX, TORCHSCRIPT, GOLDEN)},
         recipe=msgspec.to_builtins(recipe),
         seed=trained.seed,
         data=DataSource(
@@ -141,11 +140,6 @@ def golden_examples(network: Network, signature: Signature) -> Golden:
         inputs={spec.name: rows.tolist()},
         outputs={signature.outputs[0].name: outputs.tolist()},
     )
-
-
-def sha256(path: Path) -> str:
-    """The checksum that a manifest gives of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _forget_where_it_was_made(model: onnx.ModelProto) -> None:
