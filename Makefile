@@ -3,7 +3,7 @@ PYTHON ?= python3
 EXTRA := $(shell nvidia-smi -L >/dev/null 2>&1 && echo cuda || echo cpu)
 SERVE := .venv/.installed-$(EXTRA)
 TEST := .venv-test/.installed
-RECIPES ?= iris mnist-deep
+RECIPES ?= all
 
 .PHONY: serve test test-slow check train locks clean help
 
@@ -24,7 +24,7 @@ check: $(TEST) ## lint, formatting and types
 	.venv-test/bin/ruff format --check .
 	.venv-test/bin/mypy
 
-train: $(TEST) ## train RECIPES from scratch and write their bundles
+train: $(TEST) ## train RECIPES (default: all) from scratch and write their bundles
 	.venv-test/bin/python -m training train $(RECIPES)
 
 locks: ## resolve deploy/locks/ again to the newest versions that pyproject.toml allows (needs pip-tools)

@@ -5,6 +5,7 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import torch
@@ -15,19 +16,22 @@ from torchvision.datasets import MNIST
 from torchvision.transforms import ToTensor
 
 from training.datasets import Split, open_dataset
+from training.datasets.mnist import Mnist
 from training.networks import ImageNetwork, build
 from training.progress import Progress
 from training.recipes import RECIPES
+from training.recipes.definition import Descent
 from training.train import fit
 
 RECIPE = RECIPES["mnist-deep"]
+DESCENT = cast(Descent, RECIPE.fit)
 
 
 def measure(data_dir: Path, rounds: int, steps: int, *, whole: bool) -> None:
     """Print the milliseconds of a step of each loop, and the ratio of the medians."""
     torch.set_num_threads(1)
     data = open_dataset("mnist", data_dir).train(RECIPE.seed)
-    part = Split(data.inputs[: steps * RECIPE.batch], data.targets[: steps * RECIPE.batch])
+    part = Split(data.inputs[: steps * DESCENT.batch], data.targets[: steps * DESCENT.batch])
     images = MNIST(str(data_dir), train=True, transform=ToTensor())
     ours, lectures = [], []
     for turn in range(rounds):
@@ -37,7 +41,7 @@ def measure(data_dir: Path, rounds: int, steps: int, *, whole: bool) -> None:
     theirs, mine = statistics.median(lectures), statistics.median(ours)
     print(f"median: lecture {theirs:.3f} ms, ours {mine:.3f} ms: {theirs / mine:.2f} times faster")
     if whole:
-        held_out = open_dataset("mnist", data_dir).held_out(RECIPE.seed)
+        held_out = Mnist(data_dir).held_out(RECIPE.seed)
         for name in ("lecture", "ours"):
             started = time.monotonic()
             network = whole_lecture(images) if name == "lecture" else whole_ours(data)
@@ -47,7 +51,7 @@ def measure(data_dir: Path, rounds: int, steps: int, *, whole: bool) -> None:
 def time_ours(part: Split, steps: int) -> float:
     """Milliseconds a step of `training.train.fit`, preparing and shuffling included."""
     network = fresh_network()
-    recipe = msgspec.structs.replace(RECIPE, epochs=1)
+    recipe = msgspec.structs.replace(RECIPE, fit=msgspec.structs.replace(DESCENT, epochs=1))
     started = time.perf_counter()
     fit(network, part, recipe, RECIPE.seed, silent())
     return (time.perf_counter() - started) / steps * 1000
@@ -76,7 +80,7 @@ def whole_lecture(images: MNIST) -> ImageNetwork:
     """Ten epochs of the lecture's."""
     network = fresh_network()
     step = lecture_step(network.layers)
-    for _ in range(RECIPE.epochs):
+    for _ in range(DESCENT.epochs):
         for inputs, targets in lecture_batches(images):
             step(inputs, targets)
     return network
@@ -84,13 +88,13 @@ def whole_lecture(images: MNIST) -> ImageNetwork:
 
 def lecture_batches(images: MNIST) -> "DataLoader[tuple[Tensor, Tensor]]":
     """As the lecture loads them: each image is decoded, converted and scaled when it is asked for."""
-    return DataLoader(images, batch_size=RECIPE.batch, shuffle=True)
+    return DataLoader(images, batch_size=DESCENT.batch, shuffle=True)
 
 
 def lecture_step(layers: nn.Sequential) -> Callable[[Tensor, Tensor], float]:
     """One iteration of the lecture's loop: zero, forward, loss, backward, step, and the loss as a number."""
     criterion = nn.CrossEntropyLoss()
-    optimizer = torch.optim.SGD(layers.parameters(), lr=RECIPE.optimiser.rate)
+    optimizer = torch.optim.SGD(layers.parameters(), lr=DESCENT.optimiser.rate)
 
     def step(inputs: Tensor, targets: Tensor) -> float:
         optimizer.zero_grad()
@@ -113,7 +117,7 @@ def fresh_network() -> ImageNetwork:
 def silent() -> Progress:
     """Our loop's own accounting, printed nowhere."""
     progress = Progress(Console(file=io.StringIO()))
-    progress.run(RECIPE, RECIPE.seed, [RECIPE.seed])
+    progress.run(RECIPE, RECIPE.seed)
     return progress
 
 

@@ -4,6 +4,8 @@
     model.onnx      the network for ONNX Runtime, weights inside
     model.pt        the same network as TorchScript
     golden.json     a few inputs with the outputs that every runtime must give: `Golden`
+    curve.json      how the loss fell in training; not read by the service
+    report.html     what the network is and does, for people
 
 Everything numerical (scaling, standardisation, softmax) is inside the graph, so two runtimes can only agree.
 """
@@ -17,15 +19,17 @@ import msgspec
 import numpy as np
 
 from service.errors import BundleError
-from service.signature import NUMPY_DTYPES, Arrays, Signature
+from service.signature import NUMPY_DTYPES, Arrays, Signature, TensorSpec
 
 MANIFEST = "manifest.json"
 GOLDEN = "golden.json"
 ONNX = "model.onnx"
 TORCHSCRIPT = "model.pt"
+CURVE = "curve.json"
+REPORT = "report.html"
 
 IMAGE_SHAPE = (28, 28)
-FORMAT = 1
+FORMAT = 2
 NAME = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
 VERSION = re.compile(r"[1-9][0-9]{0,8}")
 
@@ -33,7 +37,7 @@ Task = Literal["multiclass", "binary", "regression"]
 
 
 class Feature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A column of a vector model, spelled as its data set does, with the range seen in training."""
+    """A column, what goes in or a value that comes out, spelled as its data set does, with the range in training."""
 
     name: str
     minimum: float
@@ -49,6 +53,7 @@ class DataSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     checksum: str
     train_rows: int
     held_out_rows: int
+    """0 where all there is was learned from: the metrics are of those rows then."""
 
 
 class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,6 +80,7 @@ class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     signature: Signature
     labels: tuple[str, ...] = ()
     features: tuple[Feature, ...] = ()
+    targets: tuple[Feature, ...] = ()
     files: dict[str, str]
     recipe: dict[str, Any]
     seed: int
@@ -166,10 +172,11 @@ def _check_schema(bundle: Bundle, folder: Path) -> None:
         (any(Path(name).name != name for name in bundle.files), "files must be plain names"),
         (len(set(bundle.labels)) != len(bundle.labels), "two labels are the same"),
         (len({feature.name for feature in bundle.features}) != len(bundle.features), "two features have one name"),
+        (len({target.name for target in bundle.targets}) != len(bundle.targets), "two targets have one name"),
         (inputs and not _input_fits(bundle), f"no way to feed an input {inputs} with {len(bundle.features)} features"),
         (
             outputs and not _output_fits(bundle),
-            f"{bundle.task} with {len(bundle.labels)} labels does not fit {outputs}",
+            f"{bundle.task} with {len(bundle.labels)} labels and {len(bundle.targets)} targets does not fit {outputs}",
         ),
     ]
     for is_wrong, message in wrong:
@@ -187,7 +194,8 @@ def _input_fits(bundle: Bundle) -> bool:
 def _output_fits(bundle: Bundle) -> bool:
     spec = bundle.signature.outputs[0]
     if bundle.task == "regression":
-        return (spec.name, spec.datatype, len(spec.shape)) == ("values", "FP32", 2) and not bundle.labels
+        values = len(bundle.targets)
+        return values > 0 and not bundle.labels and spec == TensorSpec("values", "FP32", (-1, values))
     classes = len(bundle.labels)
     enough = classes == 2 if bundle.task == "binary" else classes >= 2
-    return enough and (spec.name, spec.datatype, spec.shape) == ("probabilities", "FP32", (-1, classes))
+    return enough and not bundle.targets and spec == TensorSpec("probabilities", "FP32", (-1, classes))

@@ -8,6 +8,7 @@
     └── RequestError                one request is answered with `{"error": ...}`
         ├── BadRequest             400  malformed
         ├── ModelNotFound          404
+        ├── ReportNotFound         404  the bundle holds no page for people
         ├── PayloadTooLarge        413  over a limit
         ├── UnsupportedMediaType   415
         ├── UnusableInput          422  understood, but nothing can be done with it (a blank image)
@@ -53,6 +54,12 @@ class BadRequest(RequestError):
 
 class ModelNotFound(RequestError):
     """No model of this name, or no such version of it."""
+
+    status = 404
+
+
+class ReportNotFound(RequestError):
+    """The model's bundle holds no report."""
 
     status = 404
 

@@ -12,6 +12,8 @@ from typing import Any
 from service.repository import ModelRepository
 from service.settings import Settings
 
+FEW = 6  # models that are named one by one
+
 _settings = Settings.from_env()
 
 bind = _settings.bind
@@ -45,11 +47,14 @@ def invitation(models: ModelRepository, address: str) -> str:
     host, _, port = address.rpartition(":")
     url = f"http://{'localhost' if host in ('0.0.0.0', '[::]') else host}:{port}/v1/models"  # noqa: S104 - compared
     found = [models.find(name).bundle for name in models.names()]
-    lines = [f"\nDigitalis answers at {url}: {', '.join(models.names())}. Try:\n"]
+    count = f"{len(found)} models" if len(found) > FEW else ", ".join(models.names())
+    lines = [f"\nDigitalis answers at {url}: {count}. Try:\n"]
     for bundle in [b for b in found if b.takes_images][:1]:
         picture = next(iter(sorted(Path("samples").glob("*.png"))), "digit.png")
         lines.append(f"  curl -F image=@{picture} {url}/{bundle.name}:predict")
-    for bundle in [b for b in found if not b.takes_images][:1]:
+    vectors = [bundle for bundle in found if not bundle.takes_images]
+    # A row that is long enough to look like data, and short enough to type.
+    for bundle in sorted(vectors, key=lambda bundle: abs(len(bundle.features) - 4))[:1]:
         middle = [round((feature.minimum + feature.maximum) / 2, 1) for feature in bundle.features]
         lines.append(f"  curl -d '{json.dumps({'instances': [middle]})}' {url}/{bundle.name}:predict")
     return "\n".join([*lines, ""])

@@ -5,8 +5,16 @@ from pathlib import Path
 
 import numpy as np
 
-from service.bundle import GOLDEN, VERSION, Bundle, Contents, digest, load_bundle, read_golden
-from service.errors import BadRequest, BundleError, InferenceFailed, ModelNotFound, RequestError, UnusableInput
+from service.bundle import GOLDEN, REPORT, VERSION, Bundle, Contents, digest, load_bundle, read_golden
+from service.errors import (
+    BadRequest,
+    BundleError,
+    InferenceFailed,
+    ModelNotFound,
+    ReportNotFound,
+    RequestError,
+    UnusableInput,
+)
 from service.runtimes import Runtime, open_runtime
 from service.settings import Settings
 from service.signature import Arrays, NotFinite, SignatureMismatch
@@ -15,17 +23,18 @@ from service.signature import Arrays, NotFinite, SignatureMismatch
 class Model:
     """A bundle opened by a runtime: checks what goes in, runs it, checks what comes out."""
 
-    def __init__(self, bundle: Bundle, runtime: Runtime, digest: str = "") -> None:
+    def __init__(self, bundle: Bundle, runtime: Runtime, digest: str = "", report: bytes | None = None) -> None:
         self.bundle = bundle
         self.runtime = runtime
         self.digest = digest
+        self._report = report
 
     @classmethod
     def open(cls, folder: Path, settings: Settings) -> "Model":
         """Open one version folder: schema, checksums, runtime, golden examples; raise `StartError`."""
         bundle, contents = load_bundle(folder)
         try:
-            model = cls(bundle, open_runtime(bundle, contents, settings), digest(contents))
+            model = cls(bundle, open_runtime(bundle, contents, settings), digest(contents), contents.get(REPORT))
             model._check_golden(contents)
         except BundleError as error:
             raise BundleError(f"{folder}/{error}") from error
@@ -50,6 +59,12 @@ class Model:
         except Exception as error:  # whatever it is, the input was good: the fault is ours
             raise InferenceFailed(f"{self.bundle.title} failed on {self.runtime.device}") from error
         return outputs
+
+    def report(self) -> bytes:
+        """The page of HTML that its bundle holds; raises `ReportNotFound` where it holds none."""
+        if self._report is None:
+            raise ReportNotFound(f"{self.bundle.title} has no report: its bundle holds none")
+        return self._report
 
     def _check_golden(self, contents: Contents) -> None:
         inputs, expected, tolerance = read_golden(self.bundle, contents)

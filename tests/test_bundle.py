@@ -21,7 +21,7 @@ Damage = Callable[[Path], object]
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     """A copy of the Iris bundle, to be damaged."""
-    return Path(shutil.copytree(MODELS / "iris/1", tmp_path / "models/iris/1"))
+    return Path(shutil.copytree(MODELS / "iris/2", tmp_path / "models/iris/2"))
 
 
 def edit_manifest(folder: Path, **changes: object) -> None:
@@ -46,7 +46,7 @@ def flip_a_byte(folder: Path) -> None:
 
 def swap_the_networks(folder: Path) -> None:
     """Another network with a checksum to match: only its signature gives it away."""
-    shutil.copy(MODELS / "mnist-deep/1/model.onnx", folder / "model.onnx")
+    shutil.copy(MODELS / "mnist-deep/2/model.onnx", folder / "model.onnx")
     files = json.loads((folder / "manifest.json").read_text())["files"]
     checksum = hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()
     edit_manifest(folder, files=files | {"model.onnx": checksum})
@@ -69,11 +69,11 @@ DAMAGES: list[tuple[str, Damage, str]] = [
     ("a file missing", lambda folder: (folder / "model.pt").unlink(), "model.pt: No such file"),
     ("no manifest", lambda folder: (folder / "manifest.json").unlink(), "manifest.json: No such file"),
     ("not JSON", lambda folder: (folder / "manifest.json").write_text("{"), "manifest.json: Input data"),
-    ("a later format", lambda f: edit_manifest(f, format=2), "manifest.json: format 2, this service reads format 1"),
+    ("a later format", lambda f: edit_manifest(f, format=3), "manifest.json: format 3, this service reads format 2"),
     ("a field that nobody knows", lambda folder: edit_manifest(folder, colour=1), "unknown field `colour`"),
     ("a field of the wrong type", lambda folder: edit_manifest(folder, labels="abc"), "Expected `array`, got `str`"),
-    ("another name", lambda folder: edit_manifest(folder, name="lily"), "it is lily/1, in this folder"),
-    ("another version", lambda folder: edit_manifest(folder, version="2"), "it is iris/2, in this folder"),
+    ("another name", lambda folder: edit_manifest(folder, name="lily"), "it is lily/2, in this folder"),
+    ("another version", lambda folder: edit_manifest(folder, version="1"), "it is iris/1, in this folder"),
     ("a label too few", lambda folder: edit_manifest(folder, labels=["a", "b"]), "multiclass with 2 labels"),
     ("no features", lambda folder: edit_manifest(folder, features=[]), "with 0 features"),
     ("a task that it is not", lambda folder: edit_manifest(folder, task="binary"), "binary with 3 labels"),
@@ -99,8 +99,8 @@ def test_a_damaged_bundle_does_not_open_and_says_which_file_and_why(bundle: Path
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (flip_a_byte, "iris/1/model.onnx: damaged: SHA-256 is"),
-        (lambda folder: edit_golden(folder, other_answer), "iris/1/golden.json: example 2: probabilities[1]"),
+        (flip_a_byte, "iris/2/model.onnx: damaged: SHA-256 is"),
+        (lambda folder: edit_golden(folder, other_answer), "iris/2/golden.json: example 2: probabilities[1]"),
     ],
     ids=["checksum", "golden example"],
 )

@@ -57,10 +57,16 @@ def test_a_bad_request_is_refused_in_words(service: RunningService, case: dict[s
 
 
 @pytest.mark.parametrize("case", cases("good_requests.json"))
-def test_a_good_request_gets_its_labels(service: RunningService, case: dict[str, Any]) -> None:
+def test_a_good_request_gets_its_labels_or_values(service: RunningService, case: dict[str, Any]) -> None:
     answer = sent(service, case)
     assert answer.status_code == 200, answer.text
     predictions = answer.json()["predictions"]
+    if "values" in case:
+        assert [list(prediction) for prediction in predictions] == [["values"]] * len(predictions)
+        assert [prediction["values"] for prediction in predictions] == [
+            pytest.approx(values, abs=case["within"]) for values in case["values"]
+        ]
+        return
     assert [prediction["label"] for prediction in predictions] == case["labels"]
     for prediction in predictions:
         assert prediction["probability"] == max(prediction["probabilities"].values())

@@ -26,7 +26,7 @@ def sessions() -> Iterator[tuple[str, str]]:
 def same(found: object, expected: object) -> bool:
     """Equal, but for what two runtimes and two machines round differently."""
     if isinstance(found, float) and isinstance(expected, float):
-        return abs(found - expected) < 1e-5
+        return abs(found - expected) < 1e-5 * max(1, abs(expected))
     if isinstance(found, dict) and isinstance(expected, dict):
         return list(found) == list(expected) and all(same(found[key], expected[key]) for key in found)
     if isinstance(found, list) and isinstance(expected, list):

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -13,13 +15,13 @@ from running_service import ROOT, clean_environment
 
 from service.bundle import load_bundle
 from service.errors import BadRequest, DeviceUnavailable, InferenceFailed
-from service.repository import Model
+from service.repository import Model, find_bundles
 from service.runtimes import open_runtime
 from service.settings import Settings
 from service.signature import Arrays
 from training.verify import random_inputs, rebuild
 
-BUNDLES = ("iris", "mnist-deep")
+FOLDERS = find_bundles(MODELS)
 
 
 @pytest.fixture(params=["onnx", "torchscript"])
@@ -27,34 +29,54 @@ def settings(request: pytest.FixtureRequest) -> Settings:
     return Settings(runtime=request.param, device="cpu", intra_op_threads=1)
 
 
-def numpy_oracle(name: str, inputs: NDArray[np.generic]) -> NDArray[np.float64]:
-    """The network in a dozen lines of NumPy, in double precision."""
-    folder = MODELS / name / "1"
-    network = rebuild(*load_bundle(folder))
-    state = {key: value.double().numpy() for key, value in network.state_dict().items()}
-    x = inputs.reshape(len(inputs), -1).astype(np.float64)
-    x = (x - state["mean"]) / state["deviation"] if "mean" in state else x / 255
-    keys = [key.removesuffix(".weight") for key in state if key.endswith(".weight")]
-    for i, key in enumerate(keys):
-        x = x @ state[f"{key}.weight"].T + state[f"{key}.bias"]
-        x = x if i == len(keys) - 1 else np.maximum(x, 0)
+ACTIVATIONS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
+    "relu": lambda x: np.maximum(x, 0),
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "none": lambda x: x,
+}
+
+
+def softmax(x: NDArray[np.float64]) -> NDArray[np.float64]:
     powers = np.exp(x - x.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-@pytest.mark.parametrize("name", BUNDLES)
-@pytest.mark.parametrize("rows", [1, 2, 17, 256])
-def test_a_runtime_computes_what_numpy_does(settings: Settings, name: str, rows: int) -> None:
-    model = Model.open(MODELS / name / "1", settings)
-    inputs = random_inputs(model.bundle.signature, rows, seed=rows)
-    found = model.predict(inputs)["probabilities"]
-    expected = numpy_oracle(name, *inputs.values())
+def numpy_oracle(folder: Path, inputs: NDArray[np.generic]) -> NDArray[np.float64]:
+    """The network in two dozen lines of NumPy, in double precision."""
+    bundle, contents = load_bundle(folder)
+    recipe = bundle.recipe
+    state = {key: value.double().numpy() for key, value in rebuild(bundle, contents).state_dict().items()}
+    x = inputs.reshape(len(inputs), -1).astype(np.float64)
+    match recipe["scaling"]:
+        case "unit":
+            x = x / 255
+        case "centred":
+            x = (x / 255 - 0.5) / 0.5
+        case "standardised":
+            x = (x - state["scale.mean"]) / state["scale.deviation"]
+    keys = [key.removesuffix(".weight") for key in state if key.endswith(".weight")]
+    for key in keys:
+        x = x @ state[f"{key}.weight"].T + state[f"{key}.bias"]
+        x = x if key == keys[-1] else ACTIVATIONS[recipe["activation"]](x)
+    if recipe["task"] == "regression":
+        return np.asarray(x * state["output.deviation"] + state["output.mean"] if "output.mean" in state else x)
+    return softmax(np.hstack([np.zeros_like(x), x]) if recipe["task"] == "binary" else x)
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.parent.name)
+@pytest.mark.parametrize("rows", [1, 17])
+def test_a_runtime_computes_what_numpy_does(settings: Settings, folder: Path, rows: int) -> None:
+    model = Model.open(folder, settings)
+    bundle = model.bundle
+    inputs = random_inputs(bundle.signature, bundle.features, rows, seed=rows)
+    (found,) = model.predict(inputs).values()
+    expected = numpy_oracle(folder, *inputs.values())
     assert found.dtype == np.float32
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(found, expected, atol=1e-5 * max(1, np.abs(expected).max()))
 
 
 def test_what_does_not_fit_the_signature_is_the_clients_mistake(settings: Settings) -> None:
-    model = Model.open(MODELS / "iris/1", settings)
+    model = Model.open(MODELS / "iris/2", settings)
     with pytest.raises(BadRequest, match="iris: features is float64, expected FP32"):
         model.predict({"features": np.zeros((1, 4))})
 
@@ -84,14 +106,14 @@ class BrokenRuntime:
     ids=["an exception", "another shape", "another name"],
 )
 def test_whatever_a_runtime_does_wrong_is_ours(gives: Arrays | Exception) -> None:
-    model = Model(load_bundle(MODELS / "iris/1")[0], BrokenRuntime(gives))
-    with pytest.raises(InferenceFailed, match="iris/1 failed on nowhere"):
+    model = Model(load_bundle(MODELS / "iris/2")[0], BrokenRuntime(gives))
+    with pytest.raises(InferenceFailed, match="iris/2 failed on nowhere"):
         model.predict({"features": np.zeros((1, 4), np.float32)})
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU: asking for it succeeds")
 def test_cuda_that_cannot_be_had_is_refused_by_name_and_passed_over_by_auto() -> None:
-    bundle, contents = load_bundle(MODELS / "iris/1")
+    bundle, contents = load_bundle(MODELS / "iris/2")
     for runtime in ("onnx", "torchscript"):
         with pytest.raises(DeviceUnavailable, match="CUDA"):
             open_runtime(bundle, contents, Settings(runtime=runtime, device="cuda"))
@@ -100,15 +122,17 @@ def test_cuda_that_cannot_be_had_is_refused_by_name_and_passed_over_by_auto() ->
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device answers here")
-@pytest.mark.parametrize("name", BUNDLES)
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.parent.name)
 @pytest.mark.parametrize("runtime", ["onnx", "torchscript"])
-def test_cuda_computes_what_numpy_does(runtime: str, name: str) -> None:
+def test_cuda_computes_what_numpy_does(runtime: str, folder: Path) -> None:
     if runtime == "onnx" and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         pytest.skip("this environment has ONNX Runtime for the CPU alone: install the extra cuda instead")
-    model = Model.open(MODELS / name / "1", Settings(runtime=runtime, device="cuda"))
-    inputs = random_inputs(model.bundle.signature, rows=256, seed=0)
+    model = Model.open(folder, Settings(runtime=runtime, device="cuda"))
+    inputs = random_inputs(model.bundle.signature, model.bundle.features, rows=256, seed=0)
     assert model.runtime.device == "cuda:0"
-    np.testing.assert_allclose(model.predict(inputs)["probabilities"], numpy_oracle(name, *inputs.values()), atol=1e-4)
+    (found,) = model.predict(inputs).values()
+    expected = numpy_oracle(folder, *inputs.values())
+    np.testing.assert_allclose(found, expected, atol=1e-4 * max(1, np.abs(expected).max()))
 
 
 def test_the_service_needs_no_torch_to_serve_onnx() -> None:
@@ -130,4 +154,4 @@ def test_a_runtime_that_is_not_installed_is_named_with_its_extra(monkeypatch: py
     with pytest.raises(
         DeviceUnavailable, match="torchscript needs torch, which is not installed: install the extra torchscript"
     ):
-        open_runtime(*load_bundle(MODELS / "iris/1"), Settings(runtime="torchscript"))
+        open_runtime(*load_bundle(MODELS / "iris/2"), Settings(runtime="torchscript"))

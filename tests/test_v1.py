@@ -17,28 +17,28 @@ def test_the_list_names_every_model(service: RunningService) -> None:
 
 def test_the_status_is_tensorflow_servings_and_kserves_and_says_all_of_the_bundle(service: RunningService) -> None:
     status = service.client.get("/v1/models/iris").json()
-    manifest = json.loads((MODELS / "iris/1/manifest.json").read_text())
+    manifest = json.loads((MODELS / "iris/2/manifest.json").read_text())
     assert status["model_version_status"] == [
-        {"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
+        {"version": "2", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
     ]
     assert status["name"] == "iris"
     assert status["ready"] is True
-    assert status["versions"] == ["1"]
-    for same in ("task", "signature", "labels", "features", "metrics", "version"):
-        assert status[same] == manifest[same]
+    assert status["versions"] == ["2"]
+    for same in ("task", "signature", "labels", "features", "targets", "metrics", "version"):
+        assert status[same] == manifest.get(same, [])
     assert status["runtime"] in RUNTIMES.values()
     assert status["device"] == "cpu"
     assert status["digest"].startswith("sha256:")
 
 
 def test_one_version_has_the_same_status(service: RunningService) -> None:
-    assert service.client.get("/v1/models/iris/versions/1").json() == service.client.get("/v1/models/iris").json()
+    assert service.client.get("/v1/models/iris/versions/2").json() == service.client.get("/v1/models/iris").json()
 
 
 def test_the_metadata_is_tensorflow_servings_with_the_origin_beside_it(service: RunningService) -> None:
     found = service.client.get("/v1/models/mnist-deep/metadata").json()
-    assert found == service.client.get("/v1/models/mnist-deep/versions/1/metadata").json()
-    assert found["model_spec"] == {"name": "mnist-deep", "signature_name": "", "version": "1"}
+    assert found == service.client.get("/v1/models/mnist-deep/versions/2/metadata").json()
+    assert found["model_spec"] == {"name": "mnist-deep", "signature_name": "", "version": "2"}
     definition = found["metadata"]["signature_def"]["signature_def"]["serving_default"]
     assert definition["inputs"]["image"]["dtype"] == "DT_UINT8"
     assert [dim["size"] for dim in definition["inputs"]["image"]["tensor_shape"]["dim"]] == ["-1", "28", "28"]
@@ -47,17 +47,17 @@ def test_the_metadata_is_tensorflow_servings_with_the_origin_beside_it(service: 
     assert found["origin"]["recipe"]["name"] == "mnist-deep"
 
 
-@pytest.mark.parametrize("path", ["", "/versions/1", "/metadata", "/versions/1/metadata"])
+@pytest.mark.parametrize("path", ["", "/versions/2", "/metadata", "/versions/2/metadata", "/report"])
 def test_of_an_unknown_model_nothing_is_said(service: RunningService, path: str) -> None:
     answer = service.client.get(f"/v1/models/lily{path}")
     assert answer.status_code == 404
-    assert answer.json() == {"error": "no model 'lily': there are iris, mnist-deep"}
+    assert answer.json()["error"].startswith("no model 'lily': there are and, and-by-hand, ")
 
 
 def test_a_prediction_names_the_model_and_every_probability(service: RunningService) -> None:
     body = {"instances": [[5.1, 3.5, 1.4, 0.2]]}
     answer = service.client.post("/v1/models/iris:predict", json=body).json()
-    assert (answer["model_name"], answer["model_version"]) == ("iris", "1")
+    assert (answer["model_name"], answer["model_version"]) == ("iris", "2")
     (prediction,) = answer["predictions"]
     assert list(prediction) == ["label", "probability", "probabilities"]
     assert list(prediction["probabilities"]) == ["setosa", "versicolor", "virginica"]

@@ -4,14 +4,20 @@ The life of one, and where to read on:
 
     python -m training train mnist-deep
 
-    recipes/       1. declared   data, network, loss, optimiser, and the figure that it must reach
-    datasets       2. data in    arrays with checksums; held-out data is opened only after the last epoch
-    networks       3. built      scaling -> layers -> probabilities, all of it in the graph
+    recipes/       1. declared   data, network, optimiser or weights set by hand, and the figure that it must reach
+    datasets/      2. data in    arrays with checksums; held-out data is opened only after the last epoch
+    networks       3. built      scaling -> layers -> probabilities or values, all of it in the graph
     train          4. trained    one plain loop over tensors in memory; judged; refused below its bar
-    backprop           one step of it, written out
+    tasks              the three kinds of output, each with its loss and its measure
+    descent            one step of gradient descent, as a recipe asks for it
+    backprop           the same step, written out, where speed counts
+    trials             many small networks at once: from how many seeds does it learn?
     export         5. exported   one network -> ONNX, TorchScript, manifest, golden examples; then renamed into models/
+    report/            and a page of what it is, how it learned, and where it errs
     verify         6. verified   both files against the network, through the runtimes that will serve them
 
-`progress` is what one sees meanwhile, `errors` what can go wrong. This package imports `service` (its bundles and
+`reopen` brings a bundle back as what it was when it was trained, `compare` trains one recipe in several ways,
+`lectures/` sets the figures of the lectures beside ours. `commands` is what each command does, `progress` what one
+sees meanwhile, `errors` what can go wrong. This package imports `service` (its bundles and
 runtimes, so that what is verified is what is served); never the reverse.
 """

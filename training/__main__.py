@@ -1,32 +1,24 @@
-"""`python -m training`: recipes in, bundles out. PyTorch is imported by the commands that need it."""
+"""`python -m training`: recipes in, bundles out."""
 
 import argparse
 import signal
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
-
-import msgspec
-
-try:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-except ModuleNotFoundError as error:
-    sys.exit(f"training: {error.name} is not installed; what brings it: pip install '.[cpu,training]'")
+from typing import TypeAlias
 
 from service.errors import DigitalisError
 from service.settings import Settings
-from training.recipes import RECIPES
 
-if TYPE_CHECKING:
-    from training.verify import Finding
+try:
+    from training import commands
+    from training.recipes import RECIPES
+except ModuleNotFoundError as error:
+    sys.exit(f"training: {error.name} is not installed; what brings it: pip install '.[cpu,training]'")
 
-# Where nobody looks at a terminal, nothing is wrapped to one.
-console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no public name
+NAMES = ", ".join(RECIPES)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,10 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         asked = parser(Settings.from_env()).parse_args(arguments)
         asked.run(asked)
-    except DigitalisError as error:
-        print(f"training: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:
+    except (DigitalisError, OSError) as error:
         print(f"training: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -54,18 +43,22 @@ def parser(settings: Settings) -> argparse.ArgumentParser:
         description="Train the networks that the service serves, and export them as bundles.",
         epilog="each command has a --help of its own, with examples",
     )
-    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    names = ", ".join(RECIPES)
+    group = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _command(group, "list", "the recipes, with what each must reach").set_defaults(run=commands.list_recipes)
+    show = _command(group, "show", "one recipe in full, as a manifest records it")
+    show.add_argument("recipe", metavar="RECIPE", choices=RECIPES, help=f"one of {NAMES}")
+    show.set_defaults(run=commands.show_recipe)
+    _train(group, settings)
+    _verify(group)
+    _report(group, settings)
+    _compare(group, settings)
+    _lectures(group, settings)
+    return top
 
-    listing = _command(commands, "list", "the recipes, with what each must reach")
-    listing.set_defaults(run=list_recipes)
 
-    show = _command(commands, "show", "one recipe in full, as a manifest records it")
-    show.add_argument("recipe", metavar="RECIPE", choices=RECIPES, help=f"one of {names}")
-    show.set_defaults(run=show_recipe)
-
+def _train(group: Commands, settings: Settings) -> None:
     train = _command(
-        commands,
+        group,
         "train",
         "train recipes from scratch and write their bundles",
         "Each recipe is trained from scratch, judged on held-out data, exported to ONNX and TorchScript,\n"
@@ -74,97 +67,107 @@ def parser(settings: Settings) -> argparse.ArgumentParser:
         "examples:\n"
         "  python -m training train iris                        a few seconds\n"
         "  python -m training train mnist-deep                  about a minute; downloads MNIST (12 MB) once\n"
+        "  python -m training train all                         every recipe: a few minutes\n"
         "  python -m training train mnist-deep --data-dir ~/mnist --models-dir /srv/models --seed 7\n",
     )
-    train.add_argument("recipes", nargs="+", metavar="RECIPE", choices=RECIPES, help=f"one or more of {names}")
-    train.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: CUDA if it answers")
+    help_ = f"all, or one or more of {NAMES}"
+    train.add_argument("recipes", nargs="+", metavar="RECIPE", choices=[*RECIPES, "all"], help=help_)
     train.add_argument("--seed", type=_whole, help="of weights, order and split (default: the recipe's)")
     train.add_argument("--epochs", type=_count, help="passes over the data (default: the recipe's)")
+    train.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: CUDA if it answers")
     train.add_argument("--threads", type=_count, default=1, help="CPU threads (default: 1: fastest for small batches)")
-    where = "the folder that holds MNIST/raw/, or that MNIST is downloaded to (default: %(default)s)"
-    train.add_argument("--data-dir", type=Path, default=settings.data_dir, help=where)
-    where = "where bundles go (default: %(default)s)"
-    train.add_argument("--models-dir", type=Path, default=settings.models_dir, help=where)
-    train.set_defaults(run=train_recipes)
+    _folders(train, settings)
+    train.set_defaults(run=commands.train_recipes)
 
+
+def _verify(group: Commands) -> None:
     verify = _command(
-        commands,
+        group,
         "verify",
         "check that a bundle's files do what its network does",
         "Opens model.onnx and model.pt through the service's runtimes, and compares weights, names, data\n"
         "types, shapes and values with the network, at batches of 1, 2, 17 and 256.\n\n"
         "example:\n  python -m training verify models/*/*",
     )
-    verify.add_argument("bundles", nargs="+", type=Path, metavar="BUNDLE", help="a folder such as models/iris/1")
-    verify.set_defaults(run=verify_bundles)
-    return top
+    verify.add_argument("bundles", nargs="+", type=Path, metavar="BUNDLE", help="a folder such as models/iris/2")
+    verify.set_defaults(run=commands.verify_bundles)
 
 
-def list_recipes(_asked: argparse.Namespace) -> None:
-    """A table of all recipes."""
-    table = Table("recipe", "network", "parameters", "data", "bar", "lecture", box=None)
-    for recipe in RECIPES.values():
-        layers = "-".join(map(str, recipe.layers))
-        seeds = f" over {recipe.bar.seeds} seeds" if recipe.bar.seeds > 1 else ""
-        bar = f"accuracy {recipe.bar.accuracy}{seeds}"
-        table.add_row(recipe.name, layers, f"{recipe.parameters:,}", recipe.dataset, bar, str(recipe.lecture.accuracy))
-    console.print(table)
+def _report(group: Commands, settings: Settings) -> None:
+    report = _command(
+        group,
+        "report",
+        "a page with pictures of what a network is, how it learned, and where it errs",
+        "Writes report.html, which needs no other file, and its pictures as PNG: the network drawn, learning curve,\n"
+        "confusion matrix, calibration, worst mistakes, decision boundary; and for images what was read.\n"
+        "It needs the bundle and the data that it was made from. Bundles hold the same page without pictures\n"
+        "of data; the service shows it at /v1/models/<name>/report.\n\n"
+        "examples:\n"
+        "  python -m training report xor\n"
+        "  python -m training report all --out /tmp/reports\n",
+    )
+    help_ = f"all, or one or more of {NAMES}"
+    report.add_argument("recipes", nargs="+", metavar="RECIPE", choices=[*RECIPES, "all"], help=help_)
+    _out(report)
+    _folders(report, settings)
+    report.set_defaults(run=commands.report_recipes)
 
 
-def show_recipe(asked: argparse.Namespace) -> None:
-    """Every field of one recipe."""
-    console.print(msgspec.json.format(msgspec.json.encode(RECIPES[asked.recipe]), indent=2).decode(), markup=False)
+def _compare(group: Commands, settings: Settings) -> None:
+    compare = _command(
+        group,
+        "compare",
+        "a recipe trained by each optimiser, or in batches of several sizes",
+        "Trains the recipe's network from its seed in each way, and prints losses, seconds, and the figure\n"
+        "on rows that were not learned from; draws the loss against epochs and against seconds. The\n"
+        "rows are drawn from the training data alone, a sixth of them held out.\n\n"
+        "examples:\n"
+        "  python -m training compare optimisers iris mnist-deep\n"
+        "  python -m training compare batches iris mnist-deep --rows 6000 --epochs 5\n",
+    )
+    compare.add_argument("what", choices=("optimisers", "batches"), help="what changes")
+    compare.add_argument("recipes", nargs="+", metavar="RECIPE", choices=RECIPES, help=f"one or more of {NAMES}")
+    compare.add_argument("--rows", type=_count, default=6000, help="rows at most (default: %(default)s)")
+    compare.add_argument("--epochs", type=_count, default=10, help="passes over them (default: %(default)s)")
+    _out(compare)
+    _folders(compare, settings)
+    compare.set_defaults(run=commands.compare_recipes)
 
 
-def train_recipes(asked: argparse.Namespace) -> None:
-    """Train, export, verify, publish; one recipe after another."""
-    from training.datasets import open_dataset
-    from training.export import export, staging_beside
-    from training.progress import Progress
-    from training.train import device_named, train
-
-    device = device_named(asked.device)
-    changes = {key: value for key in ("seed", "epochs") if (value := getattr(asked, key)) is not None}
-    with staging_beside(asked.models_dir):
-        pass  # what cannot be written to is found before the training, not after it
-    for name in dict.fromkeys(asked.recipes):
-        recipe = msgspec.structs.replace(RECIPES[name], **changes)
-        dataset = open_dataset(recipe.dataset, asked.data_dir)
-        started = time.monotonic()
-        with Progress(console) as progress:
-            trained = train(recipe, dataset, device, asked.threads, progress)
-        console.print(f"{name}: trained on {device} in {time.monotonic() - started:.1f} s")
-        for metric, value in trained.metrics.items():
-            console.print(f"  {metric.replace('_', ' ')}: {value:g}")
-        console.print(f"  the lecture printed {recipe.lecture.printed}")
-        folder, findings = export(recipe, trained, dataset, asked.models_dir)
-        print_findings(findings)
-        console.print(f"{name}: wrote {folder}")
+def _lectures(group: Commands, settings: Settings) -> None:
+    lectures = _command(
+        group,
+        "lectures",
+        "each system of the lectures, with the lecture's figure beside ours",
+        "Prints docs/lectures.md: figures of trained networks from their bundles, the others computed now.\n"
+        "With --pictures it draws instead: activations and their derivatives, decision boundaries side by side.\n\n"
+        "examples:\n"
+        "  python -m training lectures > docs/lectures.md\n"
+        "  python -m training lectures --pictures\n",
+    )
+    lectures.add_argument("--pictures", action="store_true", help="draw, and print where the pictures are")
+    _out(lectures)
+    _folders(lectures, settings)
+    lectures.set_defaults(run=commands.show_lectures)
 
 
-def verify_bundles(asked: argparse.Namespace) -> None:
-    """Verify each bundle; the first that fails ends the command."""
-    from training.verify import verify
-
-    for folder in asked.bundles:
-        console.print(f"{folder}")
-        print_findings(verify(folder))
+def _out(command: argparse.ArgumentParser) -> None:
+    """Where pictures go."""
+    where = "where pages and pictures go, a folder for each (default: %(default)s)"
+    command.add_argument("--out", type=Path, default=Path("reports"), metavar="FOLDER", help=where)
 
 
-def print_findings(findings: list["Finding"]) -> None:
-    """What was compared, and by how much it differed."""
-    table = Table("runtime", "batch", "gives", "largest difference", "allowed", box=None)
-    for finding in findings:
-        row = str(finding.batch), finding.outputs, f"{finding.difference:.1e}", f"{finding.allowed:g}"
-        table.add_row(finding.runtime, *map(escape, row))
-    console.print(table)
+def _folders(command: argparse.ArgumentParser, settings: Settings) -> None:
+    """Where data and bundles lie."""
+    where = "the folder that holds MNIST/raw/, or that MNIST is downloaded to (default: %(default)s)"
+    command.add_argument("--data-dir", type=Path, default=settings.data_dir, metavar="FOLDER", help=where)
+    where = "where bundles are (default: %(default)s)"
+    command.add_argument("--models-dir", type=Path, default=settings.models_dir, metavar="FOLDER", help=where)
 
 
-def _command(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, summary: str, more: str = ""
-) -> argparse.ArgumentParser:
+def _command(group: Commands, name: str, summary: str, more: str = "") -> argparse.ArgumentParser:
     description = f"{summary[0].upper()}{summary[1:]}.\n\n{more}"
-    return commands.add_parser(
+    return group.add_parser(
         name, help=summary, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
 

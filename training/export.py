@@ -4,6 +4,7 @@ Until the rename everything lies in a folder beside `models/`, so an interruptio
 """
 
 import contextlib
+import dataclasses
 import datetime as dt
 import importlib.metadata
 import logging
@@ -21,18 +22,34 @@ import numpy as np
 import onnx
 import torch
 
-from service.bundle import FORMAT, GOLDEN, MANIFEST, ONNX, TORCHSCRIPT, Bundle, DataSource, Golden, sha256
+from service.bundle import (
+    CURVE,
+    FORMAT,
+    GOLDEN,
+    MANIFEST,
+    ONNX,
+    REPORT,
+    TORCHSCRIPT,
+    Bundle,
+    DataSource,
+    Feature,
+    Golden,
+    sha256,
+)
 from service.decoding.images import Budget, decode_image
 from service.digits import normalise
 from service.signature import Signature, TensorSpec
 from training.datasets import Dataset, checksum
 from training.networks import ImageNetwork, Network
+from training.progress import Point
 from training.recipes.definition import Recipe
+from training.report.page import Report
 from training.train import Trained
-from training.verify import Finding, random_inputs, verify
+from training.verify import Finding, magnitude, random_inputs, verify
 
 SAMPLES = Path(__file__).parent.parent / "samples"
-GOLDEN_TOLERANCE = 1e-4  # absolute, on probabilities: what another processor or device may round differently
+GOLDEN_TOLERANCE = 1e-4  # on probabilities, or times the largest value: what another device may round differently
+CURVE_POINTS = 100
 LIBRARIES = ("torch", "torchvision", "onnx", "onnxscript", "numpy", "scikit-learn")
 
 
@@ -57,27 +74,34 @@ def write(folder: Path, recipe: Recipe, trained: Trained, dataset: Dataset) -> B
     """Every file of a bundle, in a folder called `<name>/<version>`."""
     network = trained.network.cpu().eval()
     signature = signature_of(recipe)
+    features = dataset.features(trained.train)
     export_onnx(network, signature, folder / ONNX)
     export_torchscript(network, folder / TORCHSCRIPT)
-    (folder / GOLDEN).write_bytes(msgspec.json.encode(golden_examples(network, signature)))
+    (folder / GOLDEN).write_bytes(msgspec.json.encode(golden_examples(network, signature, features)))
+    trained = dataclasses.replace(trained, curve=thinned(trained.curve))
+    (folder / CURVE).write_bytes(msgspec.json.encode(trained.curve))
+    report = Report(folder.name, recipe, trained, dataset)
+    (folder / REPORT).write_bytes(report.html(report.sections()))
+    held_out = [trained.held_out] if trained.held_out else []
     bundle = Bundle(
         format=FORMAT,
         name=recipe.name,
         version=folder.name,
-        task="multiclass",
+        task=recipe.task,
         signature=signature,
         labels=dataset.labels,
-        features=dataset.features(trained.train),
-        files={name: sha256((folder / name).read_bytes()) for name in (ONNX, TORCHSCRIPT, GOLDEN)},
+        features=features,
+        targets=dataset.targets(trained.train),
+        files={name: sha256((folder / name).read_bytes()) for name in (ONNX, TORCHSCRIPT, GOLDEN, CURVE, REPORT)},
         recipe=msgspec.to_builtins(recipe),
         seed=trained.seed,
         data=DataSource(
             name=dataset.name,
             source=dataset.source,
             licence=dataset.licence,
-            checksum=checksum(trained.train, trained.held_out),
+            checksum=checksum(trained.train, *held_out),
             train_rows=len(trained.train.targets),
-            held_out_rows=len(trained.held_out.targets),
+            held_out_rows=sum(len(split.targets) for split in held_out),
         ),
         metrics=trained.metrics,
         libraries={"python": platform.python_version()}
@@ -93,14 +117,18 @@ def signature_of(recipe: Recipe) -> Signature:
     """What the exported graph takes and gives."""
     image = TensorSpec("image", "UINT8", (-1, 28, 28))
     features = TensorSpec("features", "FP32", (-1, recipe.layers[0]))
-    probabilities = TensorSpec("probabilities", "FP32", (-1, recipe.layers[-1]))
-    return Signature((image if recipe.dataset == "mnist" else features,), (probabilities,))
+    values = TensorSpec("values", "FP32", (-1, recipe.layers[-1]))
+    probabilities = TensorSpec("probabilities", "FP32", (-1, max(2, recipe.layers[-1])))
+    return Signature(
+        (image if recipe.takes_images else features,), (values if recipe.task == "regression" else probabilities,)
+    )
 
 
 def export_onnx(network: Network, signature: Signature, path: Path) -> None:
     """Write the network as one ONNX file, weights inside, for batches of any size."""
     (spec,) = signature.inputs
-    example = torch.from_numpy(random_inputs(signature, rows=2, seed=0)[spec.name])
+    zeros = torch.from_numpy(signature.zeros()[spec.name])
+    example = torch.cat([zeros, zeros])  # of two rows: one would be taken for a constant
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(action="ignore"):
         program: Any = torch.onnx.export(
@@ -124,10 +152,10 @@ def export_torchscript(network: Network, path: Path) -> None:
         torch.jit.save(torch.jit.script(network), str(path))
 
 
-def golden_examples(network: Network, signature: Signature) -> Golden:
+def golden_examples(network: Network, signature: Signature, features: tuple[Feature, ...]) -> Golden:
     """A batch for every runtime to agree on: pictures from `samples/` where the network takes images, and noise."""
     (spec,) = signature.inputs
-    rows = random_inputs(signature, rows=3, seed=0)[spec.name]
+    rows = random_inputs(signature, features, rows=3, seed=0)[spec.name]
     if isinstance(network, ImageNetwork):
         drawn = [
             normalise(decode_image(path.read_bytes(), Budget(64_000_000))) for path in sorted(SAMPLES.glob("*.png"))[:3]
@@ -136,10 +164,25 @@ def golden_examples(network: Network, signature: Signature) -> Golden:
     with torch.inference_mode():
         outputs = network(torch.from_numpy(rows))
     return Golden(
-        tolerance=GOLDEN_TOLERANCE,
+        tolerance=GOLDEN_TOLERANCE * magnitude(outputs.numpy()),
         inputs={spec.name: rows.tolist()},
         outputs={signature.outputs[0].name: outputs.tolist()},
     )
+
+
+def thinned(curve: list[Point]) -> list[Point]:
+    """At most a hundred points of a learning curve, evenly spaced, the first and the last among them."""
+    last = len(curve) - 1
+    kept = curve if last < CURVE_POINTS else [curve[round(i * last / (CURVE_POINTS - 1))] for i in range(CURVE_POINTS)]
+    return [
+        Point(
+            round(point.epoch, 3),
+            round(point.seconds, 2),
+            float(f"{point.loss:.5g}"),
+            None if point.accuracy is None else round(point.accuracy, 5),
+        )
+        for point in kept
+    ]
 
 
 def _forget_where_it_was_made(model: onnx.ModelProto) -> None:

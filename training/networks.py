@@ -1,74 +1,142 @@
-"""Networks: what a client sends -> scaled inputs -> logits -> probabilities. All of it is exported.
-
-The argument of `forward` names the input of the exported graph: `image` or `features`.
-"""
+"""Networks: what a client sends -> scaled inputs -> logits -> probabilities or values. All of it is exported."""
 
 import itertools
 
 import torch
 from torch import Tensor, nn
 
-from training.recipes.definition import Recipe
+from service.bundle import Task
+from training.recipes.definition import Activation, ByHand, Descent, Recipe, Scaling
+
+ACTIVATIONS: dict[Activation, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky-relu": nn.LeakyReLU,  # its slope below zero is 0.01
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "none": nn.Identity,  # then all layers are worth one: W' = W2 W1
+}
 
 
-def mlp(layers: tuple[int, ...]) -> nn.Sequential:
-    """A multilayer perceptron: linear layers with ReLU between them; the last gives logits."""
+def mlp(layers: tuple[int, ...], activation: Activation = "relu", dropout: float = 0.0) -> nn.Sequential:
+    """A multilayer perceptron: linear layers, an activation after each but the last, which gives logits."""
     modules: list[nn.Module] = []
     for inputs, outputs in itertools.pairwise(layers):
-        modules += [nn.Linear(inputs, outputs), nn.ReLU()]
-    return nn.Sequential(*modules[:-1])
+        modules += [nn.Linear(inputs, outputs), ACTIVATIONS[activation]()] + [nn.Dropout(dropout)] * (dropout > 0)
+    return nn.Sequential(*modules[: -2 if dropout else -1])
 
 
-class ImageNetwork(nn.Module):
-    """`image` UINT8 [n, 28, 28] -> probabilities FP32 [n, classes]."""
+class Pixels(nn.Module):
+    """UINT8 [n, 28, 28] -> FP32 [n, 784]: 0 to 1, or, centred, -1 to 1."""
 
-    def __init__(self, layers: nn.Sequential) -> None:
+    def __init__(self, *, centred: bool) -> None:
         super().__init__()
-        self.layers = layers
-        self.output = nn.Softmax(dim=1)
-
-    def prepare(self, image: Tensor) -> Tensor:
-        """Pixels 0..255 -> FP32 [n, 784], 0..1."""
-        return image.flatten(1).to(torch.float32) / 255.0
+        self.centred = centred
 
     def forward(self, image: Tensor) -> Tensor:
-        """Probabilities."""
-        probabilities: Tensor = self.output(self.layers(self.prepare(image)))
-        return probabilities
+        """Scale."""
+        unit = image.flatten(1).to(torch.float32) / 255.0
+        return (unit - 0.5) / 0.5 if self.centred else unit
 
 
-class VectorNetwork(nn.Module):
-    """`features` FP32 [n, features] -> probabilities FP32 [n, classes]."""
+class Standardise(nn.Module):
+    """FP32 [n, columns] in real units -> mean 0 and standard deviation 1 over the training data."""
 
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, layers: nn.Sequential, inputs: int) -> None:
+    def __init__(self, columns: int) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(inputs))
-        self.register_buffer("deviation", torch.ones(inputs))
+        self.register_buffer("mean", torch.zeros(columns))
+        self.register_buffer("deviation", torch.ones(columns))
+
+    def learn(self, rows: Tensor) -> None:
+        """Take the mean and the standard deviation of each column from the training data [n, columns]."""
+        self.mean.copy_(rows.mean(dim=0))
+        self.deviation.copy_(rows.std(dim=0, correction=0))
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Scale."""
+        return (rows - self.mean) / self.deviation
+
+
+class RealUnits(Standardise):
+    """The way back: values of mean 0 and standard deviation 1 -> real units."""
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Scale back."""
+        return rows * self.deviation + self.mean
+
+
+class BothClasses(nn.Module):
+    """A logit [n, 1] -> the probabilities [n, 2] of the negative class and, by the sigmoid, of the positive one."""
+
+    def forward(self, logit: Tensor) -> Tensor:
+        """Two sigmoids, so that a small probability is not lost in the difference from 1."""
+        return torch.sigmoid(torch.cat([-logit, logit], dim=1))
+
+
+class Network(nn.Module):
+    """Scaling, layers, output: three modules that a client meets as one."""
+
+    def __init__(self, scale: nn.Module, layers: nn.Sequential, output: nn.Module) -> None:
+        super().__init__()
+        self.scale = scale
         self.layers = layers
-        self.output = nn.Softmax(dim=1)
+        self.output = output
 
-    def standardise_by(self, features: Tensor) -> None:
-        """Take the mean and the standard deviation of each column from the training data."""
-        self.mean.copy_(features.mean(dim=0))
-        self.deviation.copy_(features.std(dim=0, correction=0))
+    def through(self, inputs: Tensor) -> Tensor:
+        """Inputs as a client sends them -> FP32 [n, classes] or [n, values]."""
+        answers: Tensor = self.output(self.layers(self.scale(inputs)))
+        return answers
 
-    def prepare(self, features: Tensor) -> Tensor:
-        """Real units -> FP32 [n, features], mean 0 and standard deviation 1 over the training data."""
-        return (features - self.mean) / self.deviation
+
+class ImageNetwork(Network):
+    """`image` UINT8 [n, 28, 28] in: the argument's name is that of the exported graph's input."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Probabilities or values."""
+        return self.through(image)
+
+
+class VectorNetwork(Network):
+    """`features` FP32 [n, features] in, likewise."""
 
     def forward(self, features: Tensor) -> Tensor:
-        """Probabilities."""
-        probabilities: Tensor = self.output(self.layers(self.prepare(features)))
-        return probabilities
-
-
-Network = ImageNetwork | VectorNetwork
+        """Probabilities or values."""
+        return self.through(features)
 
 
 def build(recipe: Recipe) -> Network:
-    """The recipe's network, weights drawn from torch's generator."""
-    layers = mlp(recipe.layers)
-    return ImageNetwork(layers) if recipe.dataset == "mnist" else VectorNetwork(layers, recipe.layers[0])
+    """The recipe's network: weights drawn from torch's generator, or set by hand."""
+    dropout = recipe.fit.dropout if isinstance(recipe.fit, Descent) else 0.0
+    layers = mlp(recipe.layers, recipe.activation, dropout)
+    start(layers, recipe.fit)
+    kind = ImageNetwork if recipe.takes_images else VectorNetwork
+    output = _output(recipe.task, recipe.scaling, recipe.layers[-1])
+    return kind(_scale(recipe.scaling, recipe.layers[0]), layers, output)
+
+
+@torch.no_grad()
+def start(layers: nn.Sequential, fit: Descent | ByHand) -> None:
+    """Set the weights that are set by hand, or draw anew those that are not drawn in PyTorch's usual way."""
+    linear = [layer for layer in layers if isinstance(layer, nn.Linear)]
+    if isinstance(fit, ByHand):
+        for layer, neurons in zip(linear, fit.neurons, strict=True):
+            given = torch.tensor(neurons, dtype=torch.float32)
+            layer.weight.copy_(given[:, :-1])
+            layer.bias.copy_(given[:, -1])
+    elif fit.start == "uniform":
+        for parameter in layers.parameters():
+            parameter.uniform_(0, 1)
+
+
+def _scale(scaling: Scaling, inputs: int) -> nn.Module:
+    if scaling in ("unit", "centred"):
+        return Pixels(centred=scaling == "centred")
+    return Standardise(inputs) if scaling == "standardised" else nn.Identity()
+
+
+def _output(task: Task, scaling: Scaling, outputs: int) -> nn.Module:
+    if task == "regression":
+        return RealUnits(outputs) if scaling == "standardised" else nn.Identity()
+    return BothClasses() if task == "binary" else nn.Softmax(dim=1)

@@ -1,26 +1,34 @@
 """What one sees while a network trains: a bar with loss and accuracy on a terminal, plain lines elsewhere."""
 
-import time
-from collections.abc import Collection, Iterator
+import math
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
-import torch
+import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
-from torch import Tensor
-from torch.nn.functional import cross_entropy
 
-from training.recipes.definition import Recipe
+from training.recipes.definition import Descent, Recipe
 
-T = TypeVar("T")
+LINES = 30  # of one network's learning curve, at most
 
-TALLY_EVERY = 200  # steps; adding up at every one would cost a few percent of the training time
+
+class Point(msgspec.Struct, frozen=True, array_like=True):
+    """A point of the learning curve: the mini-batches since the last one, each as it was before its step.
+
+    `epoch` passes over the data and `seconds` went by; `loss` is the mean, `accuracy` the share of rows that were
+    classified as they should be (None for a regression).
+    """
+
+    epoch: float
+    seconds: float
+    loss: float
+    accuracy: float | None
 
 
 class Progress:
-    """Loss and accuracy over the mini-batches of the epoch, as they were before each one's step."""
+    """The training of one network after another, as it goes."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -33,8 +41,6 @@ class Progress:
         )
         self._bar = Bar(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task = self._bar.add_task("reading the data", total=None, figures="")
-        self._logits: list[Tensor] = []
-        self._targets: list[Tensor] = []
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -45,45 +51,26 @@ class Progress:
     ) -> None:
         self._bar.stop()
 
-    def run(self, recipe: Recipe, seed: int, seeds: Collection[int]) -> None:
-        """A network starts to train: one of `seeds`, the first of which becomes the bundle."""
-        self._recipe, self._seed, self._leading = recipe, seed, seed == next(iter(seeds))
-        self._several = len(seeds) > 1
+    def run(self, recipe: Recipe, seed: int, *, in_full: bool = True) -> None:
+        """A network starts to train; its learning curve is printed in full, or only what it came to."""
+        self._title = f"{recipe.name} seed {seed}"
+        self._in_full = in_full
+        self._epochs = recipe.fit.epochs if isinstance(recipe.fit, Descent) else 0
+        self._printed = 0.0
+        self._bar.reset(self._task, description=self._title, total=self._epochs, figures="")
 
-    def epoch(self, epoch: int, batches: Collection[T]) -> Iterator[T]:
-        """Pass the mini-batches of one epoch through, and say how it went."""
-        self._title = f"{self._recipe.name} seed {self._seed} epoch {epoch + 1}/{self._recipe.epochs}"
-        self._steps = self._loss = self._right = self._rows = 0.0
-        self._started = time.monotonic()
-        self._bar.update(self._task, description=self._title, completed=0, total=len(batches), figures="")
-        yield from batches
-        self._tally()
-        if self._leading:
-            self._console.print(f"{self._title}  {self._figures()}  {time.monotonic() - self._started:.1f} s")
+    def learned(self, point: Point) -> None:
+        """A point of the learning curve."""
+        accuracy = "" if point.accuracy is None else f"  accuracy {point.accuracy:.4f}"
+        figures = f"loss {point.loss:.4f}{accuracy}"
+        self._bar.update(self._task, completed=math.floor(point.epoch), figures=figures)
+        due = point.epoch - self._printed >= self._epochs / LINES or point.epoch == self._epochs
+        if self._in_full and due:
+            self._printed = point.epoch
+            title = f"{self._title} epoch {point.epoch:g}/{self._epochs}"
+            self._console.print(f"{title}  {figures}  {point.seconds:.1f} s")
 
-    def seen(self, logits: Tensor, targets: Tensor) -> None:
-        """One mini-batch was learned from: its logits before the step, its one-hot targets."""
-        self._logits.append(logits)
-        self._targets.append(targets)
-        if len(self._logits) == TALLY_EVERY:
-            self._tally()
-
-    def judged(self, accuracy: float, rows: int) -> None:
-        """A network met its held-out data."""
-        right = round(accuracy * rows)
-        self._console.print(f"{self._recipe.name} seed {self._seed} held out: {accuracy:.4f} ({right} of {rows} right)")
-
-    def _tally(self) -> None:
-        if not self._logits:
-            return
-        logits, targets = torch.cat(self._logits), torch.cat(self._targets)
-        self._steps += len(self._logits)
-        self._loss += cross_entropy(logits, targets, reduction="sum").item()
-        self._right += (logits.argmax(dim=1) == targets.argmax(dim=1)).sum().item()
-        self._rows += len(targets)
-        self._logits.clear()
-        self._targets.clear()
-        self._bar.update(self._task, completed=int(self._steps), figures=self._figures())
-
-    def _figures(self) -> str:
-        return f"loss {self._loss / self._rows:.4f}  accuracy {self._right / self._rows:.4f}"
+    def judged(self, metric: str, value: float, *, held_out: bool) -> None:
+        """A network met its held-out data, or, where there is none, the rows that it learned from."""
+        rows = "held out" if held_out else "on the rows it learned from"
+        self._console.print(f"{self._title} {rows}: {metric} {value:.4f}")

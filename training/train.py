@@ -3,28 +3,41 @@
 Same seed, same machine, same number of threads: same weights.
 """
 
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
-from torch.nn.functional import one_hot
+from torch import Tensor
 
-from training.backprop import descend, linear_layers
+from training import tasks
 from training.datasets import Dataset, Split
+from training.descent import StepOf, step_of
 from training.errors import BelowBar, TrainingError
-from training.networks import Network, VectorNetwork, build
-from training.progress import Progress
-from training.recipes.definition import Recipe
+from training.networks import Network, Standardise, build
+from training.progress import Point, Progress
+from training.recipes.definition import Descent, Recipe
+from training.trials import reaching
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A network, the data it came from, and how good it is on data that it never saw."""
+    """A network, the data it came from, how it learned, and how good it is on data that it never saw.
+
+    `held_out` is None where all there is was learned from; the metrics are of that then.
+    """
 
     network: Network
     seed: int
     train: Split
-    held_out: Split
+    held_out: Split | None
+    curve: list[Point]
     metrics: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def judged_on(self) -> Split:
+        """The rows that the metrics are of."""
+        return self.held_out or self.train
 
 
 def device_named(name: str) -> torch.device:
@@ -37,55 +50,107 @@ def device_named(name: str) -> torch.device:
 def train(recipe: Recipe, dataset: Dataset, device: torch.device, threads: int, progress: Progress) -> Trained:
     """Train with the recipe's seed, and with the other seeds of its bar; raise `BelowBar` if that is not reached."""
     torch.set_num_threads(threads)
+    metric, bar = recipe.bar.metric, recipe.bar.value
     seeds = [recipe.seed, *(seed for seed in range(recipe.bar.seeds) if seed != recipe.seed)][: recipe.bar.seeds]
     runs = []
     for seed in seeds:
-        progress.run(recipe, seed, seeds)
+        progress.run(recipe, seed, in_full=seed == recipe.seed)
         runs.append(train_once(recipe, dataset, seed, device, progress))
-        progress.judged(runs[-1].metrics["accuracy"], len(runs[-1].held_out.targets))
-    accuracies = torch.tensor([run.metrics["accuracy"] for run in runs], dtype=torch.float64)
+        progress.judged(metric, runs[-1].metrics[metric], held_out=runs[-1].held_out is not None)
     run = runs[0]
+    found = torch.tensor([run.metrics[metric] for run in runs], dtype=torch.float64)
     if len(runs) > 1:
-        run.metrics["accuracy_seeds"] = len(runs)
-        run.metrics["accuracy_mean"] = round(accuracies.mean().item(), 6)
-        run.metrics["accuracy_deviation"] = round(accuracies.std().item(), 6)
-        run.metrics["accuracy_lowest"] = accuracies.min().item()
-        run.metrics["accuracy_highest"] = accuracies.max().item()
-    if accuracies.mean() < recipe.bar.accuracy:
+        run.metrics[f"{metric}_seeds"] = len(runs)
+        run.metrics[f"{metric}_mean"] = round(found.mean().item(), 6)
+        run.metrics[f"{metric}_deviation"] = round(found.std().item(), 6)
+        run.metrics[f"{metric}_lowest"] = found.min().item()
+        run.metrics[f"{metric}_highest"] = found.max().item()
+        on_train = [run.metrics.get(f"train_{metric}", 0.0) for run in runs]
+        run.metrics[f"train_{metric}_mean"] = round(sum(on_train) / len(runs), 6)
+    if recipe.trials and isinstance(recipe.fit, Descent):
+        run.metrics["trials"] = recipe.trials
+        run.metrics["trials_reaching_bar"] = reaching(recipe, recipe.fit, run.train)
+    if found.mean() < bar:
         over = f" (mean of {len(runs)} seeds)" if len(runs) > 1 else ""
+        judged = "held-out " if run.held_out else ""
         raise BelowBar(
-            f"{recipe.name}: held-out accuracy {accuracies.mean():.4f}{over} is below its bar "
-            f"{recipe.bar.accuracy}: no bundle is written"
+            f"{recipe.name}: {judged}{metric} {found.mean():.4f}{over} is below its bar {bar}: no bundle is written"
         )
     return run
 
 
 def train_once(recipe: Recipe, dataset: Dataset, seed: int, device: torch.device, progress: Progress) -> Trained:
     """One network from one seed, judged on the held-out data, which is opened after the last epoch."""
-    torch.manual_seed(seed)
     data = dataset.train(seed)
-    network = build(recipe)
-    if isinstance(network, VectorNetwork):
-        network.standardise_by(data.inputs)
-    network.to(device)
-    fit(network, data.to(device), recipe, seed, progress)
+    network = prepared(recipe, data, seed).to(device)
+    curve = fit(network, data.to(device), recipe, seed, progress)
     network.cpu().eval()
     held_out = dataset.held_out(seed)
+    trained = Trained(network, seed, data, held_out, curve)
+    trained.metrics.update(judge(network, recipe, trained.judged_on))
+    if held_out:
+        on_train = judge(network, recipe, data)
+        trained.metrics[f"train_{recipe.bar.metric}"] = on_train[recipe.bar.metric]
+    return trained
+
+
+def prepared(recipe: Recipe, data: Split, seed: int) -> Network:
+    """The recipe's network with weights drawn by the seed, scaled as the data is, and not yet trained."""
+    torch.manual_seed(seed)
+    network = build(recipe)
+    if isinstance(network.scale, Standardise):
+        network.scale.learn(data.inputs)
+    if isinstance(network.output, Standardise):
+        network.output.learn(data.targets)
+    return network
+
+
+def judge(network: Network, recipe: Recipe, data: Split) -> dict[str, float]:
+    """What the network's answers to this data are worth."""
     with torch.inference_mode():
-        hits = network(held_out.inputs).argmax(dim=1) == held_out.targets
-    return Trained(network, seed, data, held_out, {"accuracy": round(hits.double().mean().item(), 6)})
+        return tasks.judge(recipe.task, network(data.inputs), data.targets)
 
 
 @torch.no_grad()
-def fit(network: Network, data: Split, recipe: Recipe, seed: int, progress: Progress) -> None:
-    """Gradient descent on the training data, mini-batch by mini-batch, in an order drawn by the seed."""
+def fit(
+    network: Network, data: Split, recipe: Recipe, seed: int, progress: Progress, step_of: StepOf = step_of
+) -> list[Point]:
+    """Gradient descent on the training data, mini-batch by mini-batch; returns the learning curve.
+
+    Weights that were set by hand stay as they are, and have no curve.
+    """
+    descent = recipe.fit
+    if not isinstance(descent, Descent):
+        return []
     generator = torch.Generator().manual_seed(seed)
-    layers = linear_layers(network.layers)
-    inputs = network.prepare(data.inputs)
-    targets = one_hot(data.targets, recipe.layers[-1]).to(inputs.dtype)
-    for epoch in range(recipe.epochs):
-        order = torch.randperm(len(inputs), generator=generator).to(inputs.device)
-        batches = zip(inputs[order].split(recipe.batch), targets[order].split(recipe.batch), strict=True)
-        for batch, wanted in progress.epoch(epoch, list(batches)):
-            logits = descend(layers, batch, wanted, recipe.optimiser.rate)
-            progress.seen(logits, wanted)
+    network.train()
+    step = step_of(network.layers, recipe, descent)
+    inputs, targets = network.scale(data.inputs), tasks.wanted(recipe.task, data.targets, network)
+    curve: list[Point] = []
+    started = time.monotonic()
+    for epoch in range(descent.epochs):
+        batches = list(shuffled(inputs, targets, descent.batch, generator))
+        window = descent.trace or len(batches)
+        for start in range(0, len(batches), window):
+            part = batches[start : start + window]
+            logits = torch.cat([step(*batch) for batch in part])
+            passed = epoch + min(1.0, (start + window) / len(batches))
+            wanted = torch.cat([answers for _, answers in part])
+            curve.append(_point(recipe, passed, time.monotonic() - started, logits, wanted))
+            progress.learned(curve[-1])
+    return curve
+
+
+def shuffled(
+    inputs: Tensor, targets: Tensor, batch: int, generator: torch.Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The rows in mini-batches, in an order drawn by the seed."""
+    if batch >= len(inputs):
+        return iter([(inputs, targets)])
+    order = torch.randperm(len(inputs), generator=generator).to(inputs.device)
+    return zip(inputs[order].split(batch), targets[order].split(batch), strict=True)
+
+
+def _point(recipe: Recipe, epoch: float, seconds: float, logits: Tensor, targets: Tensor) -> Point:
+    accuracy = None if recipe.task == "regression" else tasks.right(recipe.task, logits, targets) / len(targets)
+    return Point(epoch, seconds, tasks.loss(recipe.task, logits, targets).item(), accuracy)

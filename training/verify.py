@@ -10,7 +10,7 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
-from service.bundle import ONNX, TORCHSCRIPT, Bundle, Contents, load_bundle
+from service.bundle import ONNX, TORCHSCRIPT, Bundle, Contents, Feature, load_bundle
 from service.errors import StartError
 from service.repository import Model
 from service.settings import Settings
@@ -20,7 +20,7 @@ from training.networks import Network, build
 from training.recipes.definition import Recipe
 
 BATCHES = (1, 2, 17, 256)
-TOLERANCE = 1e-5  # absolute, on probabilities
+TOLERANCE = 1e-5  # on probabilities; on larger values, that share of the largest
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -30,7 +30,7 @@ class Finding(msgspec.Struct, frozen=True):
     batch: int
     outputs: str
     difference: float
-    allowed: float = TOLERANCE
+    allowed: float
 
 
 def verify(folder: Path, network: Network | None = None) -> list[Finding]:
@@ -87,15 +87,20 @@ def _torchscript_weights(contents: Contents) -> dict[str, torch.Tensor]:
     return weights
 
 
-def random_inputs(signature: Signature, rows: int, seed: int) -> dict[str, NDArray[np.generic]]:
-    """Inputs that fit the signature: every pixel value for images, -10 to 10 for features."""
+def random_inputs(
+    signature: Signature, features: tuple[Feature, ...], rows: int, seed: int
+) -> dict[str, NDArray[np.generic]]:
+    """Inputs that fit the signature: pixels of every value, features from twice the range that was seen in training."""
     random = np.random.default_rng(seed)
+    low = np.array([feature.minimum for feature in features])
+    high = np.array([feature.maximum for feature in features])
+    beyond = (high - low) / 2
 
     def draw(spec: TensorSpec) -> NDArray[np.generic]:
         shape = (rows, *spec.shape[1:])
         if spec.datatype == "UINT8":
             return random.integers(0, 256, shape, np.uint8)
-        return random.uniform(-10, 10, shape).astype(NUMPY_DTYPES[spec.datatype])
+        return random.uniform(low - beyond, high + beyond, shape).astype(NUMPY_DTYPES[spec.datatype])
 
     return {spec.name: draw(spec) for spec in signature.inputs}
 
@@ -104,7 +109,7 @@ def _compare(model: Model, network: Network) -> list[Finding]:
     findings = []
     signature = model.bundle.signature
     for rows in BATCHES:
-        inputs = random_inputs(signature, rows, seed=rows)
+        inputs = random_inputs(signature, model.bundle.features, rows, seed=rows)
         with torch.inference_mode():
             expected = network(*(torch.from_numpy(array) for array in inputs.values())).numpy()
         findings.append(_difference(model, inputs, {signature.outputs[0].name: expected}, rows))
@@ -119,6 +124,12 @@ def _difference(model: Model, inputs: Arrays, expected: Arrays, rows: int) -> Fi
     if shown != should:
         raise VerificationFailed(f"{where}: gives {list(shown.values())}, the network {list(should.values())}")
     difference = max(float(np.abs(found[name] - array).max()) for name, array in expected.items())
-    if not difference <= TOLERANCE:
-        raise VerificationFailed(f"{where}: differs from the network by {difference:.2g}, allowed {TOLERANCE:g}")
-    return Finding(model.runtime.name, rows, ", ".join(shown.values()), difference)
+    allowed = TOLERANCE * magnitude(*expected.values())
+    if not difference <= allowed:
+        raise VerificationFailed(f"{where}: differs from the network by {difference:.2g}, allowed {allowed:.2g}")
+    return Finding(model.runtime.name, rows, ", ".join(shown.values()), difference, allowed)
+
+
+def magnitude(*arrays: NDArray[np.generic]) -> float:
+    """The largest absolute value, and at least 1: what a tolerance for probabilities is to be multiplied by."""
+    return max(1.0, *(float(np.abs(array).max()) for array in arrays))

@@ -61,6 +61,15 @@ def metadata(name: str, version: str | None = None) -> Response:
     )
 
 
+@v1.get("/<model:name>/report")
+@v1.get("/<model:name>/versions/<model:version>/report")
+def report(name: str, version: str | None = None) -> Response:
+    """The bundle's page for people. It comes with the bundle, so the browser is told to run nothing in it."""
+    page = Response(models().find(name, version).report(), content_type="text/html; charset=utf-8")
+    page.headers["Content-Security-Policy"] = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox"
+    return page
+
+
 def _status(model: Model, versions: list[str], shown: list[str]) -> dict[str, Any]:
     bundle = model.bundle
     ok = {"error_code": "OK", "error_message": ""}
@@ -74,6 +83,7 @@ def _status(model: Model, versions: list[str], shown: list[str]) -> dict[str, An
         "signature": bundle.signature,
         "labels": bundle.labels,
         "features": bundle.features,
+        "targets": bundle.targets,
         "metrics": bundle.metrics,
         "runtime": model.runtime.name,
         "device": model.runtime.device,

@@ -1,7 +1,11 @@
-"""Every recipe by its name. A new one is a value in a module here and a line below."""
+"""Every recipe by its name: each value of the modules here that is one, in the order of the lectures."""
+
+import importlib
+import pkgutil
 
 from training.recipes.definition import Recipe
-from training.recipes.iris import IRIS
-from training.recipes.mnist import MNIST_DEEP
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (IRIS, MNIST_DEEP)}
+_MODULES = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
+_FOUND = [value for module in _MODULES for value in vars(module).values() if isinstance(value, Recipe)]
+
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in sorted(_FOUND, key=lambda recipe: recipe.lecture.row)}

@@ -1,9 +1,16 @@
 """What a recipe must say."""
 
 import itertools
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
+
+from service.bundle import Task
+
+Activation = Literal["relu", "leaky-relu", "sigmoid", "tanh", "none"]
+Scaling = Literal["none", "standardised", "unit", "centred"]
+Metric = Literal["accuracy", "r2"]
 
 
 class SGD(msgspec.Struct, frozen=True, tag_field="name", tag="sgd"):
@@ -12,22 +19,81 @@ class SGD(msgspec.Struct, frozen=True, tag_field="name", tag="sgd"):
     rate: float
 
 
-class Bar(msgspec.Struct, frozen=True):
-    """The held-out accuracy (0 to 1) that a network must reach, as the mean over seeds 0, 1, ... `seeds` - 1.
+class Adagrad(msgspec.Struct, frozen=True, tag_field="name", tag="adagrad"):
+    """A rate for each parameter, falling with the sum of its squared gradients (Duchi, Hazan, Singer, 2011)."""
 
-    With one seed it is the accuracy of the run itself.
+    rate: float = 0.01
+
+
+class RMSprop(msgspec.Struct, frozen=True, tag_field="name", tag="rmsprop"):
+    """Gradients over the root of their recent mean square (Tieleman and Hinton, 2012)."""
+
+    rate: float = 0.01
+
+
+class Adam(msgspec.Struct, frozen=True, tag_field="name", tag="adam"):
+    """RMSprop with momentum and corrected beginnings (Kingma and Ba, 2015)."""
+
+    rate: float = 0.001
+
+
+class Adamax(msgspec.Struct, frozen=True, tag_field="name", tag="adamax"):
+    """Adam with the largest recent gradient in place of the mean square (Kingma and Ba, 2015, section 7.1)."""
+
+    rate: float = 0.002
+
+
+Optimiser = SGD | Adagrad | RMSprop | Adam | Adamax
+
+
+class Descent(msgspec.Struct, frozen=True, tag_field="by", tag="descent"):
+    """Weights found by gradient descent, from weights drawn at random.
+
+    `batch` rows a step; `l2` times each parameter is added to its gradient; `dropout` of each hidden layer's units are
+    silenced in every step; `start` is PyTorch's usual draw, or U(0, 1). `trace` mini-batches make one point of the
+    learning curve, counted anew in each epoch (0: one point an epoch).
     """
 
-    accuracy: float
+    optimiser: Optimiser
+    batch: int
+    epochs: int
+    dropout: float = 0.0
+    l2: float = 0.0
+    start: Literal["usual", "uniform"] = "usual"
+    trace: int = 0
+
+
+class ByHand(msgspec.Struct, frozen=True, tag_field="by", tag="hand"):
+    """Weights set by hand: for each layer its neurons, for each neuron its weights and, last, its bias."""
+
+    neurons: tuple[tuple[tuple[float, ...], ...], ...]
+
+    @classmethod
+    def layers(cls, *layers: Sequence[tuple[float, ...]]) -> "ByHand":
+        """One list of neurons a layer, from the first to the last."""
+        return cls(tuple(tuple(neurons) for neurons in layers))
+
+
+class Bar(msgspec.Struct, frozen=True):
+    """What a network must reach, on held-out data where its data set holds any out.
+
+    `metric` is the share of right answers (`accuracy`, 0 to 1) or the share of variance explained (`r2`, 1 at best, the
+    mean over values); with several seeds (0, 1, ... `seeds` - 1) their mean must reach it.
+    """
+
+    metric: Metric
+    value: float
     seeds: int = 1
 
 
 class Lecture(msgspec.Struct, frozen=True):
-    """What the lecture printed, and where: a figure to set beside ours, never one to pick a seed by."""
+    """Where a recipe comes from: a row of docs/lectures.md, and what the lecture printed there.
 
-    source: str
-    accuracy: float
-    printed: str
+    A figure to set beside ours, never one to pick a seed by.
+    """
+
+    row: int
+    printed: str = "no figure"
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,15 +101,20 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     summary: str
-    dataset: Literal["mnist", "iris"]
+    dataset: str
+    task: Task
+    """It decides the output: softmax and cross-entropy, sigmoid and binary cross-entropy, or plain values and
+    mean squared error."""
     layers: tuple[int, ...]
-    """Units of every layer, from the inputs to the classes."""
-    activation: Literal["relu"] = "relu"
-    loss: Literal["cross-entropy"] = "cross-entropy"
-    optimiser: SGD
-    batch: int
-    epochs: int
+    """Units of every layer, from the inputs to the logits: one for a binary task, else one a class or value."""
+    activation: Activation = "relu"
+    """Between the layers; `leaky-relu` has slope 0.01 below zero."""
+    scaling: Scaling = "none"
+    """Vectors: as they are, or standardised (a regression's values too). Images: 0 to 1, or centred, -1 to 1."""
+    fit: Descent | ByHand
     seed: int = 0
+    trials: int = 0
+    """Networks trained beside it as one batch, from seeds 0, 1, ..., to count how many learn the task."""
     bar: Bar
     lecture: Lecture
 
@@ -51,3 +122,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     def parameters(self) -> int:
         """Trainable numbers: the weights and biases of every linear layer."""
         return sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(self.layers))
+
+    @property
+    def takes_images(self) -> bool:
+        """Whether the network's inputs are 28x28 images, and not vectors of features."""
+        return self.scaling in ("unit", "centred")

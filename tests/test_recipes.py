@@ -1,0 +1,162 @@
+"""Every system of the lectures: trained from scratch, and as it lies in `models/`."""
+
+import io
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import cast
+
+import msgspec
+import pytest
+import torch
+from conftest import MODELS
+from rich.console import Console
+from running_service import ROOT, clean_environment
+
+from service.bundle import REPORT, load_bundle
+from service.repository import find_bundles
+from training.datasets import checksum, open_dataset
+from training.networks import build
+from training.progress import Progress
+from training.recipes import _MODULES, RECIPES
+from training.recipes.definition import Adam, Descent, Recipe
+from training.tasks import right, wanted
+from training.train import fit
+from training.trials import trials
+
+TEXTBOOK = [recipe for recipe in RECIPES.values() if recipe.dataset != "mnist"]
+HALVES = {"first half": TEXTBOOK[::2], "second half": TEXTBOOK[1::2]}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every textbook recipe, trained and exported from scratch by two commands at a time, each on a core."""
+    models = tmp_path_factory.mktemp("textbook") / "models"
+    running = [
+        subprocess.Popen(
+            (sys.executable, "-m", "training", "train", *(r.name for r in half), "--models-dir", str(models)),
+            cwd=ROOT, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+        for half in HALVES.values()
+    ]  # fmt: skip
+    for process in running:
+        printed, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, printed
+    return models
+
+
+@pytest.mark.parametrize("recipe", TEXTBOOK, ids=lambda recipe: recipe.name)
+def test_a_textbook_recipe_trains_from_scratch_and_reaches_its_bar(trained: Path, recipe: Recipe) -> None:
+    bundle, _ = load_bundle(trained / recipe.name / "1")
+    bar = recipe.bar
+    reached = bundle.metrics[f"{bar.metric}_mean" if bar.seeds > 1 else bar.metric]
+    assert reached >= bar.value
+    assert bundle.metrics == pytest.approx(load_bundle(committed(recipe.name))[0].metrics, rel=0.05, abs=0.02)
+
+
+def committed(name: str) -> Path:
+    """The one version of a recipe that lies in `models/`."""
+    (folder,) = (MODELS / name).iterdir()
+    return folder
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=lambda recipe: recipe.name)
+def test_the_committed_bundle_is_what_the_recipe_makes(recipe: Recipe) -> None:
+    bundle, contents = load_bundle(committed(recipe.name))
+    assert msgspec.convert(bundle.recipe, Recipe) == recipe
+    assert bundle.task == recipe.task
+    assert REPORT in contents
+
+
+@pytest.mark.parametrize("recipe", TEXTBOOK, ids=lambda recipe: recipe.name)
+def test_the_committed_bundle_names_the_data_that_it_was_made_from(recipe: Recipe, tmp_path: Path) -> None:
+    assert names_its_data(recipe, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["mnist-deep", "mnist-dropout", "mnist-dropout-slow"])
+def test_the_committed_digits_bundle_names_the_data_that_it_was_made_from(name: str, mnist_dir: Path) -> None:
+    assert names_its_data(RECIPES[name], mnist_dir)
+
+
+def names_its_data(recipe: Recipe, data_dir: Path) -> bool:
+    bundle, _ = load_bundle(committed(recipe.name))
+    dataset = open_dataset(recipe.dataset, data_dir)
+    train, held_out = dataset.train(bundle.seed), dataset.held_out(bundle.seed)
+    rows = len(train.targets), len(held_out.targets) if held_out else 0
+    assert rows == (bundle.data.train_rows, bundle.data.held_out_rows)
+    return bundle.data.checksum == checksum(train, *([held_out] if held_out else []))
+
+
+def test_models_holds_the_recipes_bundles_and_no_other() -> None:
+    assert {folder.parent.name for folder in find_bundles(MODELS)} == set(RECIPES)
+
+
+def test_no_two_recipes_share_a_name() -> None:
+    values = [value for module in _MODULES for value in vars(module).values() if isinstance(value, Recipe)]
+    assert [name for name, count in Counter(recipe.name for recipe in values).items() if count > 1] == []
+
+
+def test_the_bundles_of_textbooks_are_small() -> None:
+    """The networks are a few KB; the page with its pictures is the larger part."""
+    for recipe in TEXTBOOK:
+        sizes = {path.name: path.stat().st_size for path in committed(recipe.name).iterdir()}
+        assert sizes["model.onnx"] + sizes["model.pt"] < 40_000, recipe.name
+        assert sizes[REPORT] < 130_000, recipe.name
+
+
+def test_the_lectures_figures_are_reached() -> None:
+    def metrics(name: str) -> dict[str, float]:
+        return load_bundle(committed(name))[0].metrics
+
+    assert metrics("mnist-deep")["accuracy"] >= 0.9761
+    assert metrics("xor")["trials_reaching_bar"] >= 95
+    assert metrics("xor")["trials"] == 100
+    assert metrics("mnist-dropout")["accuracy"] < 0.92 < metrics("mnist-dropout-slow")["accuracy"]
+    assert metrics("versicolor-neuron")["accuracy"] < 0.75 < metrics("versicolor-sepal")["accuracy"]
+    for data in ("moons", "spirals"):
+        deep, tamed = metrics(f"{data}-deep"), metrics(f"{data}-deep-l2")
+        assert deep["train_accuracy_mean"] - deep["accuracy_mean"] > 0.08
+        assert tamed["accuracy_mean"] > deep["accuracy_mean"]
+        assert tamed["train_accuracy_mean"] < deep["train_accuracy_mean"]
+
+
+@pytest.mark.parametrize("name", ["xor", "versicolor-sepal"])
+def test_networks_trained_as_one_batch_are_those_trained_alone(name: str) -> None:
+    """The first three seeds; `versicolor-sepal` has another optimiser."""
+    descent = msgspec.structs.replace(cast(Descent, RECIPES[name].fit), epochs=300)
+    recipe = msgspec.structs.replace(RECIPES[name], scaling="none", trials=3, fit=descent)
+    data = open_dataset(recipe.dataset, ROOT).train(0)
+    together = trials(recipe, descent, data)
+    for seed in range(3):
+        torch.manual_seed(seed)
+        network = build(recipe)
+        progress = Progress(Console(file=io.StringIO()))
+        progress.run(recipe, seed)
+        fit(network, data, recipe, seed, progress)
+        with torch.no_grad():
+            alone = network.layers(data.inputs)
+        torch.testing.assert_close(together[seed], alone, atol=1e-3, rtol=1e-3)
+        targets = wanted(recipe.task, data.targets, network)
+        assert right(recipe.task, together[seed], targets) == right(recipe.task, alone, targets)
+
+
+def test_dropout_silences_units_in_training_alone() -> None:
+    recipe = msgspec.structs.replace(
+        RECIPES["wine"], fit=Descent(Adam(0.01), batch=32, epochs=1, dropout=0.5), scaling="none"
+    )
+    torch.manual_seed(0)
+    network, rows = build(recipe), torch.randn(4, 13)
+    network.train()
+    assert not torch.equal(network(rows), network(rows))
+    network.eval()
+    assert torch.equal(network(rows), network(rows))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mnist-deep", "mnist-dropout", "mnist-dropout-slow"])
+def test_a_recipe_of_digits_trains_from_scratch_past_its_bar(name: str, mnist_dir: Path, tmp_path: Path) -> None:
+    command = (sys.executable, "-m", "training", "train", name, "--models-dir", str(tmp_path))
+    environment = clean_environment(data_dir=str(mnist_dir))
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+    assert load_bundle(tmp_path / name / "1")[0].metrics["accuracy"] >= RECIPES[name].bar.value
