@@ -135,6 +135,23 @@ def test_cuda_computes_what_numpy_does(runtime: str, folder: Path) -> None:
     np.testing.assert_allclose(found, expected, atol=1e-4 * max(1, np.abs(expected).max()))
 
 
+def test_small_networks_start_no_threads_of_their_own() -> None:
+    """Opened with eight threads for an inference: only the networks of images have a use for them."""
+    program = (
+        "import os; from service.repository import Model, find_bundles; from service.settings import Settings\n"
+        "from pathlib import Path; before = len(os.listdir('/proc/self/task'))\n"
+        "models = [Model.open(f, Settings(device='cpu', intra_op_threads=8)) for f in find_bundles(Path('models'))]\n"
+        "images = sum(model.bundle.takes_images for model in models)\n"
+        "print(len(models), images, len(os.listdir('/proc/self/task')) - before)"
+    )
+    done = subprocess.run(
+        (sys.executable, "-c", program), cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=True
+    )
+    models, images, threads = map(int, done.stdout.split())
+    assert models > 2 * images
+    assert threads == 7 * images
+
+
 def test_the_service_needs_no_torch_to_serve_onnx() -> None:
     """The modules that an ONNX service has imported once it answers."""
     program = (

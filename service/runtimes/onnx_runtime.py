@@ -18,6 +18,7 @@ from service.signature import Arrays
 CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
 ONNX_TYPES = {"UINT8": "tensor(uint8)", "FP32": "tensor(float)"}
+SMALL = 2**17  # bytes of a file whose whole network runs in microseconds
 FATAL = 4  # log severity: what goes wrong reaches the user as an exception in our words, not as red text
 
 
@@ -41,7 +42,8 @@ def open_file(bundle: Bundle, content: bytes, gpu: int | None, threads: int) -> 
     ort.set_default_logger_severity(FATAL)
     options = ort.SessionOptions()
     options.log_severity_level = FATAL
-    options.intra_op_num_threads = threads
+    # Every session has threads of its own, and so small a network no use for them.
+    options.intra_op_num_threads = threads if len(content) > SMALL else 1
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads leave the cores to others
     session = _create(content, options, [CPU]) if gpu is None else _create_on_cuda(content, options, gpu)
