@@ -1,28 +1,27 @@
 """Every system of the lectures: trained from scratch, and as it lies in `models/`."""
 
-import io
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 import pytest
 import torch
 from conftest import MODELS
-from rich.console import Console
 from running_service import ROOT, clean_environment
 
 from service.bundle import REPORT, load_bundle
 from service.repository import find_bundles
 from training.datasets import checksum, open_dataset
+from training.errors import BadRecipe
+from training.lectures.rows import silent
 from training.networks import build
-from training.progress import Progress
 from training.recipes import _MODULES, RECIPES
-from training.recipes.definition import Adam, Descent, Recipe
+from training.recipes.definition import Adam, Bar, ByHand, Descent, Recipe
 from training.tasks import right, wanted
-from training.train import fit
+from training.train import fit, train
 from training.trials import trials
 
 TEXTBOOK = [recipe for recipe in RECIPES.values() if recipe.dataset != "mnist"]
@@ -131,7 +130,7 @@ def test_networks_trained_as_one_batch_are_those_trained_alone(name: str) -> Non
     for seed in range(3):
         torch.manual_seed(seed)
         network = build(recipe)
-        progress = Progress(Console(file=io.StringIO()))
+        progress = silent()
         progress.run(recipe, seed)
         fit(network, data, recipe, seed, progress)
         with torch.no_grad():
@@ -160,3 +159,22 @@ def test_a_recipe_of_digits_trains_from_scratch_past_its_bar(name: str, mnist_di
     environment = clean_environment(data_dir=str(mnist_dir))
     subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
     assert load_bundle(tmp_path / name / "1")[0].metrics["accuracy"] >= RECIPES[name].bar.value
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"dataset": "lilies"}, "no data set 'lilies': there are mnist, iris, "),
+        ({"task": "regression"}, "recipe xor: task 'regression': xor is for binary or multiclass"),
+        ({"layers": (3, 3, 1)}, "recipe xor: layers (3, 3, 1): xor has 2 inputs, and this task 1 output(s)"),
+        ({"layers": (2, 3, 2)}, "recipe xor: layers (2, 3, 2): xor has 2 inputs, and this task 1 output(s)"),
+        ({"scaling": "unit"}, "recipe xor: scaling 'unit' is not for xor"),
+        ({"fit": ByHand.layers([(7, 7, -9)])}, "recipe xor: weights set by hand are of layers of"),
+        ({"bar": Bar("r2", 0.5)}, "recipe xor: bar 'r2': a regression is judged by r2"),
+    ],
+)
+def test_a_recipe_that_contradicts_its_data_is_refused_in_words(changes: dict[str, Any], words: str) -> None:
+    recipe = msgspec.structs.replace(RECIPES["xor"], **changes)
+    with pytest.raises(BadRecipe) as refused:
+        train(recipe, open_dataset(recipe.dataset, ROOT), torch.device("cpu"), 1, silent())
+    assert words in str(refused.value)

@@ -347,10 +347,3 @@ def test_the_network_sees_numbers_scaled_inside_the_graph() -> None:
     prepared = iris.scale(IRIS.train(seed=0).inputs)
     np.testing.assert_allclose(prepared.mean(dim=0), 0, atol=1e-5)
     np.testing.assert_allclose(prepared.std(dim=0, correction=0), 1, atol=1e-5)
-
-
-@pytest.mark.slow
-def test_mnist_deep_trains_from_scratch_past_its_bar(mnist_dir: Path, tmp_path: Path) -> None:
-    done = run("train", "mnist-deep", "--models-dir", str(tmp_path), "--data-dir", str(mnist_dir))
-    assert done.returncode == 0, done.stderr
-    assert load_bundle(tmp_path / "mnist-deep/1")[0].metrics["accuracy"] >= RECIPES["mnist-deep"].bar.value

@@ -6,6 +6,7 @@ The life of one, and where to read on:
 
     recipes/       1. declared   data, network, optimiser or weights set by hand, and the figure that it must reach
     datasets/      2. data in    arrays with checksums; held-out data is opened only after the last epoch
+    check              the recipe and its data set fit together
     networks       3. built      scaling -> layers -> probabilities or values, all of it in the graph
     train          4. trained    one plain loop over tensors in memory; judged; refused below its bar
     tasks              the three kinds of output, each with its loss and its measure

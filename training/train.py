@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from training import tasks
+from training.check import check
 from training.datasets import Dataset, Split
 from training.descent import StepOf, step_of
 from training.errors import BelowBar, TrainingError
@@ -82,6 +83,7 @@ def train(recipe: Recipe, dataset: Dataset, device: torch.device, threads: int, 
 def train_once(recipe: Recipe, dataset: Dataset, seed: int, device: torch.device, progress: Progress) -> Trained:
     """One network from one seed, judged on the held-out data, which is opened after the last epoch."""
     data = dataset.train(seed)
+    check(recipe, dataset, data)
     network = prepared(recipe, data, seed).to(device)
     curve = fit(network, data.to(device), recipe, seed, progress)
     network.cpu().eval()

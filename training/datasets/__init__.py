@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from service.bundle import Feature
+from training.errors import BadRecipe
 
 
 @dataclass(frozen=True)
@@ -80,10 +81,15 @@ def ranges(names: tuple[str, ...], columns: Tensor) -> tuple[Feature, ...]:
 
 
 def open_dataset(name: str, data_dir: Path) -> Dataset:
-    """The data set of this name. MNIST lies in `data_dir`, or is downloaded to it; the others need no folder."""
+    """The data set of this name. MNIST lies in `data_dir`, or is downloaded to it; the others need no folder.
+
+    Raises `BadRecipe` for a name that is none.
+    """
     from training.datasets import bundled, made, mnist, tables
 
     if name == "mnist":
         return mnist.Mnist(data_dir)
     openers: dict[str, Callable[[], Dataset]] = {**bundled.DATASETS, **tables.DATASETS, **made.DATASETS}
+    if name not in openers:
+        raise BadRecipe(f"no data set {name!r}: there are mnist, {', '.join(openers)}")
     return openers[name]()
