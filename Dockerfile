@@ -1,6 +1,6 @@
 # The service alone, without PyTorch and without training. Two stages: only what the second one copies is shipped.
 #
-#   docker build -t digitalis .                                            the CPU, 166 MB above the base image
+#   docker build -t digitalis .                                            the CPU, 180 MB above the base image
 #   docker build -t digitalis --build-arg EXTRAS=cuda .                    ONNX Runtime on CUDA, some 3 GB
 #   docker build -t digitalis --build-arg EXTRAS=cpu,torchscript .         model.pt too: PyTorch brings its 5 GB
 #   docker run --rm -p 8000:8000 --read-only --tmpfs /tmp digitalis

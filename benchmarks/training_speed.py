@@ -1,15 +1,12 @@
 """The training loop of `mnist-deep` beside the lecture's own, at the same accuracy."""
 
-import io
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
 
 import msgspec
 import torch
-from rich.console import Console
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchvision.datasets import MNIST
@@ -20,11 +17,10 @@ from training.datasets.mnist import Mnist
 from training.networks import ImageNetwork, build
 from training.progress import Progress
 from training.recipes import RECIPES
-from training.recipes.definition import Descent
 from training.train import fit
 
 RECIPE = RECIPES["mnist-deep"]
-DESCENT = cast(Descent, RECIPE.fit)
+DESCENT = RECIPE.descent
 
 
 def measure(data_dir: Path, rounds: int, steps: int, *, whole: bool) -> None:
@@ -53,7 +49,7 @@ def time_ours(part: Split, steps: int) -> float:
     network = fresh_network()
     recipe = msgspec.structs.replace(RECIPE, fit=msgspec.structs.replace(DESCENT, epochs=1))
     started = time.perf_counter()
-    fit(network, part, recipe, RECIPE.seed, silent())
+    fit(network, part, recipe, RECIPE.seed, Progress.silent())
     return (time.perf_counter() - started) / steps * 1000
 
 
@@ -72,7 +68,7 @@ def time_lecture(images: MNIST, steps: int) -> float:
 def whole_ours(data: Split) -> ImageNetwork:
     """Ten epochs of ours."""
     network = fresh_network()
-    fit(network, data, RECIPE, RECIPE.seed, silent())
+    fit(network, data, RECIPE, RECIPE.seed, Progress.silent())
     return network
 
 
@@ -112,13 +108,6 @@ def fresh_network() -> ImageNetwork:
     network = build(RECIPE)
     assert isinstance(network, ImageNetwork)  # noqa: S101 - what MNIST's recipes build
     return network
-
-
-def silent() -> Progress:
-    """Our loop's own accounting, printed nowhere."""
-    progress = Progress(Console(file=io.StringIO()))
-    progress.run(RECIPE, RECIPE.seed)
-    return progress
 
 
 def accuracy(network: ImageNetwork, held_out: Split) -> float:

@@ -57,9 +57,9 @@ class DataSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One batch of inputs, the outputs for it, and by how much an output may differ (absolutely)."""
+    """One batch of inputs, the outputs for it, and by how much each column of an output may differ (absolutely)."""
 
-    tolerance: float
+    tolerance: dict[str, list[float]]
     inputs: dict[str, list[Any]]
     outputs: dict[str, list[Any]]
 
@@ -133,8 +133,8 @@ def digest(contents: Contents) -> str:
     return "sha256:" + sha256(contents[MANIFEST])
 
 
-def read_golden(bundle: Bundle, contents: Contents) -> tuple[Arrays, Arrays, float]:
-    """The golden inputs, the outputs that belong to them, and the absolute tolerance."""
+def read_golden(bundle: Bundle, contents: Contents) -> tuple[Arrays, Arrays, Arrays]:
+    """The golden inputs, the outputs that belong to them, and the absolute tolerance of each column of those."""
     try:
         golden = msgspec.json.decode(contents[GOLDEN], type=Golden)
         specs = bundle.signature.inputs, bundle.signature.outputs
@@ -142,9 +142,10 @@ def read_golden(bundle: Bundle, contents: Contents) -> tuple[Arrays, Arrays, flo
             {spec.name: np.asarray(values[spec.name], NUMPY_DTYPES[spec.datatype]) for spec in side}
             for side, values in zip(specs, (golden.inputs, golden.outputs), strict=True)
         )
+        tolerance = {name: np.broadcast_to(golden.tolerance[name], array.shape) for name, array in outputs.items()}
     except (msgspec.DecodeError, KeyError, ValueError, OverflowError) as error:
         raise BundleError(f"{GOLDEN}: {error}") from None
-    return inputs, outputs, golden.tolerance
+    return inputs, outputs, tolerance
 
 
 def sha256(content: bytes) -> str:

@@ -64,6 +64,16 @@ def ragged(golden: dict[str, dict[str, list[list[float]]]]) -> None:
     golden["inputs"]["features"][0].pop()
 
 
+def make_a_regression(folder: Path) -> None:
+    signature = json.loads((folder / "manifest.json").read_text())["signature"]
+    signature["outputs"][0]["name"] = "values"
+    edit_manifest(folder, task="regression", labels=[], signature=signature)
+
+
+def name_targets(folder: Path) -> None:
+    edit_manifest(folder, targets=[{"name": "y", "minimum": 0, "maximum": 1}])
+
+
 DAMAGES: list[tuple[str, Damage, str]] = [
     ("a byte flipped", flip_a_byte, "model.onnx: damaged: SHA-256 is"),
     ("a file missing", lambda folder: (folder / "model.pt").unlink(), "model.pt: No such file"),
@@ -77,6 +87,8 @@ DAMAGES: list[tuple[str, Damage, str]] = [
     ("a label too few", lambda folder: edit_manifest(folder, labels=["a", "b"]), "multiclass with 2 labels"),
     ("no features", lambda folder: edit_manifest(folder, features=[]), "with 0 features"),
     ("a task that it is not", lambda folder: edit_manifest(folder, task="binary"), "binary with 3 labels"),
+    ("a regression without targets", make_a_regression, "regression with 0 labels and 0 targets does not fit"),
+    ("targets of a classifier", name_targets, "multiclass with 3 labels and 1 targets does not fit"),
     ("a file elsewhere", lambda folder: edit_manifest(folder, files={"../x": ""}), "files must name model.onnx"),
     ("two labels alike", lambda folder: edit_manifest(folder, labels=["a", "a", "b"]), "two labels are the same"),
     ("another network", swap_the_networks, "model.onnx: its inputs are"),

@@ -2,9 +2,8 @@
 
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import pytest
@@ -15,11 +14,11 @@ from running_service import ROOT, clean_environment
 from service.bundle import REPORT, load_bundle
 from service.repository import find_bundles
 from training.datasets import checksum, open_dataset
-from training.errors import BadRecipe
-from training.lectures.rows import silent
-from training.networks import build
-from training.recipes import _MODULES, RECIPES
-from training.recipes.definition import Adam, Bar, ByHand, Descent, Recipe
+from training.errors import BadRecipe, Diverged
+from training.networks import Standardise, build, prepared
+from training.progress import Progress
+from training.recipes import RECIPES, collected, iris
+from training.recipes.definition import SGD, Adam, Bar, ByHand, Descent, Recipe
 from training.tasks import right, wanted
 from training.train import fit, train
 from training.trials import trials
@@ -92,8 +91,8 @@ def test_models_holds_the_recipes_bundles_and_no_other() -> None:
 
 
 def test_no_two_recipes_share_a_name() -> None:
-    values = [value for module in _MODULES for value in vars(module).values() if isinstance(value, Recipe)]
-    assert [name for name, count in Counter(recipe.name for recipe in values).items() if count > 1] == []
+    with pytest.raises(BadRecipe, match=r"two recipes are named 'iris'; one is in training\.recipes\.iris"):
+        collected([iris, iris])
 
 
 def test_the_bundles_of_textbooks_are_small() -> None:
@@ -123,21 +122,26 @@ def test_the_lectures_figures_are_reached() -> None:
 @pytest.mark.parametrize("name", ["xor", "versicolor-sepal"])
 def test_networks_trained_as_one_batch_are_those_trained_alone(name: str) -> None:
     """The first three seeds; `versicolor-sepal` has another optimiser."""
-    descent = msgspec.structs.replace(cast(Descent, RECIPES[name].fit), epochs=300)
-    recipe = msgspec.structs.replace(RECIPES[name], scaling="none", trials=3, fit=descent)
+    descent = msgspec.structs.replace(RECIPES[name].descent, epochs=300)
+    recipe = msgspec.structs.replace(RECIPES[name], trials=3, fit=descent)
     data = open_dataset(recipe.dataset, ROOT).train(0)
     together = trials(recipe, descent, data)
     for seed in range(3):
-        torch.manual_seed(seed)
-        network = build(recipe)
-        progress = silent()
+        network = prepared(recipe, data, seed)
+        progress = Progress.silent()
         progress.run(recipe, seed)
         fit(network, data, recipe, seed, progress)
         with torch.no_grad():
-            alone = network.layers(data.inputs)
+            alone = network.layers(network.scale(data.inputs))
         torch.testing.assert_close(together[seed], alone, atol=1e-3, rtol=1e-3)
         targets = wanted(recipe.task, data.targets, network)
         assert right(recipe.task, together[seed], targets) == right(recipe.task, alone, targets)
+
+
+def test_a_column_that_never_varies_is_scaled_to_zero() -> None:
+    scale = Standardise(2)
+    scale.learn(torch.tensor([[1.0, 5.0], [3.0, 5.0]]))
+    assert scale(torch.tensor([[1.0, 5.0], [3.0, 5.0]])).tolist() == [[-1.0, 0.0], [1.0, 0.0]]
 
 
 def test_dropout_silences_units_in_training_alone() -> None:
@@ -150,6 +154,13 @@ def test_dropout_silences_units_in_training_alone() -> None:
     assert not torch.equal(network(rows), network(rows))
     network.eval()
     assert torch.equal(network(rows), network(rows))
+
+
+def test_a_rate_that_is_too_high_is_called_that() -> None:
+    recipe = RECIPES["linear-regression"]
+    recipe = msgspec.structs.replace(recipe, fit=Descent(SGD(10.0), batch=3, epochs=100))
+    with pytest.raises(Diverged, match=r"linear-regression: the loss is no number after epoch \d+: the rate 10 is"):
+        train(recipe, open_dataset("points", ROOT), torch.device("cpu"), 1, Progress.silent())
 
 
 @pytest.mark.slow
@@ -169,12 +180,19 @@ def test_a_recipe_of_digits_trains_from_scratch_past_its_bar(name: str, mnist_di
         ({"layers": (3, 3, 1)}, "recipe xor: layers (3, 3, 1): xor has 2 inputs, and this task 1 output(s)"),
         ({"layers": (2, 3, 2)}, "recipe xor: layers (2, 3, 2): xor has 2 inputs, and this task 1 output(s)"),
         ({"scaling": "unit"}, "recipe xor: scaling 'unit' is not for xor"),
-        ({"fit": ByHand.layers([(7, 7, -9)])}, "recipe xor: weights set by hand are of layers of"),
+        ({"fit": ByHand.layers([(7, 7, -9)])}, "recipe xor: the weights set by hand are not those of layers (2, 3, 1)"),
+        ({"fit": Descent(Adam(0.01), batch=2, epochs=1)}, "recipe xor: trials: as one batch, only classifiers"),
+        ({"scaling": "normalised"}, "recipe xor: Invalid enum value 'normalised' - at `$.scaling`"),
+        ({"activation": "gelu"}, "recipe xor: Invalid enum value 'gelu' - at `$.activation`"),
+        ({"layers": (2,)}, "recipe xor: Expected `array` of length >= 2 - at `$.layers`"),
+        ({"fit": Descent(SGD(1.0), batch=4, epochs=0)}, "recipe xor: Expected `int` >= 1 - at `$.fit.epochs`"),
+        ({"bar": Bar("accuracy", 9)}, "recipe xor: Expected `float` <= 1.0 - at `$.bar.value`"),
+        ({"name": "X or"}, "recipe X or: a name is of lower-case letters"),
         ({"bar": Bar("r2", 0.5)}, "recipe xor: bar 'r2': a regression is judged by r2"),
     ],
 )
 def test_a_recipe_that_contradicts_its_data_is_refused_in_words(changes: dict[str, Any], words: str) -> None:
     recipe = msgspec.structs.replace(RECIPES["xor"], **changes)
     with pytest.raises(BadRecipe) as refused:
-        train(recipe, open_dataset(recipe.dataset, ROOT), torch.device("cpu"), 1, silent())
+        train(recipe, open_dataset(recipe.dataset, ROOT), torch.device("cpu"), 1, Progress.silent())
     assert words in str(refused.value)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from running_service import ROOT, clean_environment
 
 from service.bundle import load_bundle
-from service.errors import BadRequest, DeviceUnavailable, InferenceFailed
+from service.errors import BadRequest, DeviceUnavailable, InferenceFailed, ReportNotFound
 from service.repository import Model, find_bundles
 from service.runtimes import open_runtime
 from service.settings import Settings
@@ -73,6 +73,12 @@ def test_a_runtime_computes_what_numpy_does(settings: Settings, folder: Path, ro
     expected = numpy_oracle(folder, *inputs.values())
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=1e-5 * max(1, np.abs(expected).max()))
+
+
+def test_a_model_whose_bundle_holds_no_report_says_so(settings: Settings) -> None:
+    bundle, contents = load_bundle(MODELS / "iris/2")
+    with pytest.raises(ReportNotFound, match="iris/2 has no report"):
+        Model(bundle, open_runtime(bundle, contents, settings)).report()
 
 
 def test_what_does_not_fit_the_signature_is_the_clients_mistake(settings: Settings) -> None:

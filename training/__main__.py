@@ -1,6 +1,7 @@
 """`python -m training`: recipes in, bundles out."""
 
 import argparse
+import difflib
 import signal
 import sys
 from collections.abc import Sequence
@@ -16,9 +17,11 @@ try:
     from training.recipes import RECIPES
 except ModuleNotFoundError as error:
     sys.exit(f"training: {error.name} is not installed; what brings it: pip install '.[cpu,training]'")
+except DigitalisError as error:  # a recipe that cannot be
+    sys.exit(f"training: {error}")
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no public name
-NAMES = ", ".join(RECIPES)
+NAMES = "`python -m training list` names them"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,7 +49,7 @@ def parser(settings: Settings) -> argparse.ArgumentParser:
     group = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _command(group, "list", "the recipes, with what each must reach").set_defaults(run=commands.list_recipes)
     show = _command(group, "show", "one recipe in full, as a manifest records it")
-    show.add_argument("recipe", metavar="RECIPE", choices=RECIPES, help=f"one of {NAMES}")
+    show.add_argument("recipe", metavar="RECIPE", type=_recipe, help=f"its name: {NAMES}")
     show.set_defaults(run=commands.show_recipe)
     _train(group, settings)
     _verify(group)
@@ -70,13 +73,14 @@ def _train(group: Commands, settings: Settings) -> None:
         "  python -m training train all                         every recipe: a few minutes\n"
         "  python -m training train mnist-deep --data-dir ~/mnist --models-dir /srv/models --seed 7\n",
     )
-    help_ = f"all, or one or more of {NAMES}"
-    train.add_argument("recipes", nargs="+", metavar="RECIPE", choices=[*RECIPES, "all"], help=help_)
+    help_ = f"all, or one or more by name: {NAMES}"
+    train.add_argument("recipes", nargs="+", metavar="RECIPE", type=_recipe_or_all, help=help_)
     train.add_argument("--seed", type=_whole, help="of weights, order and split (default: the recipe's)")
     train.add_argument("--epochs", type=_count, help="passes over the data (default: the recipe's)")
     train.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: CUDA if it answers")
     train.add_argument("--threads", type=_count, default=1, help="CPU threads (default: 1: fastest for small batches)")
-    _folders(train, settings)
+    _data(train, settings)
+    _models(train, settings)
     train.set_defaults(run=commands.train_recipes)
 
 
@@ -106,10 +110,11 @@ def _report(group: Commands, settings: Settings) -> None:
         "  python -m training report xor\n"
         "  python -m training report all --out /tmp/reports\n",
     )
-    help_ = f"all, or one or more of {NAMES}"
-    report.add_argument("recipes", nargs="+", metavar="RECIPE", choices=[*RECIPES, "all"], help=help_)
+    help_ = f"all, or one or more by name: {NAMES}"
+    report.add_argument("recipes", nargs="+", metavar="RECIPE", type=_recipe_or_all, help=help_)
     _out(report)
-    _folders(report, settings)
+    _data(report, settings)
+    _models(report, settings)
     report.set_defaults(run=commands.report_recipes)
 
 
@@ -126,11 +131,11 @@ def _compare(group: Commands, settings: Settings) -> None:
         "  python -m training compare batches iris mnist-deep --rows 6000 --epochs 5\n",
     )
     compare.add_argument("what", choices=("optimisers", "batches"), help="what changes")
-    compare.add_argument("recipes", nargs="+", metavar="RECIPE", choices=RECIPES, help=f"one or more of {NAMES}")
+    compare.add_argument("recipes", nargs="+", metavar="RECIPE", type=_recipe, help=f"one or more by name: {NAMES}")
     compare.add_argument("--rows", type=_count, default=6000, help="rows at most (default: %(default)s)")
     compare.add_argument("--epochs", type=_count, default=10, help="passes over them (default: %(default)s)")
     _out(compare)
-    _folders(compare, settings)
+    _data(compare, settings)
     compare.set_defaults(run=commands.compare_recipes)
 
 
@@ -147,7 +152,7 @@ def _lectures(group: Commands, settings: Settings) -> None:
     )
     lectures.add_argument("--pictures", action="store_true", help="draw, and print where the pictures are")
     _out(lectures)
-    _folders(lectures, settings)
+    _models(lectures, settings)
     lectures.set_defaults(run=commands.show_lectures)
 
 
@@ -157,10 +162,14 @@ def _out(command: argparse.ArgumentParser) -> None:
     command.add_argument("--out", type=Path, default=Path("reports"), metavar="FOLDER", help=where)
 
 
-def _folders(command: argparse.ArgumentParser, settings: Settings) -> None:
-    """Where data and bundles lie."""
+def _data(command: argparse.ArgumentParser, settings: Settings) -> None:
+    """Where data lies."""
     where = "the folder that holds MNIST/raw/, or that MNIST is downloaded to (default: %(default)s)"
     command.add_argument("--data-dir", type=Path, default=settings.data_dir, metavar="FOLDER", help=where)
+
+
+def _models(command: argparse.ArgumentParser, settings: Settings) -> None:
+    """Where bundles lie."""
     where = "where bundles are (default: %(default)s)"
     command.add_argument("--models-dir", type=Path, default=settings.models_dir, metavar="FOLDER", help=where)
 
@@ -172,16 +181,26 @@ def _command(group: Commands, name: str, summary: str, more: str = "") -> argpar
     )
 
 
-def _whole(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and int(text) < 2**32):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {2**32 - 1}")
+def _recipe(name: str) -> str:
+    if name in RECIPES:
+        return name
+    close = difflib.get_close_matches(name, RECIPES, n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    raise argparse.ArgumentTypeError(f"no recipe {name!r}: {hint}{NAMES}")
+
+
+def _recipe_or_all(name: str) -> str:
+    return name if name == "all" else _recipe(name)
+
+
+def _whole(text: str, least: int = 0) -> int:
+    if not (text.isascii() and text.isdecimal() and least <= int(text) < 2**32):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {2**32 - 1}")
     return int(text)
 
 
 def _count(text: str) -> int:
-    if _whole(text) == 0:
-        raise argparse.ArgumentTypeError("0 is not a whole number from 1 up")
-    return int(text)
+    return _whole(text, least=1)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -1,36 +1,55 @@
-"""Do a recipe and its data set fit together? Asked before anything is trained."""
+"""Is a recipe sound, and do it and its data set fit together? Asked before anything is trained."""
 
 import itertools
 
+import msgspec
+
+from service.bundle import NAME
 from training.datasets import Dataset, Split
 from training.errors import BadRecipe
 from training.recipes.definition import ByHand, Recipe
 
 
 def check(recipe: Recipe, dataset: Dataset, data: Split) -> None:
-    """Raise `BadRecipe` where the recipe and its data set do not fit together, saying what would."""
-    classes, values = len(dataset.labels), len(dataset.targets(data))
-    tasks_of_it = ("regression",) if values else ("binary", "multiclass") if classes == 2 else ("multiclass",)
+    """Raise `BadRecipe` for a field that cannot be, or that does not fit the data set, saying what would."""
+    try:
+        msgspec.convert(msgspec.to_builtins(recipe), Recipe)
+    except msgspec.ValidationError as error:
+        raise BadRecipe(f"recipe {recipe.name}: {error}") from None
+    classes, values, inputs = len(dataset.labels), len(dataset.targets(data)), data.inputs[0].numel()
+    fitting = ("regression",) if values else ("binary", "multiclass") if classes == 2 else ("multiclass",)
     outputs = {"binary": 1, "multiclass": classes, "regression": values}[recipe.task]
-    inputs = data.inputs[0].numel()
-    hand = recipe.fit.neurons if isinstance(recipe.fit, ByHand) else ()
-    shapes = tuple((len(layer), *{len(neuron) - 1 for neuron in layer}) for layer in hand)
     wrong = [
-        (recipe.task not in tasks_of_it, f"task {recipe.task!r}: {dataset.name} is for {' or '.join(tasks_of_it)}"),
+        (not NAME.fullmatch(recipe.name), "a name is of lower-case letters, digits, . _ -"),
+        (recipe.task not in fitting, f"task {recipe.task!r}: {dataset.name} is for {' or '.join(fitting)}"),
         (recipe.takes_images != (data.inputs.dim() == 3), f"scaling {recipe.scaling!r} is not for {dataset.name}"),
         (
             (recipe.layers[0], recipe.layers[-1]) != (inputs, outputs),
             f"layers {recipe.layers}: {dataset.name} has {inputs} inputs, and this task {outputs} output(s)",
         ),
         (
-            hand and shapes != tuple((b, a) for a, b in itertools.pairwise(recipe.layers)),
-            f"weights set by hand are of layers of (neurons, weights each) {shapes}: not those of {recipe.layers}",
-        ),
-        (
             (recipe.bar.metric == "r2") != (recipe.task == "regression"),
             f"bar {recipe.bar.metric!r}: a regression is judged by r2, a classifier by accuracy",
         ),
+        (not _by_hand_fits(recipe), f"the weights set by hand are not those of layers {recipe.layers}"),
+        (not _trials_fit(recipe, data), "trials: as one batch, only classifiers are trained, on all rows at each step"),
     ]
     for is_wrong, message in wrong:
         if is_wrong:
             raise BadRecipe(f"recipe {recipe.name}: {message}")
+
+
+def _by_hand_fits(recipe: Recipe) -> bool:
+    """Each layer has as many neurons as units, and each neuron a weight for each input, and a bias."""
+    if not isinstance(recipe.fit, ByHand):
+        return True
+    expected = [[inputs + 1] * units for inputs, units in itertools.pairwise(recipe.layers)]
+    return [[len(neuron) for neuron in layer] for layer in recipe.fit.neurons] == expected
+
+
+def _trials_fit(recipe: Recipe, data: Split) -> bool:
+    if not recipe.trials:
+        return True
+    if isinstance(recipe.fit, ByHand) or recipe.task == "regression":
+        return False
+    return recipe.fit.batch >= len(data.targets) and not recipe.fit.dropout

@@ -3,6 +3,7 @@
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,7 +13,7 @@ from rich.table import Table
 
 from training.errors import TrainingError
 from training.recipes import RECIPES
-from training.recipes.definition import Descent, Recipe
+from training.recipes.definition import Recipe
 
 if TYPE_CHECKING:
     from training.verify import Finding
@@ -23,14 +24,14 @@ console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isat
 
 def list_recipes(_asked: argparse.Namespace) -> None:
     """A table of all recipes."""
-    table = Table("recipe", "task", "network", "parameters", "bar", "lecture", "what it is", box=None)
+    table = Table("recipe", "task", "network", "parameters", "data", "bar", "lecture", "what it is", box=None)
     for recipe in RECIPES.values():
         layers = "-".join(map(str, recipe.layers))
         seeds = f" over {recipe.bar.seeds} seeds" if recipe.bar.seeds > 1 else ""
         bar = f"{recipe.bar.metric} {recipe.bar.value}{seeds}"
-        table.add_row(
-            recipe.name, recipe.task, layers, f"{recipe.parameters:,}", bar, str(recipe.lecture.row), recipe.summary
-        )
+        row = str(recipe.lecture.row) if recipe.lecture else ""
+        parameters = f"{recipe.parameters:,}"
+        table.add_row(recipe.name, recipe.task, layers, parameters, recipe.dataset, bar, row, recipe.summary)
     console.print(table)
 
 
@@ -47,11 +48,12 @@ def train_recipes(asked: argparse.Namespace) -> None:
     from training.train import device_named, train
 
     device = device_named(asked.device)
-    recipes = [changed(RECIPES[name], asked.seed, asked.epochs) for name in chosen(asked.recipes)]
+    recipes = {name: changed(RECIPES[name], asked.seed, asked.epochs) for name in chosen(asked.recipes)}
     with staging_beside(asked.models_dir):
         pass  # what cannot be written to is found before the training, not after it
-    for recipe in recipes:
-        name = recipe.name
+
+    def make(name: str) -> None:
+        recipe = recipes[name]
         dataset = open_dataset(recipe.dataset, asked.data_dir)
         started = time.monotonic()
         with Progress(console) as progress:
@@ -59,10 +61,13 @@ def train_recipes(asked: argparse.Namespace) -> None:
         console.print(f"{name}: trained on {device} in {time.monotonic() - started:.1f} s")
         for metric, value in trained.metrics.items():
             console.print(f"  {metric.replace('_', ' ')}: {value:g}")
-        console.print(f"  the lecture printed {recipe.lecture.printed}")
+        if recipe.lecture:
+            console.print(f"  the lecture printed {recipe.lecture.printed}")
         folder, findings = export(recipe, trained, dataset, asked.models_dir)
         print_findings(findings)
         console.print(f"{name}: wrote {folder}")
+
+    each(list(recipes), make)
 
 
 def chosen(names: list[str]) -> list[str]:
@@ -70,15 +75,28 @@ def chosen(names: list[str]) -> list[str]:
     return list(RECIPES) if "all" in names else list(dict.fromkeys(names))
 
 
+def each(names: list[str], do: Callable[[str], None]) -> None:
+    """Do it for each recipe. What goes wrong with one is told at once, and keeps no other from its turn."""
+    failed = []
+    for name in names:
+        try:
+            do(name)
+        except TrainingError as error:
+            if len(names) == 1:
+                raise
+            print(f"training: {error}", file=sys.stderr, flush=True)
+            failed.append(name)
+    if failed:
+        raise TrainingError(f"{len(failed)} of {len(names)} recipes failed: {', '.join(failed)}")
+
+
 def changed(recipe: Recipe, seed: int | None, epochs: int | None) -> Recipe:
     """The recipe with another seed, or with other passes over the data."""
     if seed is not None:
         recipe = msgspec.structs.replace(recipe, seed=seed)
-    if epochs is None:
-        return recipe
-    if not isinstance(recipe.fit, Descent):
-        raise TrainingError(f"--epochs: the weights of {recipe.name} are set by hand, nothing is trained")
-    return msgspec.structs.replace(recipe, fit=msgspec.structs.replace(recipe.fit, epochs=epochs))
+    if epochs is not None:
+        recipe = msgspec.structs.replace(recipe, fit=msgspec.structs.replace(recipe.descent, epochs=epochs))
+    return recipe
 
 
 def report_recipes(asked: argparse.Namespace) -> None:
@@ -86,17 +104,21 @@ def report_recipes(asked: argparse.Namespace) -> None:
     from training.reopen import newest, reopen
     from training.report.page import Report
 
-    for name in chosen(asked.recipes):
+    asked.out.mkdir(parents=True, exist_ok=True)
+
+    def write(name: str) -> None:
         bundle, contents = newest(name, asked.models_dir)
         report = Report(bundle.version, *reopen(bundle, contents, asked.data_dir), data=True)
         folder = asked.out / name
-        folder.mkdir(parents=True, exist_ok=True)
         sections = report.sections()
+        folder.mkdir(exist_ok=True)
         (folder / "report.html").write_bytes(report.html(sections))
         pictures = [section for section in sections if section.picture]
         for section in pictures:
             (folder / section.file_name).write_bytes(section.picture)
         console.print(f"{folder / 'report.html'}, and {len(pictures)} pictures beside it")
+
+    each(chosen(asked.recipes), write)
 
 
 def compare_recipes(asked: argparse.Namespace) -> None:
@@ -109,6 +131,7 @@ def compare_recipes(asked: argparse.Namespace) -> None:
 
     torch.set_num_threads(1)
     for name in dict.fromkeys(asked.recipes):
+        (asked.out / name).mkdir(parents=True, exist_ok=True)
         recipe = RECIPES[name]
         dataset = open_dataset(recipe.dataset, asked.data_dir)
         with Progress(console) as progress:
@@ -119,7 +142,6 @@ def compare_recipes(asked: argparse.Namespace) -> None:
             table.add_row(run.way, *losses, f"{run.curve[-1].seconds:.1f}", f"{run.reached:.4f}")
         console.print(table)
         picture = asked.out / name / f"{asked.what}.png"
-        picture.parent.mkdir(parents=True, exist_ok=True)
         picture.write_bytes(drawn(runs, f"{name}, loss by {asked.what}"))
         console.print(f"{picture}")
 

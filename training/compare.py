@@ -10,11 +10,13 @@ from matplotlib.figure import Figure
 from training.datasets import Dataset, Split
 from training.descent import automatic
 from training.errors import TrainingError
+from training.networks import prepared
 from training.progress import Point, Progress
-from training.recipes.definition import Adagrad, Adam, Adamax, Descent, Recipe, RMSprop
+from training.recipes.definition import SGD, Adagrad, Adam, Adamax, Descent, Optimiser, Recipe, RMSprop
 from training.report import pictures
-from training.train import fit, judge, prepared
+from training.train import fit, judge
 
+FEWEST = 4  # rows to be judged on
 HUES = ("#3a6ea5", "#c8553d", "#5b8e4d", "#8a5a9e", "#c49a2c")
 
 
@@ -44,18 +46,23 @@ class Run:
 
 
 def ways(what: str, recipe: Recipe, rows: int) -> Iterator[tuple[str, Descent]]:
-    """The recipe's descent, changed: each optimiser at PyTorch's default rate (SGD at the recipe's), or each batch."""
-    descent = recipe.fit
-    if not isinstance(descent, Descent):
-        raise TrainingError(f"{recipe.name}: its weights are set by hand, there is nothing to compare")
+    """The recipe's descent, changed: by each optimiser, or by each size of a batch.
+
+    An optimiser has PyTorch's default rate (SGD 0.01), but for the recipe's own, which keeps its rate.
+    """
+    descent = msgspec.structs.replace(recipe.descent, trace=0)
     if what == "optimisers":
-        for optimiser in (descent.optimiser, Adagrad(), Adam(), Adamax(), RMSprop()):
+        own = {type(descent.optimiser): descent.optimiser}
+        defaults: tuple[Optimiser, ...] = (SGD(0.01), Adagrad(), Adam(), Adamax(), RMSprop())
+        for optimiser in (own.get(type(default), default) for default in defaults):
             name = type(optimiser).__name__
-            yield f"{name}, rate {optimiser.rate:g}", msgspec.structs.replace(descent, optimiser=optimiser, trace=0)
+            yield f"{name}, rate {optimiser.rate:g}", msgspec.structs.replace(descent, optimiser=optimiser)
         return
-    for batch, name in ((1, "stochastic"), (12, "mini-batch"), (128, "mini-batch"), (rows, "whole batch")):
+    for batch in sorted({1, 12, 128, rows}):
         if batch <= rows:
-            yield f"{name}, {batch} rows a step", msgspec.structs.replace(descent, batch=batch, trace=0)
+            name = {1: "stochastic", rows: "whole batch"}.get(batch, "mini-batch")
+            count = "1 row" if batch == 1 else f"{batch} rows"
+            yield f"{name}, {count} a step", msgspec.structs.replace(descent, batch=batch)
 
 
 def compare(what: str, recipe: Recipe, dataset: Dataset, rows: int, epochs: int, progress: Progress) -> Iterator[Run]:
@@ -64,6 +71,11 @@ def compare(what: str, recipe: Recipe, dataset: Dataset, rows: int, epochs: int,
     All of them by automatic differentiation, so that their seconds can be compared too.
     """
     learned, held_out = Shortened(dataset, rows).split(recipe.seed)
+    if len(held_out.targets) < FEWEST:
+        raise TrainingError(
+            f"{recipe.name}: a sixth of {len(learned.targets) + len(held_out.targets)} rows is too few to compare on: "
+            f"at least {6 * FEWEST} are needed"
+        )
     for way, descent in ways(what, recipe, len(learned.targets)):
         changed = msgspec.structs.replace(
             recipe, name=f"{recipe.name}, {way}", fit=msgspec.structs.replace(descent, epochs=epochs)

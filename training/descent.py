@@ -6,14 +6,15 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from service.bundle import Task
 from training import tasks
 from training.backprop import descend, linear_layers
-from training.recipes.definition import SGD, Adagrad, Adam, Adamax, Descent, Optimiser, Recipe, RMSprop
+from training.recipes.definition import SGD, Adagrad, Adam, Adamax, Descent, Optimiser, RMSprop
 
 Step = Callable[[Tensor, Tensor], Tensor]
 """Learn from inputs [n, features] and `wanted` targets [n, units]; return the logits [n, units] from before."""
 
-StepOf = Callable[[nn.Sequential, Recipe, Descent], Step]
+StepOf = Callable[[nn.Sequential, Task, Descent], Step]
 
 OPTIMISERS: dict[type[Optimiser], type[torch.optim.Optimizer]] = {
     SGD: torch.optim.SGD,
@@ -30,15 +31,15 @@ def optimiser_of(descent: Descent, parameters: "list[Tensor]") -> torch.optim.Op
     return kind(parameters, lr=descent.optimiser.rate, weight_decay=descent.l2)  # type: ignore[call-arg]
 
 
-def step_of(layers: nn.Sequential, recipe: Recipe, descent: Descent) -> Step:
-    """The step for this recipe: the written-out one where it fits, automatic differentiation elsewhere."""
-    plain = isinstance(descent.optimiser, SGD) and not descent.dropout and not descent.l2
-    if plain and recipe.task == "multiclass" and recipe.activation == "relu":
+def step_of(layers: nn.Sequential, task: Task, descent: Descent) -> Step:
+    """A step for these layers: the written-out one where it fits, automatic differentiation elsewhere."""
+    relu = all(isinstance(layer, (nn.Linear, nn.ReLU)) for layer in layers)
+    if relu and task == "multiclass" and isinstance(descent.optimiser, SGD) and not descent.l2:
         return partial(descend, linear_layers(layers), rate=descent.optimiser.rate)
-    return automatic(layers, recipe, descent)
+    return automatic(layers, task, descent)
 
 
-def automatic(layers: nn.Sequential, recipe: Recipe, descent: Descent) -> Step:
+def automatic(layers: nn.Sequential, task: Task, descent: Descent) -> Step:
     """Forward, loss, backward by PyTorch's automatic differentiation, and the optimiser's step."""
     optimiser = optimiser_of(descent, list(layers.parameters()))
 
@@ -46,7 +47,7 @@ def automatic(layers: nn.Sequential, recipe: Recipe, descent: Descent) -> Step:
         optimiser.zero_grad()
         with torch.enable_grad():
             logits: Tensor = layers(inputs)
-            tasks.loss(recipe.task, logits, targets).backward()
+            tasks.loss(task, logits, targets).backward()
         optimiser.step()
         return logits.detach()
 

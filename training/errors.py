@@ -3,6 +3,7 @@
 TrainingError
 ├── BadRecipe            the recipe contradicts itself or its data set
 ├── DataUnavailable      the data is not there and cannot be downloaded, or it is damaged
+├── Diverged             the loss is no number any more
 ├── BelowBar             the network is not as good as its recipe demands
 └── VerificationFailed   an exported file does not do what the network does
 """
@@ -20,6 +21,10 @@ class BadRecipe(TrainingError):
 
 class DataUnavailable(TrainingError):
     """The data is not there and cannot be downloaded, or it is damaged."""
+
+
+class Diverged(TrainingError):
+    """The loss is no number any more."""
 
 
 class BelowBar(TrainingError):

@@ -45,10 +45,10 @@ from training.progress import Point
 from training.recipes.definition import Recipe
 from training.report.page import Report
 from training.train import Trained
-from training.verify import Finding, magnitude, random_inputs, verify
+from training.verify import ROUNDING, Finding, random_inputs, spreads, verify
 
 SAMPLES = Path(__file__).parent.parent / "samples"
-GOLDEN_TOLERANCE = 1e-4  # on probabilities, or times the largest value: what another device may round differently
+GOLDEN_TOLERANCE = 1e-4  # as `verify.TOLERANCE`, with room for what another device rounds differently
 CURVE_POINTS = 100
 LIBRARIES = ("torch", "torchvision", "onnx", "onnxscript", "numpy", "scikit-learn")
 
@@ -74,10 +74,10 @@ def write(folder: Path, recipe: Recipe, trained: Trained, dataset: Dataset) -> B
     """Every file of a bundle, in a folder called `<name>/<version>`."""
     network = trained.network.cpu().eval()
     signature = signature_of(recipe)
-    features = dataset.features(trained.train)
+    features, targets = dataset.features(trained.train), dataset.targets(trained.train)
     export_onnx(network, signature, folder / ONNX)
     export_torchscript(network, folder / TORCHSCRIPT)
-    (folder / GOLDEN).write_bytes(msgspec.json.encode(golden_examples(network, signature, features)))
+    (folder / GOLDEN).write_bytes(msgspec.json.encode(golden_examples(network, signature, features, targets)))
     trained = dataclasses.replace(trained, curve=thinned(trained.curve))
     (folder / CURVE).write_bytes(msgspec.json.encode(trained.curve))
     report = Report(folder.name, recipe, trained, dataset)
@@ -91,7 +91,7 @@ def write(folder: Path, recipe: Recipe, trained: Trained, dataset: Dataset) -> B
         signature=signature,
         labels=dataset.labels,
         features=features,
-        targets=dataset.targets(trained.train),
+        targets=targets,
         files={name: sha256((folder / name).read_bytes()) for name in (ONNX, TORCHSCRIPT, GOLDEN, CURVE, REPORT)},
         recipe=msgspec.to_builtins(recipe),
         seed=trained.seed,
@@ -152,7 +152,9 @@ def export_torchscript(network: Network, path: Path) -> None:
         torch.jit.save(torch.jit.script(network), str(path))
 
 
-def golden_examples(network: Network, signature: Signature, features: tuple[Feature, ...]) -> Golden:
+def golden_examples(
+    network: Network, signature: Signature, features: tuple[Feature, ...], targets: tuple[Feature, ...]
+) -> Golden:
     """A batch for every runtime to agree on: pictures from `samples/` where the network takes images, and noise."""
     (spec,) = signature.inputs
     rows = random_inputs(signature, features, rows=3, seed=0)[spec.name]
@@ -163,8 +165,9 @@ def golden_examples(network: Network, signature: Signature, features: tuple[Feat
         rows = np.stack([*drawn, *rows[:2]])
     with torch.inference_mode():
         outputs = network(torch.from_numpy(rows))
+    allowed = GOLDEN_TOLERANCE * spreads(targets, outputs.shape[1]) + ROUNDING * outputs.abs().amax(dim=0).numpy()
     return Golden(
-        tolerance=GOLDEN_TOLERANCE * magnitude(outputs.numpy()),
+        tolerance={signature.outputs[0].name: allowed.tolist()},
         inputs={spec.name: rows.tolist()},
         outputs={signature.outputs[0].name: outputs.tolist()},
     )

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from service.bundle import Task
+from training.datasets import Split
 from training.recipes.definition import Activation, ByHand, Descent, Recipe, Scaling
 
 ACTIVATIONS: dict[Activation, type[nn.Module]] = {
@@ -52,7 +53,9 @@ class Standardise(nn.Module):
     def learn(self, rows: Tensor) -> None:
         """Take the mean and the standard deviation of each column from the training data [n, columns]."""
         self.mean.copy_(rows.mean(dim=0))
-        self.deviation.copy_(rows.std(dim=0, correction=0))
+        deviation = rows.std(dim=0, correction=0)
+        varies = deviation > 1e-6 * self.mean.abs()  # less is rounding: such a column is left near 0
+        self.deviation.copy_(torch.where(varies, deviation, 1.0))
 
     def forward(self, rows: Tensor) -> Tensor:
         """Scale."""
@@ -114,6 +117,17 @@ def build(recipe: Recipe) -> Network:
     kind = ImageNetwork if recipe.takes_images else VectorNetwork
     output = _output(recipe.task, recipe.scaling, recipe.layers[-1])
     return kind(_scale(recipe.scaling, recipe.layers[0]), layers, output)
+
+
+def prepared(recipe: Recipe, data: Split, seed: int) -> Network:
+    """The recipe's network with weights drawn by the seed, scaled as the data is, and not yet trained."""
+    torch.manual_seed(seed)
+    network = build(recipe)
+    if isinstance(network.scale, Standardise):
+        network.scale.learn(data.inputs)
+    if isinstance(network.output, Standardise):
+        network.output.learn(data.targets)
+    return network
 
 
 @torch.no_grad()

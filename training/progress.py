@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from training.recipes.definition import Descent, Recipe
+from training.recipes.definition import ByHand, Recipe
 
 LINES = 30  # of one network's learning curve, at most
 
@@ -41,6 +41,12 @@ class Progress:
         )
         self._bar = Bar(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task = self._bar.add_task("reading the data", total=None, figures="")
+        self._title, self._in_full, self._epochs, self._printed = "", False, 0, 0.0
+
+    @classmethod
+    def silent(cls) -> Self:
+        """Training that nobody watches."""
+        return cls(Console(quiet=True))
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -55,7 +61,7 @@ class Progress:
         """A network starts to train; its learning curve is printed in full, or only what it came to."""
         self._title = f"{recipe.name} seed {seed}"
         self._in_full = in_full
-        self._epochs = recipe.fit.epochs if isinstance(recipe.fit, Descent) else 0
+        self._epochs = 0 if isinstance(recipe.fit, ByHand) else recipe.fit.epochs
         self._printed = 0.0
         self._bar.reset(self._task, description=self._title, total=self._epochs, figures="")
 

@@ -22,9 +22,12 @@ def newest(name: str, models_dir: Path) -> tuple[Bundle, Contents]:
             f"no bundle of {name} in {models_dir.absolute()}: `python -m training train {name}` makes one"
         )
     try:
-        return load_bundle(max(folders, key=lambda path: int(path.name)))
+        bundle, contents = load_bundle(max(folders, key=lambda path: int(path.name)))
     except BundleError as error:
         raise TrainingError(str(error)) from error
+    if CURVE not in contents:
+        raise TrainingError(f"{bundle.title} holds no {CURVE}: train {name} again")
+    return bundle, contents
 
 
 def curve_of(contents: Contents) -> list[Point]:
@@ -37,7 +40,10 @@ def reopen(bundle: Bundle, contents: Contents, data_dir: Path) -> tuple[Recipe, 
 
     Raises `DataUnavailable` where the data is no longer what the bundle was made from.
     """
-    recipe = msgspec.convert(bundle.recipe, Recipe)
+    try:
+        recipe = msgspec.convert(bundle.recipe, Recipe)
+    except msgspec.ValidationError as error:
+        raise TrainingError(f"{bundle.title}: its recipe cannot be read: {error}: train it again") from error
     dataset = open_dataset(recipe.dataset, data_dir)
     train, held_out = dataset.train(bundle.seed), dataset.held_out(bundle.seed)
     found = checksum(train, *([held_out] if held_out else []))

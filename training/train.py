@@ -3,6 +3,7 @@
 Same seed, same machine, same number of threads: same weights.
 """
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,10 +15,10 @@ from training import tasks
 from training.check import check
 from training.datasets import Dataset, Split
 from training.descent import StepOf, step_of
-from training.errors import BelowBar, TrainingError
-from training.networks import Network, Standardise, build
+from training.errors import BelowBar, Diverged, TrainingError
+from training.networks import Network, prepared
 from training.progress import Point, Progress
-from training.recipes.definition import Descent, Recipe
+from training.recipes.definition import ByHand, Recipe
 from training.trials import reaching
 
 
@@ -66,11 +67,12 @@ def train(recipe: Recipe, dataset: Dataset, device: torch.device, threads: int, 
         run.metrics[f"{metric}_deviation"] = round(found.std().item(), 6)
         run.metrics[f"{metric}_lowest"] = found.min().item()
         run.metrics[f"{metric}_highest"] = found.max().item()
-        on_train = [run.metrics.get(f"train_{metric}", 0.0) for run in runs]
-        run.metrics[f"train_{metric}_mean"] = round(sum(on_train) / len(runs), 6)
-    if recipe.trials and isinstance(recipe.fit, Descent):
+        if run.held_out:
+            on_train = [run.metrics[f"train_{metric}"] for run in runs]
+            run.metrics[f"train_{metric}_mean"] = round(sum(on_train) / len(runs), 6)
+    if recipe.trials:
         run.metrics["trials"] = recipe.trials
-        run.metrics["trials_reaching_bar"] = reaching(recipe, recipe.fit, run.train)
+        run.metrics["trials_reaching_bar"] = reaching(recipe, recipe.descent, run.train)
     if found.mean() < bar:
         over = f" (mean of {len(runs)} seeds)" if len(runs) > 1 else ""
         judged = "held-out " if run.held_out else ""
@@ -96,17 +98,6 @@ def train_once(recipe: Recipe, dataset: Dataset, seed: int, device: torch.device
     return trained
 
 
-def prepared(recipe: Recipe, data: Split, seed: int) -> Network:
-    """The recipe's network with weights drawn by the seed, scaled as the data is, and not yet trained."""
-    torch.manual_seed(seed)
-    network = build(recipe)
-    if isinstance(network.scale, Standardise):
-        network.scale.learn(data.inputs)
-    if isinstance(network.output, Standardise):
-        network.output.learn(data.targets)
-    return network
-
-
 def judge(network: Network, recipe: Recipe, data: Split) -> dict[str, float]:
     """What the network's answers to this data are worth."""
     with torch.inference_mode():
@@ -119,14 +110,14 @@ def fit(
 ) -> list[Point]:
     """Gradient descent on the training data, mini-batch by mini-batch; returns the learning curve.
 
-    Weights that were set by hand stay as they are, and have no curve.
+    Weights that were set by hand stay as they are, and have no curve. Raises `Diverged` when the loss is no number.
     """
-    descent = recipe.fit
-    if not isinstance(descent, Descent):
+    if isinstance(recipe.fit, ByHand):
         return []
+    descent = recipe.fit
     generator = torch.Generator().manual_seed(seed)
     network.train()
-    step = step_of(network.layers, recipe, descent)
+    step = step_of(network.layers, recipe.task, descent)
     inputs, targets = network.scale(data.inputs), tasks.wanted(recipe.task, data.targets, network)
     curve: list[Point] = []
     started = time.monotonic()
@@ -140,6 +131,9 @@ def fit(
             wanted = torch.cat([answers for _, answers in part])
             curve.append(_point(recipe, passed, time.monotonic() - started, logits, wanted))
             progress.learned(curve[-1])
+            if not math.isfinite(curve[-1].loss):
+                message = f"{recipe.name}: the loss is no number after epoch {passed:g}"
+                raise Diverged(f"{message}: the rate {descent.optimiser.rate:g} is too high")
     return curve
 
 

@@ -9,7 +9,7 @@ from torch.func import functional_call, stack_module_state, vmap
 from training import tasks
 from training.datasets import Split
 from training.descent import optimiser_of
-from training.networks import Network, build
+from training.networks import prepared
 from training.recipes.definition import Descent, Recipe
 
 
@@ -19,7 +19,7 @@ def trials(recipe: Recipe, descent: Descent, data: Split) -> Tensor:
     Returns the logits of each for every row: FP32 [trials, n, units]. Each network moves by the gradient of its own
     loss alone: the losses are added up, and no parameter takes part in two of them.
     """
-    networks = [_drawn(recipe, seed) for seed in range(recipe.trials)]
+    networks = [prepared(recipe, data, seed) for seed in range(recipe.trials)]
     parameters, buffers = stack_module_state([network.layers for network in networks])
     shape = copy.deepcopy(networks[0].layers).to("meta")
     inputs = networks[0].scale(data.inputs)
@@ -44,11 +44,6 @@ def trials(recipe: Recipe, descent: Descent, data: Split) -> Tensor:
 
 def reaching(recipe: Recipe, descent: Descent, data: Split) -> int:
     """How many of the trials classify at least the bar's share of the rows as they should."""
-    targets = tasks.wanted(recipe.task, data.targets, build(recipe))
+    targets = tasks.wanted(recipe.task, data.targets, prepared(recipe, data, recipe.seed))
     found = [tasks.right(recipe.task, logits, targets) for logits in trials(recipe, descent, data)]
     return sum(right >= recipe.bar.value * len(targets) for right in found)
-
-
-def _drawn(recipe: Recipe, seed: int) -> Network:
-    torch.manual_seed(seed)
-    return build(recipe)

@@ -3,14 +3,12 @@
 Figures of trained networks are read from their bundles; what takes no more than seconds is computed anew.
 """
 
-import io
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import torch
-from rich.console import Console
 from torch import Tensor, nn
 
 from service.bundle import Bundle
@@ -21,7 +19,7 @@ from training.lectures import worked
 from training.networks import Network
 from training.progress import Point, Progress
 from training.recipes import RECIPES
-from training.recipes.definition import Descent, Recipe
+from training.recipes.definition import Recipe
 from training.reopen import curve_of, newest
 from training.train import train_once
 from training.verify import rebuild
@@ -83,11 +81,6 @@ def listed(values: Iterable[float] | Tensor, form: str = "{:.4f}") -> str:
     return ", ".join(form.format(float(value)) for value in values)
 
 
-def silent() -> Progress:
-    """Training that nobody watches."""
-    return Progress(Console(file=io.StringIO()))
-
-
 def linear_layers(_found: Found) -> str:
     """Row 1."""
     torch.manual_seed(0)
@@ -103,7 +96,7 @@ def mnist_deep(found: Found) -> str:
     """Row 2: the losses at the lecture's points, which are 2,000 and 4,000 mini-batches into each epoch."""
     losses = [point.loss for point in at_the_lectures_points(found)]
     right = round(found.metric("mnist-deep") * 10_000)
-    return f"{right:,} of 10,000; loss {losses[0]:.3f} to {losses[-1]:.3f}, below at each point"
+    return f"{right:,} of 10,000; loss {losses[0]:.3f} to {losses[-1]:.3f}, each point listed below"
 
 
 def at_the_lectures_points(found: Found) -> list[Point]:
@@ -116,7 +109,7 @@ def line(found: Found) -> str:
     said = []
     for name, epochs in (("linear-regression", "30 epochs"), ("linear-regression-converged", "5,000")):
         weight, bias = found.network(name).layers.parameters()
-        said.append(f"{epochs}: W {weight.item():.4f}, b {abs(bias.item()) if epochs == '5,000' else bias.item():.4f}")
+        said.append(f"{epochs}: W {weight.item():.4f}, b {round(bias.item(), 4) + 0.0:.4f}")  # + 0.0: no -0.0000
     return "; ".join(said)
 
 
@@ -133,7 +126,7 @@ def and_gate(found: Found) -> str:
 
 def once(recipe: Recipe, dataset: Dataset) -> Network:
     """The network of a recipe, trained from its seed, here and now."""
-    progress = silent()
+    progress = Progress.silent()
     progress.run(recipe, recipe.seed)
     torch.set_num_threads(1)
     return train_once(recipe, dataset, recipe.seed, torch.device("cpu"), progress).network
@@ -141,8 +134,7 @@ def once(recipe: Recipe, dataset: Dataset) -> Network:
 
 def xor(found: Found) -> str:
     """Row 7."""
-    fit = RECIPES["xor"].fit
-    assert isinstance(fit, Descent)  # noqa: S101 - it is trained
+    fit = RECIPES["xor"].descent
     reached, trials = (int(found.metric("xor", name)) for name in ("trials_reaching_bar", "trials"))
     how = f"plain gradient descent at rate {fit.optimiser.rate:g}, {fit.epochs:,} epochs"
     return f"{found.positive('xor')} by {how}; {reached} of {trials} seeds converge"
@@ -199,7 +191,8 @@ def versicolor(found: Found) -> str:
     names = {"one neuron": "neuron", "by hand, AND": "by-hand", "OR": "by-hand-or", "trained": "sepal"}
     counts = (f"{what} {round(found.metric(f'versicolor-{name}') * 150)}" for what, name in names.items())
     petals = round(found.metric("versicolor-petal") * 150)
-    return f"of 150 right: {', '.join(counts)}; trained on petals {petals}"
+    reached = int(found.metric("versicolor-petal", "trials_reaching_bar"))
+    return f"of 150 right: {', '.join(counts)}; trained on petals {petals} (so from {reached} of 100 seeds)"
 
 
 def plane(found: Found) -> str:
@@ -230,8 +223,9 @@ def compared(what: str) -> Callable[[Found], str]:
 
     def losses(_found: Found) -> str:
         torch.set_num_threads(1)
-        runs = compare(what, RECIPES["iris"], open_dataset("iris", Path()), rows=6000, epochs=10, progress=silent())
+        iris, progress = open_dataset("iris", Path()), Progress.silent()
+        runs = compare(what, RECIPES["iris"], iris, rows=6000, epochs=10, progress=progress)
         said = ", ".join(f"{run.way} {run.curve[-1].loss:.3f}" for run in runs)
-        return f"`iris`, loss after 10 epochs: {said}"
+        return f"`iris`, mean loss in the tenth epoch: {said}"
 
     return losses

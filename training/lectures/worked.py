@@ -10,7 +10,7 @@ from training import tasks
 from training.backprop import descend, linear_layers
 from training.descent import automatic
 from training.networks import ACTIVATIONS, mlp
-from training.recipes.definition import SGD, Activation, Bar, Descent, Lecture, Recipe
+from training.recipes.definition import SGD, Activation, Descent
 
 
 def linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -53,22 +53,11 @@ class Step:
 
 def forward_and_backward(rate: float = 0.1) -> Step:
     """2-2-1, every weight and bias 0.1, no hidden activation, x = [1, 2], y = 0 (AI VIET NAM)."""
-    recipe = Recipe(
-        name="by-hand",
-        summary="forward and backward by hand",
-        dataset="and",
-        task="binary",
-        layers=(2, 2, 1),
-        activation="none",
-        fit=Descent(SGD(rate), batch=1, epochs=1),
-        bar=Bar("accuracy", 0),
-        lecture=Lecture(10),
-    )
-    layers = mlp(recipe.layers, recipe.activation)
+    layers = mlp((2, 2, 1), "none")
     for parameter in layers.parameters():
         nn.init.constant_(parameter, 0.1)
     inputs, target = torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0]])
-    logit = automatic(layers, recipe, Descent(SGD(rate), batch=1, epochs=1))(inputs, target)
+    logit = automatic(layers, "binary", Descent(SGD(rate), batch=1, epochs=1))(inputs, target)
     loss = tasks.loss("binary", logit, target)
     (hidden, hidden_bias), (output, output_bias) = linear_layers(layers)
     return Step(logit.item(), torch.sigmoid(logit).item(), loss.item(), hidden, hidden_bias, output, output_bias)

@@ -2,45 +2,49 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from service.bundle import Task
+from training.errors import BadRecipe
 
 Activation = Literal["relu", "leaky-relu", "sigmoid", "tanh", "none"]
 Scaling = Literal["none", "standardised", "unit", "centred"]
 Metric = Literal["accuracy", "r2"]
+Count = Annotated[int, Meta(ge=1)]
+Rate = Annotated[float, Meta(gt=0)]
 
 
 class SGD(msgspec.Struct, frozen=True, tag_field="name", tag="sgd"):
     """Stochastic gradient descent: each parameter moves by -rate times its gradient."""
 
-    rate: float
+    rate: Rate
 
 
 class Adagrad(msgspec.Struct, frozen=True, tag_field="name", tag="adagrad"):
     """A rate for each parameter, falling with the sum of its squared gradients (Duchi, Hazan, Singer, 2011)."""
 
-    rate: float = 0.01
+    rate: Rate = 0.01
 
 
 class RMSprop(msgspec.Struct, frozen=True, tag_field="name", tag="rmsprop"):
     """Gradients over the root of their recent mean square (Tieleman and Hinton, 2012)."""
 
-    rate: float = 0.01
+    rate: Rate = 0.01
 
 
 class Adam(msgspec.Struct, frozen=True, tag_field="name", tag="adam"):
     """RMSprop with momentum and corrected beginnings (Kingma and Ba, 2015)."""
 
-    rate: float = 0.001
+    rate: Rate = 0.001
 
 
 class Adamax(msgspec.Struct, frozen=True, tag_field="name", tag="adamax"):
     """Adam with the largest recent gradient in place of the mean square (Kingma and Ba, 2015, section 7.1)."""
 
-    rate: float = 0.002
+    rate: Rate = 0.002
 
 
 Optimiser = SGD | Adagrad | RMSprop | Adam | Adamax
@@ -55,12 +59,12 @@ class Descent(msgspec.Struct, frozen=True, tag_field="by", tag="descent"):
     """
 
     optimiser: Optimiser
-    batch: int
-    epochs: int
-    dropout: float = 0.0
-    l2: float = 0.0
+    batch: Count
+    epochs: Count
+    dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    l2: Annotated[float, Meta(ge=0)] = 0.0
     start: Literal["usual", "uniform"] = "usual"
-    trace: int = 0
+    trace: Annotated[int, Meta(ge=0)] = 0
 
 
 class ByHand(msgspec.Struct, frozen=True, tag_field="by", tag="hand"):
@@ -82,8 +86,8 @@ class Bar(msgspec.Struct, frozen=True):
     """
 
     metric: Metric
-    value: float
-    seeds: int = 1
+    value: Annotated[float, Meta(le=1)]
+    seeds: Count = 1
 
 
 class Lecture(msgspec.Struct, frozen=True):
@@ -92,7 +96,7 @@ class Lecture(msgspec.Struct, frozen=True):
     A figure to set beside ours, never one to pick a seed by.
     """
 
-    row: int
+    row: Annotated[int, Meta(ge=1, le=18)]
     printed: str = "no figure"
 
 
@@ -105,7 +109,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     task: Task
     """It decides the output: softmax and cross-entropy, sigmoid and binary cross-entropy, or plain values and
     mean squared error."""
-    layers: tuple[int, ...]
+    layers: Annotated[tuple[Count, ...], Meta(min_length=2)]
     """Units of every layer, from the inputs to the logits: one for a binary task, else one a class or value."""
     activation: Activation = "relu"
     """Between the layers; `leaky-relu` has slope 0.01 below zero."""
@@ -113,10 +117,17 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     """Vectors: as they are, or standardised (a regression's values too). Images: 0 to 1, or centred, -1 to 1."""
     fit: Descent | ByHand
     seed: int = 0
-    trials: int = 0
+    trials: Annotated[int, Meta(ge=0)] = 0
     """Networks trained beside it as one batch, from seeds 0, 1, ..., to count how many learn the task."""
     bar: Bar
-    lecture: Lecture
+    lecture: Lecture | None = None
+
+    @property
+    def descent(self) -> Descent:
+        """How it is fitted; raises `BadRecipe` for weights that are set by hand."""
+        if isinstance(self.fit, ByHand):
+            raise BadRecipe(f"{self.name}: its weights are set by hand, nothing is trained")
+        return self.fit
 
     @property
     def parameters(self) -> int:

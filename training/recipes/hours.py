@@ -22,4 +22,5 @@ HOURS_PASS = msgspec.structs.replace(
     dataset="hours-pass",
     task="binary",
     layers=(1, 1),
+    lecture=Lecture(9),
 )

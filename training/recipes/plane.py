@@ -9,11 +9,12 @@ from training.recipes.definition import Adam, Bar, Descent, Lecture, Recipe
 
 def by(dataset: str, name: str, layers: tuple[int, ...], bar: float, l2: float = 0.0) -> Recipe:
     """A network for points of this data set, with ReLU between its layers."""
-    deep = len(layers) > 2
-    penalty = f", L2 penalty {l2}" if l2 else ""
+    hidden = "+".join(map(str, layers[1:]))
+    network = f"an MLP, {hidden}" if len(layers) > 2 else "logistic regression: one line"
+    penalty = f", with an L2 penalty of {l2}" if l2 else ""
     return Recipe(
         name=f"{dataset}-{name}",
-        summary=f"two {dataset} by {'an MLP' if deep else 'logistic regression'}{penalty}",
+        summary=f"two {dataset} by {network}{penalty}",
         dataset=dataset,
         task="binary",
         layers=layers,

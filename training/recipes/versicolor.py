@@ -52,5 +52,6 @@ VERSICOLOR_PETAL = msgspec.structs.replace(
     name="versicolor-petal",
     summary="the same network, trained on the petals",
     dataset="versicolor-petal",
+    trials=100,
     bar=Bar("accuracy", 0.95),
 )

@@ -16,7 +16,7 @@ ENOUGH = 100  # rows: a calibration of fewer is noise
 
 @dataclass(frozen=True)
 class Calibration:
-    """Confidence beside accuracy in bins of equally many rows (Guo et al., On Calibration of Modern Networks, 2017).
+    """Confidence beside accuracy, in bins of equally many rows (Nixon et al., Measuring Calibration, 2019).
 
     `error` is the expected calibration error: the mean distance of the two, 0 to 1.
     """

@@ -12,13 +12,20 @@ import msgspec
 import numpy as np
 
 from service.bundle import Feature
+from training.backprop import linear_layers
 from training.datasets import Dataset
-from training.recipes.definition import Descent, Recipe
+from training.recipes.definition import Descent, Recipe, Scaling
 from training.report import pictures
 from training.report.judgement import Judgement, Mistake
 from training.train import Trained
 
-FEW, MOST_MISTAKES, SHOWN_FEATURES = 12, 16, 6
+FEW, FEW_PARAMETERS, MOST_MISTAKES, SHOWN_FEATURES = 12, 20, 16, 6
+SCALINGS: dict[Scaling, str] = {
+    "none": "as they are",
+    "standardised": "standardised to mean 0 and deviation 1, inside the graph",
+    "unit": "pixels scaled to 0 to 1, inside the graph",
+    "centred": "pixels scaled to -1 to 1, inside the graph",
+}
 NO_DATA = "Pictures of the data are left out of bundles: `python -m training report` draws them."
 _TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True)
 _TEMPLATES.trim_blocks = _TEMPLATES.lstrip_blocks = True
@@ -53,9 +60,10 @@ class Report:
     def sections(self) -> list[Section]:
         """All that there is to see."""
         judgement = Judgement.of(self.trained.network, self.trained.judged_on)
-        found = [Section("The network", picture=pictures.drawn_network(self.recipe))]
+        table = tuple(self._weights()) if self.recipe.parameters <= FEW_PARAMETERS else ()
+        found = [Section("The network", picture=pictures.drawn_network(self.recipe), table=table)]
         if self.trained.curve:
-            note = "The loss and the accuracy of each part of the training as it went, before each step."
+            note = "How each part of the training went, as it was before each step."
             found.append(Section("Learning curve", note, pictures.learning_curve(self.trained.curve)))
         found += self._answers()
         found += self._values(judgement) if self.recipe.task == "regression" else self._classes(judgement)
@@ -82,7 +90,7 @@ class Report:
         yield "layers", f"{'-'.join(map(str, recipe.layers))}: {recipe.parameters:,} parameters"
         if len(recipe.layers) > 2:
             yield "activation", recipe.activation
-        yield "inputs", recipe.scaling if recipe.scaling != "none" else "as they are"
+        yield "inputs", SCALINGS[recipe.scaling]
         if isinstance(fit, Descent):
             optimiser = msgspec.to_builtins(fit.optimiser)
             extra = "".join(f", {key} {value:g}" for key, value in (("dropout", fit.dropout), ("L2", fit.l2)) if value)
@@ -93,7 +101,17 @@ class Report:
         held_out = len(self.trained.held_out.targets) if self.trained.held_out else 0
         yield "data", f"{self.dataset.source}: {len(self.trained.train.targets):,} rows, {held_out:,} held out"
         yield "licence of the data", self.dataset.licence
-        yield "the lecture printed", recipe.lecture.printed
+        over = f", as the mean over {recipe.bar.seeds} seeds" if recipe.bar.seeds > 1 else ""
+        yield "its bar", f"{recipe.bar.metric} {recipe.bar.value:g}{over}"
+        if recipe.lecture:
+            yield "the lecture printed", recipe.lecture.printed
+
+    def _weights(self) -> Iterator[tuple[str, ...]]:
+        """A neuron a row, where they are few enough to be read."""
+        yield "layer", "neuron", "weights", "bias"
+        for number, (weight, bias) in enumerate(linear_layers(self.trained.network.layers), 1):
+            for neuron, (weights, own) in enumerate(zip(weight.tolist(), bias.tolist(), strict=True), 1):
+                yield str(number), str(neuron), ", ".join(f"{value:.4g}" for value in weights), f"{own:.4g}"
 
     def _answers(self) -> Iterator[Section]:
         """What it answers over one feature or two; on every row, where there are few."""
@@ -103,7 +121,9 @@ class Report:
             names = self.dataset.labels or [target.name for target in self.dataset.targets(data)]
             yield Section("Answers", picture=pictures.line(network, features[0], names, points))
         if len(features) == 2 and self.recipe.task == "binary":
-            note = f"The black line is where {self.dataset.labels[1]!r} is as likely as {self.dataset.labels[0]!r}."
+            blue, red = self.dataset.labels
+            note = f"Blue is “{blue}”, red “{red}”; on the black line they are as likely."
+            note += " The dots are the rows that it learned from." if self.data else ""
             yield Section("Decision boundary", note, pictures.plane(network, features, points))
         if len(data.targets) <= FEW:
             yield Section("Every row", table=tuple(self._rows(features)))
@@ -129,7 +149,8 @@ class Report:
     def _classes(self, judgement: Judgement) -> Iterator[Section]:
         labels = self.dataset.labels
         note = "Down: what each row is. Across: what it was taken for."
-        yield Section("Confusion matrix", note, table=(("", *labels), *_shaded(judgement.confusion(), labels)))
+        picture = pictures.confusion(judgement.confusion(), labels) if self.data else b""
+        yield Section("Confusion matrix", note, picture, table=(("", *labels), *_shaded(judgement.confusion(), labels)))
         calibration = judgement.calibration()
         if calibration:
             note = f"The expected calibration error is {calibration.error:.4f}, over bins of equally many rows."

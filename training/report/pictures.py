@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -19,6 +20,8 @@ from training.networks import Network
 from training.progress import Point
 from training.recipes.definition import Recipe
 from training.report.judgement import Calibration, Mistake
+
+rcParams["text.parse_math"] = False  # names of data sets are text, whatever signs they hold
 
 INK, PAPER, LOSS, GOOD = "#333333", "#ffffff", "#b5446e", "#3a6ea5"
 CLASSES = ("#3a6ea5", "#c8553d", "#5b8e4d", "#8a5a9e")
@@ -49,6 +52,7 @@ def learning_curve(curve: Sequence[Point]) -> bytes:
     epochs, losses = [point.epoch for point in curve], [point.loss for point in curve]
     left.plot(epochs, losses, color=LOSS)
     left.set_xlabel("epochs")
+    left.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.set_ylabel("loss", color=LOSS)
     left.set_yscale("log")
     left.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
@@ -83,6 +87,22 @@ def drawn_network(recipe: Recipe) -> bytes:
         what = "inputs" if x == 0 else ends[recipe.task] if last else recipe.activation
         more = f" ({SHOWN_UNITS} shown)" if units > SHOWN_UNITS else ""
         drawn.text(x, 1.08, f"{units}{more}\n{what}", ha="center", va="bottom", fontsize=8, color=INK)
+    return png(figure)
+
+
+def confusion(counts: NDArray[np.int64], labels: Sequence[str]) -> bytes:
+    """How many rows of each class (down) were taken for each (across); darker for a larger share of the row."""
+    size = 1.6 + 0.5 * len(labels)
+    figure, drawn = axes(size, size)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    drawn.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(counts):
+        colour = PAPER if shares[row, column] > 0.5 else INK
+        drawn.text(column, row, f"{count:,}", ha="center", va="center", fontsize=8, color=colour)
+    places = range(len(labels))
+    drawn.set_xticks(places, labels, rotation=45, ha="right")
+    drawn.set_yticks(places, labels)
+    drawn.set(xlabel="taken for", ylabel="is")
     return png(figure)
 
 
