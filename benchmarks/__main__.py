@@ -1,33 +1,91 @@
-"""`python -m benchmarks train`: how a measurement is asked for."""
+"""`python -m benchmarks uploads`: how a measurement is asked for. Each prints a table."""
 
 import argparse
 import os
 import sys
 from pathlib import Path
 
-from benchmarks import training_speed
+from service.errors import DigitalisError
 from service.settings import Settings
+from training.errors import TrainingError
 
 
 def main() -> int:
     """Run one benchmark and print its table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=sys.modules["benchmarks"].__doc__)
     commands = parser.add_subparsers(title="benchmarks", required=True, metavar="BENCHMARK")
-    train = commands.add_parser(
-        "train",
-        help="mnist-deep's training loop beside the lecture's own",
-        description="Time the training loop of mnist-deep beside the lecture's own (a DataLoader of batch 12 over\n"
-        "ToTensor() images, the same five layers), in turns, on one core.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    train.add_argument("--rounds", type=int, default=7, help="turns of each (default: %(default)s)")
-    train.add_argument("--steps", type=int, default=1000, help="mini-batches a turn (default: %(default)s)")
-    train.add_argument("--whole", action="store_true", help="train both to the end too, and compare their accuracy")
-    train.add_argument("--data-dir", type=Path, default=Settings.from_env().data_dir, help="holds MNIST/raw/")
+    _train(commands.add_parser("train", help="mnist-deep's training loop beside the lecture's own"))
+    _uploads(commands.add_parser("uploads", help="digits that people upload: how many are read, source by source"))
+    _reading(commands.add_parser("reading", help="milliseconds to decode, normalise and read one upload"))
     asked = parser.parse_args()
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    training_speed.measure(asked.data_dir, asked.rounds, asked.steps, whole=asked.whole)
+    try:
+        asked.run(asked)
+    except (TrainingError, DigitalisError) as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 1
     return 0
+
+
+def _train(parser: argparse.ArgumentParser) -> None:
+    parser.description = "The training loop of mnist-deep beside the lecture's (a DataLoader of batch 12), in turns."
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=1000, help="mini-batches a turn (default: %(default)s)")
+    parser.add_argument("--whole", action="store_true", help="train both to the end too, and compare their accuracy")
+    _data_dir(parser)
+
+    def run(asked: argparse.Namespace) -> None:
+        from benchmarks import training_speed
+
+        training_speed.measure(asked.data_dir, asked.rounds, asked.steps, whole=asked.whole)
+
+    parser.set_defaults(run=run)
+
+
+def _uploads(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Digits that people drew, scanned or photographed, and digits laid on paper by code: the accuracy per source,\n"
+        "by the ink normaliser and by what is usually done instead."
+    )
+    parser.add_argument("folder", nargs="?", type=Path, help="holds labels.csv (path, label, source) and the files")
+    parser.add_argument("--papers", type=int, default=50, metavar="N", help="of each kind of paper (default: 50)")
+    parser.add_argument("--model", default="mnist", help="the bundle that reads (default: %(default)s)")
+    parser.add_argument("--sheet", type=Path, metavar="PNG", help="write every error there, beside what was seen of it")
+    parser.add_argument(
+        "--leave-one-out",
+        action="store_true",
+        help="choose each tuned figure anew without the source that is read (minutes)",
+    )
+    _data_dir(parser)
+
+    def run(asked: argparse.Namespace) -> None:
+        from benchmarks import tuning, uploads
+
+        if not asked.leave_one_out:
+            uploads.measure(asked.folder, asked.papers, asked.data_dir, asked.model, asked.sheet)
+        elif asked.folder:
+            tuning.measure(asked.folder, asked.model)
+        else:
+            parser.error("--leave-one-out needs a FOLDER of uploads")
+
+    parser.set_defaults(run=run)
+
+
+def _reading(parser: argparse.ArgumentParser) -> None:
+    parser.description = "One core, the median of many; run it where nothing else runs."
+    parser.add_argument("--rounds", type=int, default=101, help="of each step (default: %(default)s)")
+    parser.add_argument("--model", default="mnist", help="the bundle that reads (default: %(default)s)")
+
+    def run(asked: argparse.Namespace) -> None:
+        from benchmarks import reading_time
+
+        reading_time.measure(asked.rounds, asked.model)
+
+    parser.set_defaults(run=run)
+
+
+def _data_dir(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data-dir", type=Path, default=Settings.from_env().data_dir, help="holds MNIST/raw/")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ The life of one, and where to read on:
     repository          1. find     which model, which version
     routes/body           the body, read once, within the limits
     decoding/           2. decode   bytes -> named arrays: `images`, or `vectors`
-    digits                  a picture of a digit -> 28x28 as MNIST's makers made theirs
+    digits/                 a picture of a digit -> 28x28 as MNIST's makers made theirs
     repository          3. predict  `Model`: check the arrays, run them, check what comes out
     runtimes/               ONNX Runtime or TorchScript, on CUDA or the CPU
     encoding            4. encode   arrays -> labels and probabilities

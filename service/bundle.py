@@ -18,6 +18,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
+from service.digits import NORMALISER
 from service.errors import BundleError
 from service.signature import NUMPY_DTYPES, Arrays, Signature, TensorSpec
 
@@ -81,6 +82,8 @@ class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     labels: tuple[str, ...] = ()
     features: tuple[Feature, ...] = ()
     targets: tuple[Feature, ...] = ()
+    normaliser: str | None = None
+    """Of an image model: which ink normaliser makes the pictures that the network knows how to read."""
     files: dict[str, str]
     recipe: dict[str, Any]
     seed: int
@@ -180,6 +183,10 @@ def _check_schema(bundle: Bundle, folder: Path) -> None:
             f"{bundle.task} with {len(bundle.labels)} labels and {len(bundle.targets)} targets does not fit {outputs}",
         ),
     ]
+    images = inputs is not None and bundle.takes_images
+    if bundle.normaliser != (NORMALISER if images else None):
+        need = f"this service has {NORMALISER!r}" if images else "a model of vectors has none"
+        wrong.append((True, f"the ink normaliser {bundle.normaliser!r}: {need}; export the bundle again"))
     for is_wrong, message in wrong:
         if is_wrong:
             raise BundleError(f"{folder / MANIFEST}: {message}")

@@ -1,11 +1,36 @@
 """Arrays to an answer: what a V1 client reads."""
 
+import base64
+import io
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
+from PIL import Image
 
 from service.bundle import Bundle
+from service.decoding.images import Seen
 from service.signature import Arrays
+
+
+class Ink(msgspec.Struct):
+    """What the network saw of a picture, `png` as a data URI of 28x28 pixels, and what the ink normaliser did.
+
+    `width` and `height` are the file's, upright, in pixels, `box` the digit's left, top, width and height in them;
+    `pieces` is how many parts of the digit lay apart, `lines_removed` how many ruled lines were not taken for ink,
+    `exif_orientation` the turn that the file asked for (1: none). An `untouched` picture was as MNIST's are.
+    """
+
+    png: str
+    untouched: bool
+    width: int
+    height: int
+    box: tuple[int, int, int, int]
+    pieces: int = 1
+    inverted: bool = False
+    lines_removed: int = 0
+    exif_orientation: int = 1
 
 
 class Classification(msgspec.Struct):
@@ -14,6 +39,7 @@ class Classification(msgspec.Struct):
     label: str
     probability: float
     probabilities: dict[str, float]
+    ink: Ink | UnsetType = UNSET
 
 
 class Regression(msgspec.Struct):
@@ -30,16 +56,43 @@ class Predictions(msgspec.Struct):
     predictions: list[Classification] | list[Regression]
 
 
-def encode(bundle: Bundle, outputs: Arrays) -> Predictions:
-    """Name what the numbers mean."""
+def encode(bundle: Bundle, outputs: Arrays, seen: Sequence[Seen] = ()) -> Predictions:
+    """Name what the numbers mean; show what was seen of each instance, where that is given."""
     predictions: Any
     if bundle.task == "regression":
         predictions = [Regression(values) for values in outputs["values"].tolist()]
     else:
         predictions = [_classification(bundle.labels, row) for row in outputs["probabilities"].tolist()]
+    if seen:
+        for prediction, one in zip(predictions, seen, strict=True):
+            prediction.ink = ink_of(one)
     return Predictions(bundle.name, bundle.version, predictions)
 
 
 def _classification(labels: tuple[str, ...], probabilities: list[float]) -> Classification:
     highest = max(probabilities)
     return Classification(labels[probabilities.index(highest)], highest, dict(zip(labels, probabilities, strict=True)))
+
+
+def ink_of(seen: Seen) -> Ink:
+    """What is shown of one picture."""
+    file = io.BytesIO()
+    Image.fromarray(seen.image).save(file, "PNG")
+    png = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    picture, ink = seen.picture, seen.ink
+    if picture is None or ink is None:  # an array, which is the network's own input
+        height, width = seen.image.shape
+        return Ink(png, untouched=True, width=width, height=height, box=(0, 0, width, height))
+    down, across = picture.height / picture.grey.shape[0], picture.width / picture.grey.shape[1]  # decoded smaller
+    left, top, width, height = (round(at * by) for at, by in zip(ink.box, (across, down) * 2, strict=True))
+    return Ink(
+        png,
+        ink.untouched,
+        picture.width,
+        picture.height,
+        box=(left, top, width, height),
+        pieces=ink.pieces,
+        inverted=ink.inverted,
+        lines_removed=ink.lines,
+        exif_orientation=picture.orientation,
+    )

@@ -46,7 +46,7 @@ def flip_a_byte(folder: Path) -> None:
 
 def swap_the_networks(folder: Path) -> None:
     """Another network with a checksum to match: only its signature gives it away."""
-    shutil.copy(MODELS / "mnist-deep/2/model.onnx", folder / "model.onnx")
+    shutil.copy(MODELS / "mnist-deep/3/model.onnx", folder / "model.onnx")
     files = json.loads((folder / "manifest.json").read_text())["files"]
     checksum = hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()
     edit_manifest(folder, files=files | {"model.onnx": checksum})
@@ -74,6 +74,11 @@ def name_targets(folder: Path) -> None:
     edit_manifest(folder, targets=[{"name": "y", "minimum": 0, "maximum": 1}])
 
 
+def no_inputs(folder: Path) -> None:
+    signature = json.loads((folder / "manifest.json").read_text())["signature"]
+    edit_manifest(folder, normaliser="ink-2", signature=signature | {"inputs": []})
+
+
 DAMAGES: list[tuple[str, Damage, str]] = [
     ("a byte flipped", flip_a_byte, "model.onnx: damaged: SHA-256 is"),
     ("a file missing", lambda folder: (folder / "model.pt").unlink(), "model.pt: No such file"),
@@ -90,6 +95,8 @@ DAMAGES: list[tuple[str, Damage, str]] = [
     ("a regression without targets", make_a_regression, "regression with 0 labels and 0 targets does not fit"),
     ("targets of a classifier", name_targets, "multiclass with 3 labels and 1 targets does not fit"),
     ("a file elsewhere", lambda folder: edit_manifest(folder, files={"../x": ""}), "files must name model.onnx"),
+    ("no inputs, and a normaliser", no_inputs, "the signature must have one input"),
+    ("a normaliser for vectors", lambda f: edit_manifest(f, normaliser="ink-2"), "a model of vectors has none"),
     ("two labels alike", lambda folder: edit_manifest(folder, labels=["a", "a", "b"]), "two labels are the same"),
     ("another network", swap_the_networks, "model.onnx: its inputs are"),
     ("a golden example off", lambda f: edit_golden(f, other_answer), "golden.json: example 2: probabilities[1]"),
@@ -123,6 +130,16 @@ def test_a_damaged_bundle_stops_the_start_without_a_traceback(bundle: Path, dama
     (message,) = failed.stderr.splitlines()
     assert message.startswith("digitalis: ")
     assert words in message
+
+
+@pytest.mark.parametrize("normaliser", [None, "ink-1", "ink-99"])
+def test_a_network_for_another_ink_normaliser_does_not_open(tmp_path: Path, normaliser: str | None) -> None:
+    folder = max((MODELS / "mnist").iterdir())
+    copy = Path(shutil.copytree(folder, tmp_path / "mnist" / folder.name))
+    Model.open(copy, Settings(device="cpu"))
+    edit_manifest(copy, normaliser=normaliser)
+    with pytest.raises(BundleError, match=f"ink normaliser {normaliser!r}: this service has 'ink-2'; export the"):
+        Model.open(copy, Settings(device="cpu"))
 
 
 def test_torchscript_answers_the_golden_examples_too(bundle: Path) -> None:

@@ -18,7 +18,7 @@ from training.errors import BadRecipe, Diverged
 from training.networks import Standardise, build, prepared
 from training.progress import Progress
 from training.recipes import RECIPES, collected, iris
-from training.recipes.definition import SGD, Adam, Bar, ByHand, Descent, Recipe
+from training.recipes.definition import SGD, Adagrad, Adam, AdamW, Bar, ByHand, Descent, Distortion, Optimiser, Recipe
 from training.tasks import right, wanted
 from training.train import fit, train
 from training.trials import trials
@@ -72,7 +72,7 @@ def test_the_committed_bundle_names_the_data_that_it_was_made_from(recipe: Recip
     assert names_its_data(recipe, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["mnist-deep", "mnist-dropout", "mnist-dropout-slow"])
+@pytest.mark.parametrize("name", ["mnist", "mnist-deep", "mnist-dropout", "mnist-dropout-slow"])
 def test_the_committed_digits_bundle_names_the_data_that_it_was_made_from(name: str, mnist_dir: Path) -> None:
     assert names_its_data(RECIPES[name], mnist_dir)
 
@@ -163,6 +163,16 @@ def test_a_rate_that_is_too_high_is_called_that() -> None:
         train(recipe, open_dataset("points", ROOT), torch.device("cpu"), 1, Progress.silent())
 
 
+@pytest.mark.parametrize("steps", [1, 2, 10, 40])
+@pytest.mark.parametrize("optimiser", [SGD(0.1), Adam(), AdamW()], ids=lambda one: type(one).__name__)
+def test_a_rate_goes_up_and_down_in_one_cycle_of_any_length(optimiser: Optimiser, steps: int) -> None:
+    recipe = RECIPES["xor"]
+    fit = Descent(optimiser, batch=4, epochs=steps, schedule="one-cycle")
+    recipe = msgspec.structs.replace(recipe, fit=fit, trials=0, bar=Bar("accuracy", 0.0))
+    trained = train(recipe, open_dataset("xor", ROOT), torch.device("cpu"), 1, Progress.silent())
+    assert len(trained.curve) == steps
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["mnist-deep", "mnist-dropout", "mnist-dropout-slow"])
 def test_a_recipe_of_digits_trains_from_scratch_past_its_bar(name: str, mnist_dir: Path, tmp_path: Path) -> None:
@@ -188,6 +198,14 @@ def test_a_recipe_of_digits_trains_from_scratch_past_its_bar(name: str, mnist_di
         ({"fit": Descent(SGD(1.0), batch=4, epochs=0)}, "recipe xor: Expected `int` >= 1 - at `$.fit.epochs`"),
         ({"bar": Bar("accuracy", 9)}, "recipe xor: Expected `float` <= 1.0 - at `$.bar.value`"),
         ({"name": "X or"}, "recipe X or: a name is of lower-case letters"),
+        (
+            {"fit": Descent(SGD(1.0), batch=4, epochs=1, distortion=Distortion()), "trials": 0},
+            "recipe xor: distortion, teacher: xor holds no images",
+        ),
+        (
+            {"fit": Descent(Adagrad(), batch=4, epochs=1, schedule="one-cycle"), "trials": 0},
+            "recipe xor: schedule 'one-cycle': its momentum goes down and up, and Adagrad has none",
+        ),
         ({"bar": Bar("r2", 0.5)}, "recipe xor: bar 'r2': a regression is judged by r2"),
     ],
 )

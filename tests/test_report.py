@@ -58,7 +58,7 @@ def test_a_bundle_has_a_page_that_needs_no_other_file(folder: Path) -> None:
     assert all(min(picture.size) > 100 for picture in pictures(page))
 
 
-@pytest.mark.parametrize("name", ["mnist-deep", "mnist-dropout", "mnist-dropout-slow"])
+@pytest.mark.parametrize("name", ["mnist", "mnist-deep", "mnist-dropout", "mnist-dropout-slow"])
 def test_no_picture_of_a_digit_is_in_a_bundle(name: str) -> None:
     """The network, the curve and the calibration; mistakes are a table."""
     page = newest(name, MODELS)[1][REPORT].decode()

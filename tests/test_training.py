@@ -246,18 +246,18 @@ def accept_checksum(folder: Path, name: str) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
-@pytest.mark.parametrize("name", ["iris", "mnist-deep"])
-def test_verify_passes_what_was_exported_and_shows_a_table(name: str) -> None:
-    done = run("verify", f"models/{name}/2")
+@pytest.mark.parametrize("bundle", ["iris/2", "mnist-deep/3"])
+def test_verify_passes_what_was_exported_and_shows_a_table(bundle: str) -> None:
+    done = run("verify", f"models/{bundle}")
     assert done.returncode == 0, done.stderr
     for runtime in ("ONNX Runtime", "TorchScript"):
         for rows in ("1 ", "2 ", "17 ", "256 "):
             assert f"{runtime}  {rows}".replace("TorchScript  ", "TorchScript   ") in done.stdout
 
 
-@pytest.mark.parametrize("name", ["iris", "mnist-deep"])
-def test_a_weight_nudged_by_hand_fails_verification(name: str, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(MODELS / name / "2", tmp_path / name / "2"))
+@pytest.mark.parametrize("bundle", ["iris/2", "mnist-deep/3"])
+def test_a_weight_nudged_by_hand_fails_verification(bundle: str, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(MODELS / bundle, tmp_path / bundle))
     edit_weight(folder / "model.onnx")
     with pytest.raises(VerificationFailed, match=r"model.onnx: damaged"):
         verify(folder)
@@ -341,7 +341,7 @@ def test_what_is_not_understood_is_refused(arguments: tuple[str, ...], words: st
 
 def test_the_network_sees_numbers_scaled_inside_the_graph() -> None:
     """Pixels of 255 and centimetres go in as they are: the first layer's inputs are 0 to 1, and standardised."""
-    deep = rebuild(*load_bundle(MODELS / "mnist-deep/2"))
+    deep = rebuild(*load_bundle(MODELS / "mnist-deep/3"))
     assert deep.scale(torch.full((1, 28, 28), 255, dtype=torch.uint8)).unique().tolist() == [1.0]
     iris = rebuild(*load_bundle(MODELS / "iris/2"))
     prepared = iris.scale(IRIS.train(seed=0).inputs)

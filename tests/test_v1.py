@@ -1,10 +1,11 @@
 """What V1 says of the models, and what it answers beyond labels."""
 
 import json
+import urllib.request
 from pathlib import Path
 
 import pytest
-from conftest import MODELS
+from conftest import MODELS, SAMPLES
 from PIL import Image
 from running_service import RunningService
 
@@ -37,8 +38,8 @@ def test_one_version_has_the_same_status(service: RunningService) -> None:
 
 def test_the_metadata_is_tensorflow_servings_with_the_origin_beside_it(service: RunningService) -> None:
     found = service.client.get("/v1/models/mnist-deep/metadata").json()
-    assert found == service.client.get("/v1/models/mnist-deep/versions/2/metadata").json()
-    assert found["model_spec"] == {"name": "mnist-deep", "signature_name": "", "version": "2"}
+    assert found == service.client.get("/v1/models/mnist-deep/versions/3/metadata").json()
+    assert found["model_spec"] == {"name": "mnist-deep", "signature_name": "", "version": "3"}
     definition = found["metadata"]["signature_def"]["signature_def"]["serving_default"]
     assert definition["inputs"]["image"]["dtype"] == "DT_UINT8"
     assert [dim["size"] for dim in definition["inputs"]["image"]["tensor_shape"]["dim"]] == ["-1", "28", "28"]
@@ -82,6 +83,38 @@ def test_an_array_is_never_normalised_and_a_file_always_is(service: RunningServi
     (as_array,) = service.client.post(url, json={"instances": [array]}).json()["predictions"]
     assert as_file["label"] == "1"
     assert as_array["probabilities"] != pytest.approx(as_file["probabilities"], abs=1e-3)
+
+
+def test_debug_ink_shows_what_the_network_saw_and_what_was_done(service: RunningService, tmp_path: Path) -> None:
+    names = ("4.jpg", "7.png", "3.png")  # one on its side by EXIF, one light on dark, one plain
+    files = [("image", (name, (SAMPLES / name).read_bytes())) for name in names]
+    answer = service.client.post("/v1/models/mnist:predict?debug=ink", files=files).json()
+    turned, light, plain = (prediction["ink"] for prediction in answer["predictions"])
+    assert [prediction["label"] for prediction in answer["predictions"]] == ["4", "7", "3"]
+    assert (turned["exif_orientation"], light["exif_orientation"]) == (6, 1)
+    assert (turned["inverted"], light["inverted"], plain["inverted"]) == (False, True, False)
+    for ink in (turned, light, plain):
+        assert (ink["width"], ink["height"], ink["untouched"]) == (240, 240, False)
+        assert ink["pieces"] == 1
+        assert ink["lines_removed"] == 0
+        left, top, width, height = ink["box"]
+        assert 0 < left < left + width < 240
+        assert 0 < top < top + height < 240
+        with urllib.request.urlopen(ink["png"]) as png, Image.open(png) as seen:
+            assert (seen.size, seen.mode) == ((28, 28), "L")
+            seen.save(tmp_path / "seen.png")
+        again = service.client.post(
+            "/v1/models/mnist:predict?debug=ink", files={"image": (tmp_path / "seen.png").read_bytes()}
+        ).json()["predictions"][0]
+        assert again["ink"]["untouched"]
+        assert again["ink"]["png"] == ink["png"]
+
+
+def test_debug_ink_shows_an_array_as_it_came(service: RunningService) -> None:
+    array = {"instances": [[[0] * 28 for _ in range(28)]]}
+    (prediction,) = service.client.post("/v1/models/mnist:predict?debug=ink", json=array).json()["predictions"]
+    assert prediction["ink"]["untouched"]
+    assert "ink" not in service.client.post("/v1/models/mnist:predict", json=array).json()["predictions"][0]
 
 
 def test_health_is_json(service: RunningService) -> None:

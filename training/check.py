@@ -7,7 +7,7 @@ import msgspec
 from service.bundle import NAME
 from training.datasets import Dataset, Split
 from training.errors import BadRecipe
-from training.recipes.definition import ByHand, Recipe
+from training.recipes.definition import Adagrad, ByHand, Descent, Recipe
 
 
 def check(recipe: Recipe, dataset: Dataset, data: Split) -> None:
@@ -32,6 +32,8 @@ def check(recipe: Recipe, dataset: Dataset, data: Split) -> None:
             f"bar {recipe.bar.metric!r}: a regression is judged by r2, a classifier by accuracy",
         ),
         (not _by_hand_fits(recipe), f"the weights set by hand are not those of layers {recipe.layers}"),
+        (_needs_images(recipe) and not recipe.takes_images, f"distortion, teacher: {dataset.name} holds no images"),
+        (not _cycle_fits(recipe), "schedule 'one-cycle': its momentum goes down and up, and Adagrad has none"),
         (not _trials_fit(recipe, data), "trials: as one batch, only classifiers are trained, on all rows at each step"),
     ]
     for is_wrong, message in wrong:
@@ -45,6 +47,16 @@ def _by_hand_fits(recipe: Recipe) -> bool:
         return True
     expected = [[inputs + 1] * units for inputs, units in itertools.pairwise(recipe.layers)]
     return [[len(neuron) for neuron in layer] for layer in recipe.fit.neurons] == expected
+
+
+def _needs_images(recipe: Recipe) -> bool:
+    """Only images are distorted, and only from images does a teacher learn."""
+    return isinstance(recipe.fit, Descent) and (recipe.fit.distortion or recipe.fit.teacher) is not None
+
+
+def _cycle_fits(recipe: Recipe) -> bool:
+    fit = recipe.fit
+    return isinstance(fit, ByHand) or fit.schedule == "constant" or not isinstance(fit.optimiser, Adagrad)
 
 
 def _trials_fit(recipe: Recipe, data: Split) -> bool:

@@ -37,7 +37,7 @@ from service.bundle import (
     sha256,
 )
 from service.decoding.images import Budget, decode_image
-from service.digits import normalise
+from service.digits import NORMALISER, normalise
 from service.signature import Signature, TensorSpec
 from training.datasets import Dataset, checksum
 from training.networks import ImageNetwork, Network
@@ -92,6 +92,7 @@ def write(folder: Path, recipe: Recipe, trained: Trained, dataset: Dataset) -> B
         labels=dataset.labels,
         features=features,
         targets=targets,
+        normaliser=NORMALISER if recipe.takes_images else None,
         files={name: sha256((folder / name).read_bytes()) for name in (ONNX, TORCHSCRIPT, GOLDEN, CURVE, REPORT)},
         recipe=msgspec.to_builtins(recipe),
         seed=trained.seed,
@@ -160,7 +161,8 @@ def golden_examples(
     rows = random_inputs(signature, features, rows=3, seed=0)[spec.name]
     if isinstance(network, ImageNetwork):
         drawn = [
-            normalise(decode_image(path.read_bytes(), Budget(64_000_000))) for path in sorted(SAMPLES.glob("*.png"))[:3]
+            normalise(decode_image(path.read_bytes(), Budget(64_000_000)).grey)
+            for path in sorted(SAMPLES.glob("*.png"))[:3]
         ]
         rows = np.stack([*drawn, *rows[:2]])
     with torch.inference_mode():

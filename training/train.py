@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -15,10 +16,12 @@ from training import tasks
 from training.check import check
 from training.datasets import Dataset, Split
 from training.descent import StepOf, step_of
+from training.distort import Distorter
 from training.errors import BelowBar, Diverged, TrainingError
 from training.networks import Network, prepared
 from training.progress import Point, Progress
-from training.recipes.definition import ByHand, Recipe
+from training.recipes.definition import ByHand, Descent, Distortion, Recipe, Teacher
+from training.teacher import learning_from, untaught
 from training.trials import reaching
 
 
@@ -86,8 +89,9 @@ def train_once(recipe: Recipe, dataset: Dataset, seed: int, device: torch.device
     """One network from one seed, judged on the held-out data, which is opened after the last epoch."""
     data = dataset.train(seed)
     check(recipe, dataset, data)
+    way = taught(recipe, data.to(device), seed, progress) if _has_teacher(recipe) else step_of
     network = prepared(recipe, data, seed).to(device)
-    curve = fit(network, data.to(device), recipe, seed, progress)
+    curve = fit(network, data.to(device), recipe, seed, progress, way)
     network.cpu().eval()
     held_out = dataset.held_out(seed)
     trained = Trained(network, seed, data, held_out, curve)
@@ -96,6 +100,20 @@ def train_once(recipe: Recipe, dataset: Dataset, seed: int, device: torch.device
         on_train = judge(network, recipe, data)
         trained.metrics[f"train_{recipe.bar.metric}"] = on_train[recipe.bar.metric]
     return trained
+
+
+def _has_teacher(recipe: Recipe) -> bool:
+    return isinstance(recipe.fit, Descent) and recipe.fit.teacher is not None
+
+
+def taught(recipe: Recipe, data: Split, seed: int, progress: Progress) -> StepOf:
+    """Train the recipe's teacher; what comes back makes steps that learn from it."""
+    teacher = cast(Teacher, recipe.descent.teacher)
+    network, its_recipe = untaught(recipe, teacher, seed)
+    progress.run(its_recipe, seed, in_full=seed == recipe.seed)
+    fit(network.to(data.inputs.device), data, its_recipe, seed, progress)
+    progress.run(recipe, seed, in_full=seed == recipe.seed)
+    return learning_from(network)
 
 
 def judge(network: Network, recipe: Recipe, data: Split) -> dict[str, float]:
@@ -117,8 +135,10 @@ def fit(
     descent = recipe.fit
     generator = torch.Generator().manual_seed(seed)
     network.train()
-    step = step_of(network.layers, recipe.task, descent)
-    inputs, targets = network.scale(data.inputs), tasks.wanted(recipe.task, data.targets, network)
+    steps = descent.epochs * math.ceil(len(data.targets) / descent.batch)
+    step = step_of(network.layers, recipe.task, descent, steps)
+    look = Looks(network, descent.distortion, seed)
+    inputs, targets = look.once(data.inputs), tasks.wanted(recipe.task, data.targets, network)
     curve: list[Point] = []
     started = time.monotonic()
     for epoch in range(descent.epochs):
@@ -126,7 +146,7 @@ def fit(
         window = descent.trace or len(batches)
         for start in range(0, len(batches), window):
             part = batches[start : start + window]
-            logits = torch.cat([step(*batch) for batch in part])
+            logits = torch.cat([step(look.again(seen), answers) for seen, answers in part])
             passed = epoch + min(1.0, (start + window) / len(batches))
             wanted = torch.cat([answers for _, answers in part])
             curve.append(_point(recipe, passed, time.monotonic() - started, logits, wanted))
@@ -135,6 +155,22 @@ def fit(
                 message = f"{recipe.name}: the loss is no number after epoch {passed:g}"
                 raise Diverged(f"{message}: the rate {descent.optimiser.rate:g} is too high")
     return curve
+
+
+class Looks:
+    """How a network gets to see its training data: scaled once and for all, or distorted anew at every look."""
+
+    def __init__(self, network: Network, distortion: Distortion | None, seed: int) -> None:
+        self._scale = network.scale
+        self._distort = Distorter(distortion, seed) if distortion else None
+
+    def once(self, inputs: Tensor) -> Tensor:
+        """What can be done before the first epoch."""
+        return inputs if self._distort else self._scale(inputs)
+
+    def again(self, inputs: Tensor) -> Tensor:
+        """What must be done for every mini-batch."""
+        return self._scale(self._distort(inputs)) if self._distort else inputs
 
 
 def shuffled(

@@ -3,16 +3,30 @@
 `images` and `vectors` each name their media types. Nothing in here knows Flask.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
 from service.bundle import Bundle
 from service.decoding import images, vectors
 from service.decoding.body import UNTYPED, Body
+from service.decoding.images import Seen
 from service.errors import BadRequest, UnsupportedMediaType
 from service.settings import Settings
 from service.signature import Arrays
 
 
-def decode(body: Body, bundle: Bundle, settings: Settings) -> Arrays:
-    """The one input of the bundle, by its name, for every instance in the body.
+@dataclass(frozen=True)
+class Decoded:
+    """The one input of a bundle, by its name; and what is to be shown of each picture, if anything is."""
+
+    inputs: Arrays
+    shown: Sequence[Seen] = ()
+
+
+def decode(body: Body, bundle: Bundle, settings: Settings, *, show: bool = False) -> Decoded:
+    """Every instance in the body, in order.
 
     Raises a `RequestError`: 400 malformed, 413 over a limit, 415 not a media type of this model, 422 unusable.
     """
@@ -22,6 +36,7 @@ def decode(body: Body, bundle: Bundle, settings: Settings) -> Arrays:
     if body.media_type not in media_types:
         shown = "bytes whose Content-Type is not said" if body.content_type in UNTYPED else body.content_type
         raise UnsupportedMediaType(f"{bundle.name} does not take {shown}: send {', '.join(media_types)}")
-    if bundle.takes_images:
-        return {"image": images.decode(body, settings)}
-    return {"features": vectors.decode(body, bundle.features, settings)}
+    if not bundle.takes_images:
+        return Decoded({"features": vectors.decode(body, bundle.features, settings)})
+    seen = images.decode(body, settings)
+    return Decoded({"image": np.stack([one.image for one in seen])}, seen if show else ())

@@ -7,12 +7,13 @@ input already and never do.
 import io
 import threading
 import warnings
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, ImageStat, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, ImageStat, UnidentifiedImageError
 
 from service import digits
 from service.bundle import IMAGE_SHAPE
@@ -22,7 +23,7 @@ from service.settings import Settings
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 MEDIA_TYPES = (JSON, FORM, IMAGE)
-LARGE = 2 * digits.WORKING_SIDE  # pixels a side, of which the normaliser uses half
+LARGE = 640  # pixels of the shorter side: a larger JPEG is decoded at a part of its size, transparency at a reduced one
 DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
 
 Image.MAX_IMAGE_PIXELS = None  # the limit is ours, checked before anything is decoded; Pillow's would only warn
@@ -48,8 +49,27 @@ DECODER = msgspec.json.Decoder(ImageInstances)
 DECODING = threading.BoundedSemaphore(2)  # pictures at a time in one process: a large one takes hundreds of megabytes
 
 
-def decode(body: Body, settings: Settings) -> NDArray[np.uint8]:
-    """All pictures of a body, in order: UINT8 [n, 28, 28]. Raises `RequestError` naming the one that cannot be."""
+@dataclass(frozen=True)
+class Picture:
+    """A decoded file: UINT8 [height, width], upright; the file's own size in pixels, and what its EXIF turned it by."""
+
+    grey: NDArray[np.uint8]
+    width: int
+    height: int
+    orientation: int = 1
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the network gets to see of one picture, and how it came to be; arrays of a client are seen as they are."""
+
+    image: NDArray[np.uint8]
+    picture: Picture | None = None
+    ink: digits.Ink | None = None
+
+
+def decode(body: Body, settings: Settings) -> list[Seen]:
+    """All pictures of a body, in order. Raises `RequestError` naming the one that cannot be."""
     if body.media_type == JSON:
         instances = decode_json(body.data, DECODER, 40 * settings.max_rows).instances
         _limit(len(instances), settings.max_rows, "instances")
@@ -60,7 +80,7 @@ def decode(body: Body, settings: Settings) -> NDArray[np.uint8]:
     else:
         sources = [("the body", Encoded(body.data))]
     budget = Budget(settings.max_image_pixels)
-    return np.stack([_picture(source, where, budget) for where, source in sources])
+    return [_seen(source, where, budget) for where, source in sources]
 
 
 def _limit(count: int, most: int, what: str) -> None:
@@ -70,18 +90,20 @@ def _limit(count: int, most: int, what: str) -> None:
         raise BadRequest(f"no {what}: send at least one")
 
 
-def _picture(source: list[list[int]] | Encoded, where: str, budget: "Budget") -> NDArray[np.uint8]:
+def _seen(source: list[list[int]] | Encoded, where: str, budget: "Budget") -> Seen:
     if isinstance(source, Encoded):
         try:
             with DECODING:
-                return digits.normalise(decode_image(source.b64, budget))
+                picture = decode_image(source.b64, budget)
+                ink = digits.read(picture.grey)
+                return Seen(ink.image, picture, ink)
         except RequestError as error:
             raise type(error)(f"{where}: {error}") from None
     height, width = IMAGE_SHAPE
     if len(source) != height or any(len(row) != width for row in source):
         widths = sorted({len(row) for row in source})[:3]
         raise BadRequest(f"{where}: {len(source)} rows of {widths} numbers, expected {height} rows of {width}")
-    return np.array(source, np.uint8)
+    return Seen(np.array(source, np.uint8))
 
 
 class Budget:
@@ -101,8 +123,8 @@ class Budget:
             raise PayloadTooLarge(f"the pictures of one request have over {4 * self.most:,} pixels: send fewer")
 
 
-def decode_image(data: bytes, budget: Budget) -> NDArray[np.uint8]:
-    """The bytes of an image file -> UINT8 [height, width], upright, greyscale, flattened on paper.
+def decode_image(data: bytes, budget: Budget) -> Picture:
+    """The bytes of an image file -> a picture, upright, greyscale, flattened on paper.
 
     PNG, JPEG, WebP, BMP, GIF (its first frame) and TIFF (its first page), in any mode of theirs. Raises
     `BadRequest` for bytes that are no such file or end too soon, `PayloadTooLarge` before decoding too many pixels.
@@ -112,9 +134,15 @@ def decode_image(data: bytes, budget: Budget) -> NDArray[np.uint8]:
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             budget.spend(image)
-            image.draft(None, (LARGE, LARGE))  # a JPEG is decoded at an eighth of its size if that is enough
-            ImageOps.exif_transpose(image, in_place=True)
-            return _grey(image)
+            width, height = image.size
+            image.draft(None, (LARGE, LARGE))  # a large JPEG is decoded at a part of its size
+            orientation = _orientation(image)
+            if orientation > 1:
+                stored = image.size
+                ImageOps.exif_transpose(image, in_place=True)
+                if image.size != stored:  # it lay on its side, and Pillow had not yet turned it, as it does a TIFF
+                    width, height = height, width
+            return Picture(_grey(image), width, height, orientation)
     except (RequestError, MemoryError):
         raise
     except UnidentifiedImageError:
@@ -123,14 +151,22 @@ def decode_image(data: bytes, budget: Budget) -> NDArray[np.uint8]:
         raise BadRequest(f"a damaged image: {error}") from None
 
 
+def _orientation(image: Image.Image) -> int:
+    """As EXIF numbers them, 1 to 8; 1 is upright, and what everything counts as that says nothing sensible."""
+    found = image.getexif().get(ExifTags.Base.Orientation, 1)
+    return int(found) if found in range(1, 9) else 1  # files say 6, 6.0 and 6/1
+
+
 def _grey(image: Image.Image) -> NDArray[np.uint8]:
     if image.mode in DEEP_MODES:
         return _eight_bits(np.asarray(image))
     if image.has_transparency_data:
         rgba = image if image.mode == "RGBA" else image.convert("RGBA")
-        factor = max(rgba.size) // LARGE
-        return np.asarray(_on_paper(rgba.reduce(factor) if factor > 1 else rgba))
-    return np.asarray((image.convert("RGB") if image.mode == "CMYK" else image).convert("L"))
+        factor = min(rgba.size) // LARGE
+        return digits.greyed(_on_paper(rgba.reduce(factor) if factor > 1 else rgba))
+    if image.mode in ("1", "L"):
+        return np.asarray(image.convert("L"))
+    return digits.greyed(image.convert("RGB"))
 
 
 def _eight_bits(deep: NDArray[Any]) -> NDArray[np.uint8]:
@@ -145,9 +181,10 @@ def _eight_bits(deep: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _on_paper(image: Image.Image) -> Image.Image:
-    """What is transparent becomes paper: white behind dark strokes, black behind light ones."""
-    grey, alpha = image.convert("L"), image.getchannel("A")
-    strokes = ImageStat.Stat(grey, mask=alpha.point(lambda opacity: 255 if opacity >= 128 else 0))
-    paper = Image.new("L", image.size, 0 if strokes.count[0] and strokes.mean[0] >= 128 else 255)
-    paper.paste(grey, mask=alpha)
+    """RGBA -> RGB: what is transparent becomes paper, white behind dark strokes, black behind light ones."""
+    alpha = image.getchannel("A")
+    strokes = ImageStat.Stat(image.convert("L"), mask=alpha.point(lambda opacity: 255 if opacity >= 128 else 0))
+    level = 0 if strokes.count[0] and strokes.mean[0] >= 128 else 255
+    paper = Image.new("RGB", image.size, (level, level, level))
+    paper.paste(image, mask=alpha)
     return paper

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from service.bundle import Bundle
 from service.decoding import decode
 from service.encoding import encode
+from service.errors import BadRequest
 from service.repository import Model
 from service.routes import answer, models, settings
 from service.routes.body import read_body
@@ -21,9 +22,9 @@ TENSORFLOW_DTYPES = {"UINT8": "DT_UINT8", "FP32": "DT_FLOAT"}
 def predict(name: str, version: str | None = None) -> Response:
     """Classify every instance of the body."""
     model = models().find(name, version)
-    inputs = decode(read_body(), model.bundle, settings())
-    outputs = model.predict(inputs)
-    return answer(encode(model.bundle, outputs))
+    decoded = decode(read_body(), model.bundle, settings(), show=shows_ink(model.bundle))
+    outputs = model.predict(decoded.inputs)
+    return answer(encode(model.bundle, outputs, decoded.shown))
 
 
 @v1.get("")
@@ -68,6 +69,17 @@ def report(name: str, version: str | None = None) -> Response:
     page = Response(models().find(name, version).report(), content_type="text/html; charset=utf-8")
     page.headers["Content-Security-Policy"] = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox"
     return page
+
+
+def shows_ink(bundle: Bundle) -> bool:
+    """Whether `?debug=ink` asks to be shown what the network saw; raises `BadRequest` where that cannot be."""
+    asked = request.args.getlist("debug")
+    for value in asked:
+        if value != "ink":
+            raise BadRequest(f"debug={value}: the only one is debug=ink, which shows what the network saw of a picture")
+    if asked and not bundle.takes_images:
+        raise BadRequest(f"debug=ink: {bundle.name} takes no pictures")
+    return bool(asked)
 
 
 def _status(model: Model, versions: list[str], shown: list[str]) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def forward_and_backward(rate: float = 0.1) -> Step:
     for parameter in layers.parameters():
         nn.init.constant_(parameter, 0.1)
     inputs, target = torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0]])
-    logit = automatic(layers, "binary", Descent(SGD(rate), batch=1, epochs=1))(inputs, target)
+    logit = automatic(layers, "binary", Descent(SGD(rate), batch=1, epochs=1), steps=1)(inputs, target)
     loss = tasks.loss("binary", logit, target)
     (hidden, hidden_bias), (output, output_bias) = linear_layers(layers)
     return Step(logit.item(), torch.sigmoid(logit).item(), loss.item(), hidden, hidden_bias, output, output_bias)

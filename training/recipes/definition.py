@@ -41,21 +41,65 @@ class Adam(msgspec.Struct, frozen=True, tag_field="name", tag="adam"):
     rate: Rate = 0.001
 
 
+class AdamW(msgspec.Struct, frozen=True, tag_field="name", tag="adamw"):
+    """Adam that takes the L2 penalty off the weights themselves, not off its gradients (Loshchilov, Hutter, 2019)."""
+
+    rate: Rate = 0.001
+
+
 class Adamax(msgspec.Struct, frozen=True, tag_field="name", tag="adamax"):
     """Adam with the largest recent gradient in place of the mean square (Kingma and Ba, 2015, section 7.1)."""
 
     rate: Rate = 0.002
 
 
-Optimiser = SGD | Adagrad | RMSprop | Adam | Adamax
+Optimiser = SGD | Adagrad | RMSprop | Adam | AdamW | Adamax
+
+
+class Distortion(msgspec.Struct, frozen=True):
+    """How differently each image may look in each mini-batch: the most of each to either side, drawn evenly.
+
+    `rotation` in degrees; `shear` as a slope; `aspect` and `scale` as logarithms of a ratio, the longest side of the
+    ink kept; `shift` in pixels; `elastic` in pixels too, the standard deviation of every image; `thickness` as a part
+    of the way to the least and the most ink in 3x3 pixels; `contrast` as the logarithm of a power; `noise` as the
+    largest standard deviation, of full ink.
+    """
+
+    rotation: float = 0.0
+    shear: float = 0.0
+    aspect: float = 0.0
+    scale: float = 0.0
+    shift: float = 0.0
+    elastic: float = 0.0
+    thickness: float = 0.0
+    contrast: float = 0.0
+    noise: float = 0.0
+
+
+class Teacher(msgspec.Struct, frozen=True):
+    """A larger network that learns first, from the same images, distorted likewise; then it teaches.
+
+    What it thinks of each distorted image is what the recipe's network learns, both softened by `temperature` (Hinton,
+    Vinyals, Dean, "Distilling the knowledge in a neural network", 2015). It has a 3x3 convolution for each of
+    `channels`, all but the first with stride 2, and a hidden layer; its rate goes up and down in one cycle.
+    """
+
+    optimiser: Optimiser
+    batch: Count
+    epochs: Count
+    channels: tuple[Count, ...] = (16, 32, 64)
+    hidden: Count = 128
+    temperature: Rate = 2.0
 
 
 class Descent(msgspec.Struct, frozen=True, tag_field="by", tag="descent"):
     """Weights found by gradient descent, from weights drawn at random.
 
-    `batch` rows a step; `l2` times each parameter is added to its gradient; `dropout` of each hidden layer's units are
-    silenced in every step; `start` is PyTorch's usual draw, or U(0, 1). `trace` mini-batches make one point of the
-    learning curve, counted anew in each epoch (0: one point an epoch).
+    `batch` rows a step; `l2` times each parameter is added to its gradient (by AdamW taken off the parameter);
+    `dropout` of each hidden layer's units are silenced in every step; `start` is PyTorch's usual draw, or U(0, 1).
+    `trace` mini-batches make one point of the learning curve, counted anew in each epoch (0: one point an epoch). The
+    rate stays as it is, or goes up to its value and down to nothing in one cycle, momentum the other way (Smith,
+    Topin, "Super-convergence", 2018).
     """
 
     optimiser: Optimiser
@@ -65,6 +109,9 @@ class Descent(msgspec.Struct, frozen=True, tag_field="by", tag="descent"):
     l2: Annotated[float, Meta(ge=0)] = 0.0
     start: Literal["usual", "uniform"] = "usual"
     trace: Annotated[int, Meta(ge=0)] = 0
+    schedule: Literal["constant", "one-cycle"] = "constant"
+    distortion: Distortion | None = None
+    teacher: Teacher | None = None
 
 
 class ByHand(msgspec.Struct, frozen=True, tag_field="by", tag="hand"):

@@ -2,7 +2,36 @@
 
 import msgspec
 
-from training.recipes.definition import SGD, Bar, Descent, Lecture, Recipe, RMSprop
+from training.recipes.definition import SGD, AdamW, Bar, Descent, Distortion, Lecture, Recipe, RMSprop, Teacher
+
+MNIST = Recipe(
+    name="mnist",
+    summary="digits as people write and photograph them: distorted images, and a teacher",
+    dataset="mnist",
+    task="multiclass",
+    layers=(784, 800, 400, 10),
+    scaling="unit",
+    fit=Descent(
+        AdamW(0.002),
+        batch=256,
+        epochs=50,
+        l2=0.01,
+        schedule="one-cycle",
+        distortion=Distortion(
+            rotation=6,
+            shear=0.08,
+            aspect=0.1,
+            scale=0.1,
+            shift=1.2,
+            elastic=0.45,
+            thickness=0.8,
+            contrast=0.7,
+            noise=0.1,
+        ),
+        teacher=Teacher(AdamW(0.003), batch=256, epochs=14),
+    ),
+    bar=Bar("accuracy", 0.99),
+)
 
 MNIST_DEEP = Recipe(
     name="mnist-deep",

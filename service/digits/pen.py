@@ -1,0 +1,105 @@
+"""The pen: ink of any size and width -> 28x28 as MNIST's makers made theirs."""
+
+import math
+
+import numpy as np
+from PIL import Image
+
+from service.digits.paper import Grey, ranked, sliding
+from service.digits.pieces import Mask
+
+FIELD = 28
+BOX = 20
+MIDDLE = 14.0  # where the centre of mass belongs, in pixel indices
+OFF_CENTRE = 0.75  # pixels: so far from it may the centre of mass be, where whole pixels are moved
+PLACES = np.arange(FIELD)
+FAINT = 16  # of 255: below this there is no ink
+FINE = 60  # pixels: smaller ink is enlarged before its pen is measured
+THIN, PEN = 2.0, 2.4  # pixels of the box: a thinner pen than the one is brought to the other
+FULL_SHARE = 20  # the darkest twentieth of the box is full ink
+
+
+def is_normalised(grey: Grey) -> bool:
+    """Whether the geometry is MNIST's: dark paper, longest side of the ink 18 to 20, centre of mass in the middle."""
+    if grey.shape != (FIELD, FIELD) or ranked(grey, 0.5) >= FAINT:
+        return False
+    ink = np.where(grey >= FAINT, grey, 0)
+    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    if not rows.size:
+        return False
+    longest = max(np.ptp(rows), np.ptp(columns)) + 1
+    if not BOX - 2 <= longest <= BOX:
+        return False
+    down, across = _centre_of_mass(ink)
+    return math.hypot(down - MIDDLE, across - MIDDLE) <= OFF_CENTRE
+
+
+def as_mnist(ink: Grey) -> Grey:
+    """Ink cut out to its edges, 0 to 255 -> UINT8 [28, 28]: pen, size, contrast and place as in MNIST."""
+    pen = stroke_width(ink >= 128) * BOX / max(ink.shape)
+    if pen < THIN:
+        ink = _thickened(_enlarged(ink), PEN - pen)
+    return placed(_full(_boxed(ink)))
+
+
+def stroke_width(mask: Mask) -> float:
+    """The mean width of strokes in pixels: twice their area over their outline.
+
+    The outline is counted in pixels' edges, which makes it 4/pi times too long.
+    """
+    within = np.count_nonzero(mask[1:] != mask[:-1]) + np.count_nonzero(mask[:, 1:] != mask[:, :-1])
+    at_edge = sum(np.count_nonzero(edge) for edge in (mask[0], mask[-1], mask[:, 0], mask[:, -1]))
+    return 2 * np.count_nonzero(mask) / max(1.0, (within + at_edge) * math.pi / 4)
+
+
+def _enlarged(ink: Grey) -> Grey:
+    times = -(-FINE // max(ink.shape))
+    if times == 1:
+        return ink
+    height, width = ink.shape
+    return np.asarray(Image.fromarray(ink).resize((width * times, height * times), Image.Resampling.BICUBIC))
+
+
+def _thickened(ink: Grey, by: float) -> Grey:
+    """Strokes widened by so many pixels of the box."""
+    reach = round(by / 2 * max(ink.shape) / BOX)
+    if reach < 1:
+        return ink
+    ink = np.pad(ink, reach)
+    return sliding(sliding(ink, reach, np.maximum, 0), reach, np.maximum, 1)
+
+
+def _boxed(ink: Grey) -> Grey:
+    """Scaled so that the longest side is 20 pixels, edges smoothed."""
+    height, width = ink.shape
+    scale = BOX / max(height, width)
+    if scale == 1:
+        return ink
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    smoothly = Image.Resampling.BOX if scale < 0.5 else Image.Resampling.BICUBIC
+    return np.asarray(Image.fromarray(ink).resize(size, smoothly))
+
+
+def _full(ink: Grey) -> Grey:
+    """Stretched so that the strokes' middle is full ink."""
+    darkest = np.sort(ink, axis=None)[-max(3, ink.size // FULL_SHARE) :]
+    gain = min(255 / max(float(darkest.mean()), 1.0), 3.0)
+    return (ink * np.float32(gain) + np.float32(0.5)).clip(0, 255).astype(np.uint8)
+
+
+def placed(ink: Grey) -> Grey:
+    """Laid on the 28x28 field, its centre of mass in the middle as nearly as whole pixels allow."""
+    field = np.zeros((FIELD, FIELD), np.uint8)
+    height, width = ink.shape
+    down, across = _centre_of_mass(ink)
+    top = min(max(round(MIDDLE - down), 0), FIELD - height)
+    left = min(max(round(MIDDLE - across), 0), FIELD - width)
+    field[top : top + height, left : left + width] = ink
+    return field
+
+
+def _centre_of_mass(ink: Grey) -> tuple[float, float]:
+    """Row and column, in pixel indices."""
+    rows, columns = ink.sum(axis=1, dtype=np.int64), ink.sum(axis=0, dtype=np.int64)
+    mass = float(rows.sum())
+    return float(rows @ PLACES[: len(rows)]) / mass, float(columns @ PLACES[: len(columns)]) / mass

@@ -1,0 +1,62 @@
+"""A larger network that is trained first, and then says what the recipe's network should answer."""
+
+import itertools
+
+import msgspec
+import torch
+from torch import Tensor, nn
+
+from service.bundle import Task
+from training.descent import Step, StepOf, automatic
+from training.networks import ImageNetwork, Pixels
+from training.recipes.definition import Descent, Recipe, Teacher
+
+SIDE = 28
+
+
+def convolutions(teacher: Teacher, classes: int) -> nn.Sequential:
+    """FP32 [n, 784] -> logits [n, classes]: 3x3 convolutions that halve the sides, and one hidden layer."""
+    modules: list[nn.Module] = [nn.Unflatten(1, (1, SIDE, SIDE))]
+    side = SIDE
+    for i, (inputs, outputs) in enumerate(itertools.pairwise((1, *teacher.channels))):
+        stride = 2 if i else 1
+        side = -(-side // stride)
+        modules += [nn.Conv2d(inputs, outputs, 3, stride, padding=1), nn.BatchNorm2d(outputs), nn.ReLU()]
+    features = teacher.channels[-1] * side * side
+    return nn.Sequential(
+        *modules, nn.Flatten(), nn.Linear(features, teacher.hidden), nn.ReLU(), nn.Linear(teacher.hidden, classes)
+    )
+
+
+def untaught(recipe: Recipe, teacher: Teacher, seed: int) -> tuple[ImageNetwork, Recipe]:
+    """The teacher's network with weights drawn by the seed, and the recipe by which it is trained itself."""
+    torch.manual_seed(seed)
+    layers = convolutions(teacher, recipe.layers[-1])
+    learns = Descent(
+        teacher.optimiser,
+        teacher.batch,
+        teacher.epochs,
+        l2=recipe.descent.l2,
+        schedule="one-cycle",
+        distortion=recipe.descent.distortion,
+    )
+    network = ImageNetwork(Pixels(centred=recipe.scaling == "centred"), layers, nn.Softmax(dim=1))
+    return network, msgspec.structs.replace(recipe, name=f"{recipe.name}'s teacher", fit=learns)
+
+
+def learning_from(teacher: ImageNetwork) -> StepOf:
+    """Steps towards what the teacher answers to the same inputs, softened, in place of the labels."""
+    answers = teacher.layers.eval()
+
+    def step_of(layers: nn.Sequential, task: Task, descent: Descent, steps: int) -> Step:
+        step = automatic(layers, task, descent, steps)
+        temperature = descent.teacher.temperature if descent.teacher else 1.0
+
+        def learn(inputs: Tensor, _labels: Tensor) -> Tensor:
+            with torch.no_grad():
+                wanted = torch.softmax(answers(inputs) / temperature, dim=1)
+            return step(inputs, wanted)
+
+        return learn
+
+    return step_of
