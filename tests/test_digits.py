@@ -255,8 +255,9 @@ def test_pieces_are_those_that_a_flood_fill_finds() -> None:
         pieces = Pieces.of(mask, darkness)
         found = zip(pieces.left, pieces.top, pieces.width, pieces.height, pieces.ink, strict=True)
         assert sorted(tuple(map(int, piece)) for piece in found) == sorted(flooded(mask, darkness))
-        every = np.ones(len(pieces), np.bool_)
-        assert np.array_equal(pieces.paint(every, (mask.shape[0], mask.shape[1])), mask)
+        painted = [pieces.paint(one) for one in np.eye(len(pieces), dtype=np.bool_)]
+        assert np.array_equal(np.sum([np.zeros_like(mask), *painted], axis=0, dtype=int), mask)
+        assert np.array_equal(pieces.paint(np.ones(len(pieces), np.bool_)), mask)
 
 
 def flooded(mask: NDArray[np.bool_], darkness: Grey) -> list[tuple[int, ...]]:

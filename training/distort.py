@@ -5,14 +5,28 @@ visual document analysis", 2003; strokes thicker or thinner and ink paler or har
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn.functional import affine_grid, grid_sample, interpolate, max_pool2d
+from torch.nn.functional import grid_sample, interpolate, pad
 
 from training.recipes.definition import Distortion
 
+SIDE = 28
 KNOTS = 6  # of the elastic field, a side: each moves freely, what lies between follows smoothly
+
+
+def _fields() -> Tensor:
+    """Across, down, everywhere 1, and how far each knot moves each pixel: [3 + 36, 784]."""
+    middles = (torch.arange(SIDE) * 2 + 1) / SIDE - 1
+    down, across = torch.meshgrid(middles, middles, indexing="ij")
+    knots = torch.eye(KNOTS * KNOTS).view(-1, 1, KNOTS, KNOTS)
+    moved = interpolate(knots, (SIDE, SIDE), mode="bicubic", align_corners=True)
+    return torch.cat([torch.stack([across, down, torch.ones_like(down)]).flatten(1), moved.flatten(1)])
+
+
+FIELDS = _fields()  # every distortion of the plane is a sum of these
 
 
 class Distorter:
@@ -39,23 +53,19 @@ class Distorter:
         size = self._between(n, -how.scale, how.scale).exp() * stretched.amax(dim=1) / extent.amax(dim=1)
         wide, high = size / aspect, size * aspect
         cosine, sine = angle.cos(), angle.sin()
-        rows = (
-            torch.stack([wide * cosine, wide * (shear * cosine - sine)], dim=1),
-            torch.stack([high * sine, high * (shear * sine + cosine)], dim=1),
-        )
-        shift = self._between(2 * n, -how.shift, how.shift).view(n, 2, 1) / 14
-        theta = torch.cat([torch.stack(rows, dim=1), shift], dim=2)
-        places = affine_grid(theta, [n, 1, 28, 28], align_corners=False)
-        knots = torch.randn(n, 2, KNOTS, KNOTS, generator=self._generator) * (how.elastic / 14)
-        return places + interpolate(knots, (28, 28), mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
+        shift = self._between(2 * n, -how.shift, how.shift).view(n, 2) / 14
+        across = torch.stack([wide * cosine, wide * (shear * cosine - sine), shift[:, 0]], dim=1)
+        down = torch.stack([high * sine, high * (shear * sine + cosine), shift[:, 1]], dim=1)
+        knots = torch.randn(n, 2, KNOTS * KNOTS, generator=self._generator) * (how.elastic / 14)
+        shares = torch.cat([torch.stack([across, down], dim=1), knots], dim=2)
+        return (shares @ FIELDS).view(n, 2, SIDE, SIDE).permute(0, 2, 3, 1)
 
     def _stroked(self, ink: Tensor) -> Tensor:
         """Thicker or thinner: on the way to what a 3x3 neighbourhood has most, or least, of."""
         amount = self._between(len(ink), -self._distortion.thickness, self._distortion.thickness).to(ink.device)
         amount = amount.view(-1, 1, 1, 1)
-        thick = max_pool2d(ink, 3, stride=1, padding=1) - ink
-        thin = ink + max_pool2d(-ink, 3, stride=1, padding=1)
-        return ink + amount.clamp(min=0) * thick + amount.clamp(max=0) * thin
+        thick, thin = _neighbourhood(ink, torch.maximum), _neighbourhood(ink, torch.minimum)
+        return ink + amount.clamp(min=0) * (thick - ink) + amount.clamp(max=0) * (ink - thin)
 
     def _inked(self, ink: Tensor) -> Tensor:
         """Stretched to full ink, paler or harder by a power, and grain wherever there is ink."""
@@ -68,6 +78,13 @@ class Distorter:
 
     def _between(self, n: int, low: float, high: float) -> Tensor:
         return torch.rand(n, generator=self._generator) * (high - low) + low
+
+
+def _neighbourhood(ink: Tensor, most: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """The most, or the least, within a pixel of each: of [n, 1, 28, 28]; beyond the edges is paper."""
+    ink = pad(ink, (1, 1, 1, 1))
+    ink = most(most(ink[..., :-2], ink[..., 1:-1]), ink[..., 2:])
+    return most(most(ink[..., :-2, :], ink[..., 1:-1, :]), ink[..., 2:, :])
 
 
 def extents(images: Tensor) -> Tensor:

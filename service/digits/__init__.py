@@ -36,6 +36,8 @@ DOUBT = 0.5  # less lightness either way: what cannot be read as dark on light m
 EDGE = 85  # of 255: the digit's box goes as far as this much ink
 LOW, HIGH = 0.25, 0.8  # of full darkness: below is paper, above full ink, and between them an edge
 
+LEVELS = np.arange(256, dtype=np.float32)
+
 
 @dataclass(frozen=True)
 class Ink:
@@ -83,16 +85,17 @@ def _read(grey: Grey, small: Grey, factor: int, *, inverted: bool) -> Ink:
     page = cleared(*darkness(~small if inverted else small))
     chosen = digit_of(page.pieces, small.shape)
     left, top, width, height = page.pieces.box(chosen)
-    shape = page.pieces.paint(chosen, small.shape)
+    box = np.s_[top : top + height, left : left + width]
+    shape = page.pieces.paint(chosen)
     near = shape if max(shape.shape) <= TINY else _widened(shape)
-    ink = _inked(page.dark, near, page.full)[top : top + height, left : left + width]
+    ink = _inked(page.dark[box], near[box], page.full)
     if factor > 1 and max(width, height) < COARSE:
         ink = _finer(~grey if inverted else grey, factor, shape, (left, top, width, height), otherwise=ink)
     if (height, width) == small.shape and width == height:
         ink = _proportioned(ink)
     left, top = left * factor, top * factor
-    box = (left, top, min(width * factor, grey.shape[1] - left), min(height * factor, grey.shape[0] - top))
-    return Ink(as_mnist(ink), box, int(np.count_nonzero(chosen)), page.lines, inverted)
+    size = min(width * factor, grey.shape[1] - left), min(height * factor, grey.shape[0] - top)
+    return Ink(as_mnist(ink), (left, top, *size), int(np.count_nonzero(chosen)), page.lines, inverted)
 
 
 def _proportioned(ink: Grey) -> Grey:
@@ -103,13 +106,15 @@ def _proportioned(ink: Grey) -> Grey:
 
 def _inked(dark: Grey, near: Mask, full: float) -> Grey:
     """Darkness -> ink, 0 to 255: none below `LOW` of full darkness or away from the digit, full from `HIGH` up."""
-    table = (np.arange(256) - LOW * full) * (255 / ((HIGH - LOW) * full))
-    return table.clip(0, 255).astype(np.uint8)[np.where(near, dark, 0)]
+    table = (LEVELS - np.float32(LOW * full)) * np.float32(255 / ((HIGH - LOW) * full))
+    ink: Grey = np.minimum(np.maximum(table, 0), 255).astype(np.uint8)[np.where(near, dark, np.uint8(0))]
+    return ink
 
 
 def _widened(shape: Mask) -> Mask:
     """The same and its neighbours: where the ink fades out."""
-    wide = np.pad(shape, 1)
+    wide = np.zeros((shape.shape[0] + 2, shape.shape[1] + 2), np.bool_)
+    wide[1:-1, 1:-1] = shape
     wide[1:] |= wide[:-1].copy()
     wide[:-1] |= wide[1:].copy()
     wide[:, 1:] |= wide[:, :-1].copy()

@@ -84,7 +84,7 @@ def _clutter(pieces: Pieces, mask: Mask) -> tuple[Mask, int]:
         if count:
             return lines, count
     unwanted = _bands(pieces, mask.shape) | _frames(pieces)
-    return pieces.paint(unwanted, mask.shape) if not unwanted.all() else np.zeros_like(mask), 0
+    return pieces.paint(unwanted) if not unwanted.all() else np.zeros_like(mask), 0
 
 
 def _margin(mask: Mask) -> Mask:

@@ -20,12 +20,12 @@ def digit_of(pieces: Pieces, shape: tuple[int, int]) -> Mask:
 
     Raises `UnusableInput` when other pieces are digits as well, or when there are many of one size.
     """
+    if len(pieces) == 1:
+        return np.ones(1, np.bool_)
     height, width = shape
     y = (pieces.top + pieces.bottom) / (2 * height) - 0.5
     x = (pieces.left + pieces.right) / (2 * width) - 0.5
     weight = pieces.ink * np.exp(-4 * (x * x + y * y))
-    if len(pieces) == 1:
-        return np.ones(1, np.bool_)
     at_edge = (pieces.top <= 1) | (pieces.bottom >= height - 1) | (pieces.left <= 1) | (pieces.right >= width - 1)
     at_edge &= max(shape) > TINY  # as good a place as any in a tiny picture
     main = int(np.where(at_edge, weight / 2, weight).argmax())

@@ -46,14 +46,14 @@ def lightness(grey: Grey) -> float:
     """
     small, _ = reduced(grey, SIGNIFICANT)
     levels = small.astype(np.float32)
-    apart = levels - levels.mean()
+    apart = levels - levels.sum() / levels.size
     off_middle = float(ranked(apart, 0.5))
     spread = float(np.sqrt(np.vdot(apart, apart)))
     if max(grey.shape) > TINY:
         around = Image.fromarray(small).filter(ImageFilter.BoxBlur(max(1, max(small.shape) // 8)))
         apart = levels - np.asarray(around, np.float32)
     squares = apart * apart
-    local = float(np.sqrt(squares.sum()))
+    local = float(np.sqrt(np.vdot(apart, apart)))
     if not (spread and local):
         return 0.0
     sign = np.sqrt(levels.size) * (np.vdot(squares, apart) / local**3 - off_middle / spread)
@@ -72,13 +72,22 @@ def darkness(grey: Grey) -> tuple[Grey, float]:
     if max(height, width) <= TINY:
         level = np.uint8(ranked(grey, 0.75))
         return level - np.minimum(grey, level), 0.0
-    smooth = np.asarray(Image.fromarray(grey).filter(ImageFilter.BoxBlur(1)))
+    smooth = _smoothed(grey)
     paper = _closed(smooth, max(2, round(min(height, width) * STROKE / 2)))
     share = np.float32(255) / np.maximum(paper, DIMMEST)
     below = ((paper - smooth) * share).astype(np.uint8)
     counts = np.cumsum(Image.fromarray(below).histogram()[: int(below.max()) // 2 + 1])  # of paper, not of ink
     lower, median = np.searchsorted(counts, [counts[-1] / 4, counts[-1] / 2])
     return below - np.minimum(below, np.uint8(median)), max(1.0, float(median - lower) * GRAIN)
+
+
+def _smoothed(grey: Grey) -> Grey:
+    """The mean of each pixel's 3x3 neighbourhood; an eighth of the time that Pillow's BoxBlur(1) takes."""
+    wide = np.pad(grey, 1, "edge").astype(np.uint16)
+    rows = wide[:-2] + wide[1:-1] + wide[2:]
+    sums = rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]
+    mean: Grey = ((sums + np.uint16(4)) // np.uint16(9)).astype(np.uint8)
+    return mean
 
 
 def _closed(grey: Grey, reach: int) -> Grey:
@@ -94,33 +103,34 @@ def _closed(grey: Grey, reach: int) -> Grey:
 def _continued(grey: Grey, reach: int) -> tuple[Grey, int]:
     """Rows added above and below, as the picture might go on: slopes go on sloping, and beyond ink there is paper."""
     reach = min(reach, len(grey) - 1)
-    levels = grey.astype(np.int16)
-    ends = []
-    for inward in (levels, levels[::-1]):
-        outward = 2 * inward[0] - inward[reach:0:-1]
-        near = inward[: 2 * reach + 1]
-        paper, inked = _inked_edge(near)
-        ends.append(np.where(inked, paper, outward) if inked.any() else outward)
-    return np.concatenate([ends[0], levels, ends[1][::-1]]).clip(0, 255).astype(np.uint8), reach
+    above, below = (_beyond(inward[: 2 * reach + 1], reach) for inward in (grey, grey[::-1]))
+    return np.concatenate([above, grey, below[::-1]]), reach
 
 
-def _inked_edge(near: NDArray[np.int16]) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:
-    """Where the first of some rows is ink, and not paper in the shade; and how bright the paper behind it is.
+def _beyond(near: Grey, reach: int) -> Grey:
+    """What might lie before the first of some rows: they go on the other way, or, where they begin in ink, as paper."""
+    outward: Grey = (2 * near[0].astype(np.int16) - near[reach:0:-1]).clip(0, 255).astype(np.uint8)
+    paper = near.max(axis=0)
+    rising = np.flatnonzero(paper - near[0] > LEAST_RISE)
+    if rising.size:
+        inked = rising[_begin_in_ink(near[:, rising], paper[rising])]
+        outward[:, inked] = paper[inked]
+    return outward
+
+
+def _begin_in_ink(near: Grey, paper: Grey) -> NDArray[np.bool_]:
+    """Whether the first of some rows is ink, and not paper in the shade.
 
     Ink stays dark until it ends, and then within two pixels; shade goes slowly, whatever lies on it further in.
     """
-    paper = near.max(axis=0)
     rise = paper - near[0]
-    if not (rise > LEAST_RISE).any():
-        return paper, rise > LEAST_RISE
     end = (near > near[0] + rise // 2).argmax(axis=0)
-    depth = np.arange(len(near))[:, None]
-    before, after = (
-        np.take_along_axis(near, place[None], axis=0)[0]
-        for place in (np.maximum(end - 1, 0), np.minimum(end + 1, len(near) - 1))
-    )
-    deepest = np.where(depth < end, near, 255).min(axis=0)
-    return paper, (rise > LEAST_RISE) & (STEEP * (after - before) >= rise) & (near[0] - deepest <= rise / 4)
+    columns = np.arange(len(end))
+    before, after = near[np.maximum(end - 1, 0), columns], near[np.minimum(end + 1, len(near) - 1), columns]
+    deepest = np.where(np.arange(len(near))[:, None] < end, near, np.uint8(255)).min(axis=0)
+    steps = after.astype(np.int16) - before
+    inked: NDArray[np.bool_] = (STEEP * steps >= rise) & (near[0] <= deepest + rise // 4)
+    return inked
 
 
 def sliding(grey: Grey, reach: int, take: Callable[[Grey, Grey], Grey], axis: int) -> Grey:

@@ -65,8 +65,10 @@ def _thickened(ink: Grey, by: float) -> Grey:
     reach = round(by / 2 * max(ink.shape) / BOX)
     if reach < 1:
         return ink
-    ink = np.pad(ink, reach)
-    return sliding(sliding(ink, reach, np.maximum, 0), reach, np.maximum, 1)
+    height, width = ink.shape
+    wide = np.zeros((height + 2 * reach, width + 2 * reach), np.uint8)
+    wide[reach:-reach, reach:-reach] = ink
+    return sliding(sliding(wide, reach, np.maximum, 0), reach, np.maximum, 1)
 
 
 def _boxed(ink: Grey) -> Grey:
@@ -83,8 +85,9 @@ def _boxed(ink: Grey) -> Grey:
 def _full(ink: Grey) -> Grey:
     """Stretched so that the strokes' middle is full ink."""
     darkest = np.sort(ink, axis=None)[-max(3, ink.size // FULL_SHARE) :]
-    gain = min(255 / max(float(darkest.mean()), 1.0), 3.0)
-    return (ink * np.float32(gain) + np.float32(0.5)).clip(0, 255).astype(np.uint8)
+    gain = min(255 * len(darkest) / max(int(darkest.sum()), 1), 3.0)
+    full: Grey = np.minimum(ink * np.float32(gain) + np.float32(0.5), np.float32(255)).astype(np.uint8)
+    return full
 
 
 def placed(ink: Grey) -> Grey:

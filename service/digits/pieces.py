@@ -41,11 +41,12 @@ class Runs:
 
 @dataclass(frozen=True)
 class Pieces:
-    """Connected pieces, each with its box, its ink (the sum of darkness in it) and, by `runs`, its place.
+    """Connected pieces, each with its box, its ink (the sum of darkness in it) and its place.
 
-    `of_run` says to which piece a run belongs. Pixels that touch at a corner hang together.
+    `of_run` says to which piece each of the mask's runs belongs. Pixels that touch at a corner hang together.
     """
 
+    mask: Mask
     runs: Runs
     of_run: Whole
     top: Whole
@@ -60,18 +61,18 @@ class Pieces:
         runs = Runs.of(mask)
         of_run, count = _joined(runs, mask.shape[1])
         height, width = mask.shape
-        sums = np.concatenate([[0], darkness.ravel().cumsum(dtype=np.int64)])
+        sums = np.concatenate([[0], darkness.ravel().cumsum(dtype=np.int32)])
         ink = sums[runs.row * width + runs.end] - sums[runs.row * width + runs.start]
         if count == 1:  # as most small pictures have it
             top, bottom, left, right = runs.row[:1], runs.row[-1:] + 1, runs.start.min(), runs.end.max()
-            return cls(runs, of_run, top, bottom, left[None], right[None], ink.sum()[None])
+            return cls(mask, runs, of_run, top, bottom, left[None], right[None], ink.sum()[None])
         top, left = np.full(count, height), np.full(count, width)
         bottom, right = np.zeros(count, np.intp), np.zeros(count, np.intp)
         np.minimum.at(top, of_run, runs.row)
         np.maximum.at(bottom, of_run, runs.row + 1)
         np.minimum.at(left, of_run, runs.start)
         np.maximum.at(right, of_run, runs.end)
-        return cls(runs, of_run, top, bottom, left, right, np.bincount(of_run, ink, count))
+        return cls(mask, runs, of_run, top, bottom, left, right, np.bincount(of_run, ink, count))
 
     def __len__(self) -> int:
         return len(self.ink)
@@ -100,9 +101,9 @@ class Pieces:
         middle = np.minimum(end, self.right[piece] - wide) - np.maximum(start, self.left[piece] + wide)
         return 1 - float(np.maximum(middle, 0)[inner].sum() / (end - start).sum())
 
-    def paint(self, chosen: Mask, shape: tuple[int, int]) -> Mask:
+    def paint(self, chosen: Mask) -> Mask:
         """The mask of some of the pieces."""
-        return self.runs.paint(chosen[self.of_run], shape)
+        return self.mask if chosen.all() else self.runs.paint(chosen[self.of_run], self.mask.shape)
 
 
 def _joined(runs: Runs, width: int) -> tuple[Whole, int]:
@@ -126,8 +127,6 @@ def _joined(runs: Runs, width: int) -> tuple[Whole, int]:
 
 def _roots(parent: Whole) -> Whole:
     """Where each ends up that is sent to its parent, and on; the way is halved at every round."""
-    while True:
-        further = parent[parent]
-        if (further == parent).all():
-            return parent
-        parent = further
+    for _ in range(len(parent).bit_length()):
+        parent = parent[parent]
+    return parent
