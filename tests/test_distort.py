@@ -8,12 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
+from service.digits import is_normalised
 from training.datasets import open_dataset
 from training.distort import Distorter, extents
 from training.networks import ImageNetwork, Pixels
 from training.progress import Progress
 from training.recipes import RECIPES
 from training.recipes.definition import AdamW, Descent, Distortion, Teacher
+from training.residue import residues
 from training.teacher import convolutions, learning_from
 from training.train import train_once
 
@@ -29,47 +31,66 @@ def images() -> Tensor:
     return strokes
 
 
+def distorted(images: Tensor, distortion: Distortion, seed: int = 0) -> Tensor:
+    distort = Distorter(distortion, seed)
+    return distort(distort.prepared(images))
+
+
 def ink(images: Tensor) -> Tensor:
     return images.flatten(1).to(torch.float32).sum(dim=1)
 
 
 def test_no_distortion_changes_nothing(images: Tensor) -> None:
-    assert torch.equal(Distorter(Distortion(), seed=0)(images), images)
+    assert torch.equal(distorted(images, Distortion()), images)
 
 
 def test_a_seed_draws_the_same_distortions_every_time(images: Tensor) -> None:
     distortion = RECIPES["mnist"].descent.distortion
     assert distortion
-    first, second, other = (Distorter(distortion, seed)(images) for seed in (1, 1, 2))
+    first, second, other = (distorted(images, distortion, seed) for seed in (1, 1, 2))
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
     assert len(torch.unique(first, dim=0)) == len(images)
 
 
-@pytest.mark.parametrize("name", list(Distortion.__struct_fields__))
+@pytest.mark.parametrize("name", [name for name in Distortion.__struct_fields__ if name != "residue"])
 def test_each_distortion_changes_every_image_alone(images: Tensor, name: str) -> None:
     softened = avg_pool2d(images.to(torch.float32), 3, stride=1, padding=1).to(torch.uint8)
-    distorted = Distorter(Distortion(**{name: 20.0 if name == "rotation" else 1.0}), seed=0)(softened)
-    assert distorted.shape == images.shape
-    assert distorted.dtype == torch.uint8
-    assert (distorted != softened).flatten(1).any(dim=1).float().mean() > 0.9
+    found = distorted(softened, Distortion(**{name: 20.0 if name == "rotation" else 1.0}))
+    assert found.shape == images.shape
+    assert found.dtype == torch.uint8
+    assert (found != softened).flatten(1).any(dim=1).float().mean() > 0.9
 
 
 def test_another_aspect_keeps_the_longest_side(images: Tensor) -> None:
-    sides = extents(Distorter(Distortion(aspect=0.4), seed=0)(images))
+    sides = extents(distorted(images, Distortion(aspect=0.4)))
     assert sides[:, 0].std() > 1
     assert sides.amax(dim=1).sub(20).abs().max() <= 2
 
 
 def test_thickness_takes_and_gives_ink(images: Tensor) -> None:
-    share = ink(Distorter(Distortion(thickness=0.8), seed=0)(images)) / ink(images)
+    share = ink(distorted(images, Distortion(thickness=0.8))) / ink(images)
     assert share.min() < 0.8
     assert share.max() > 1.2
 
 
 def test_a_shift_moves_the_ink_and_loses_none(images: Tensor) -> None:
-    moved = Distorter(Distortion(shift=2.0), seed=0)(images)
+    moved = distorted(images, Distortion(shift=2.0))
     torch.testing.assert_close(ink(moved), ink(images), rtol=0.02, atol=0)
+
+
+def test_the_residue_is_what_the_normaliser_makes_of_small_and_bilevel_pictures(images: Tensor) -> None:
+    found = distorted(images, Distortion(residue=1.0))
+    assert (found != images).flatten(1).any(dim=1).float().mean() > 0.9
+    assert all(is_normalised(image) for image in found.numpy())
+    blank = torch.zeros(2, 28, 28, dtype=torch.uint8)
+    assert torch.equal(residues(blank, seed=0), blank)
+
+
+def test_as_many_images_are_seen_as_residue_as_the_recipe_says(images: Tensor) -> None:
+    found = distorted(images.repeat(20, 1, 1), Distortion(residue=0.3))
+    changed = (found != images.repeat(20, 1, 1)).flatten(1).any(dim=1).float().mean()
+    assert 0.2 < changed < 0.4
 
 
 def test_distortions_are_written_into_the_bundle_with_the_recipe() -> None:

@@ -10,12 +10,13 @@ import pytest
 import torch
 from conftest import MODELS
 from running_service import ROOT, clean_environment
+from torch.nn import BatchNorm1d
 
 from service.bundle import REPORT, load_bundle
 from service.repository import find_bundles
 from training.datasets import checksum, open_dataset
 from training.errors import BadRecipe, Diverged
-from training.networks import Standardise, build, prepared
+from training.networks import Standardise, build, folded, prepared
 from training.progress import Progress
 from training.recipes import RECIPES, collected, iris
 from training.recipes.definition import SGD, Adagrad, Adam, AdamW, Bar, ByHand, Descent, Distortion, Optimiser, Recipe
@@ -156,6 +157,25 @@ def test_dropout_silences_units_in_training_alone() -> None:
     assert torch.equal(network(rows), network(rows))
 
 
+def test_batch_norm_is_inside_plain_layers_once_training_is_over() -> None:
+    recipe = msgspec.structs.replace(
+        RECIPES["wine"], fit=Descent(Adam(0.01), batch=32, epochs=3, batch_norm=True), bar=Bar("accuracy", 0.9)
+    )
+    dataset = open_dataset("wine", ROOT)
+    data = dataset.train(0)
+    network = prepared(recipe, data, 0)
+    assert sum(isinstance(layer, BatchNorm1d) for layer in network.layers) == len(recipe.layers) - 2
+    progress = Progress.silent()
+    progress.run(recipe, 0)
+    fit(network, data, recipe, 0, progress)
+    before = network.eval()(data.inputs)
+    network.layers = folded(network.layers)
+    torch.testing.assert_close(network(data.inputs), before, atol=1e-5, rtol=1e-5)
+    trained = train(recipe, dataset, torch.device("cpu"), 1, progress)
+    assert [*trained.network.state_dict()] == [*build(recipe).state_dict()]
+    assert trained.metrics["accuracy"] >= 0.9
+
+
 def test_a_rate_that_is_too_high_is_called_that() -> None:
     recipe = RECIPES["linear-regression"]
     recipe = msgspec.structs.replace(recipe, fit=Descent(SGD(10.0), batch=3, epochs=100))
@@ -205,6 +225,10 @@ def test_a_recipe_of_digits_trains_from_scratch_past_its_bar(name: str, mnist_di
         (
             {"fit": Descent(Adagrad(), batch=4, epochs=1, schedule="one-cycle"), "trials": 0},
             "recipe xor: schedule 'one-cycle': its momentum goes down and up, and Adagrad has none",
+        ),
+        (
+            {"fit": Descent(Adam(), batch=3, epochs=1, batch_norm=True), "trials": 0},
+            "recipe xor: batch_norm: its mini-batches, the last one too, must have two rows or more",
         ),
         ({"bar": Bar("r2", 0.5)}, "recipe xor: bar 'r2': a regression is judged by r2"),
     ],

@@ -34,6 +34,7 @@ def check(recipe: Recipe, dataset: Dataset, data: Split) -> None:
         (not _by_hand_fits(recipe), f"the weights set by hand are not those of layers {recipe.layers}"),
         (_needs_images(recipe) and not recipe.takes_images, f"distortion, teacher: {dataset.name} holds no images"),
         (not _cycle_fits(recipe), "schedule 'one-cycle': its momentum goes down and up, and Adagrad has none"),
+        (not _normalises(recipe, data), "batch_norm: its mini-batches, the last one too, must have two rows or more"),
         (not _trials_fit(recipe, data), "trials: as one batch, only classifiers are trained, on all rows at each step"),
     ]
     for is_wrong, message in wrong:
@@ -59,9 +60,16 @@ def _cycle_fits(recipe: Recipe) -> bool:
     return isinstance(fit, ByHand) or fit.schedule == "constant" or not isinstance(fit.optimiser, Adagrad)
 
 
+def _normalises(recipe: Recipe, data: Split) -> bool:
+    if isinstance(recipe.fit, ByHand) or not recipe.fit.batch_norm:
+        return True
+    rows, batch = len(data.targets), recipe.fit.batch
+    return min(rows, batch) > 1 and rows % batch != 1
+
+
 def _trials_fit(recipe: Recipe, data: Split) -> bool:
     if not recipe.trials:
         return True
     if isinstance(recipe.fit, ByHand) or recipe.task == "regression":
         return False
-    return recipe.fit.batch >= len(data.targets) and not recipe.fit.dropout
+    return recipe.fit.batch >= len(data.targets) and not (recipe.fit.dropout or recipe.fit.batch_norm)

@@ -35,6 +35,11 @@ def optimiser_of(descent: Descent, parameters: "list[Tensor]") -> torch.optim.Op
     return kind(parameters, lr=descent.optimiser.rate, weight_decay=descent.l2)  # type: ignore[call-arg]
 
 
+def in_precision(descent: Descent, inputs: Tensor) -> torch.autocast:
+    """In this context matrix products are computed as precisely as the recipe asks for."""
+    return torch.autocast(inputs.device.type, torch.bfloat16, enabled=descent.precision == "bfloat16")
+
+
 def step_of(layers: nn.Sequential, task: Task, descent: Descent, steps: int) -> Step:
     """A step for these layers: the written-out one where it fits, automatic differentiation elsewhere."""
     relu = all(isinstance(layer, (nn.Linear, nn.ReLU)) for layer in layers)
@@ -60,7 +65,8 @@ def automatic(layers: nn.Sequential, task: Task, descent: Descent, steps: int) -
     def step(inputs: Tensor, targets: Tensor) -> Tensor:
         optimiser.zero_grad()
         with torch.enable_grad():
-            logits: Tensor = layers(inputs)
+            with in_precision(descent, inputs):
+                logits: Tensor = layers(inputs).float()
             # Softening by T makes gradients smaller by its square.
             (tasks.loss(task, logits / temperature, targets) * temperature**2).backward()
         optimiser.step()

@@ -1,9 +1,11 @@
 """Networks: what a client sends -> scaled inputs -> logits -> probabilities or values. All of it is exported."""
 
 import itertools
+from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_linear_bn_eval
 
 from service.bundle import Task
 from training.datasets import Split
@@ -24,6 +26,28 @@ def mlp(layers: tuple[int, ...], activation: Activation = "relu", dropout: float
     for inputs, outputs in itertools.pairwise(layers):
         modules += [nn.Linear(inputs, outputs), ACTIVATIONS[activation]()] + [nn.Dropout(dropout)] * (dropout > 0)
     return nn.Sequential(*modules[: -2 if dropout else -1])
+
+
+def batch_normalised(layers: nn.Sequential) -> nn.Sequential:
+    """Each hidden layer's sums with mean 0 and deviation 1 over a mini-batch, then scaled and moved as is learned.
+
+    Ioffe, Szegedy, "Batch normalization", 2015. Only for training: `folded` takes it out again.
+    """
+    modules = [
+        [layer, nn.BatchNorm1d(layer.out_features)] if isinstance(layer, nn.Linear) else [layer] for layer in layers
+    ]
+    return nn.Sequential(*itertools.chain(*modules[:-1]), layers[-1])
+
+
+def folded(layers: nn.Sequential) -> nn.Sequential:
+    """The same function as plain layers, with the running means and deviations inside weights and biases."""
+    modules: list[nn.Module] = []
+    for layer in layers.eval():
+        if isinstance(layer, nn.BatchNorm1d):
+            modules.append(fuse_linear_bn_eval(cast(nn.Linear, modules.pop()), layer))
+        else:
+            modules.append(layer)
+    return nn.Sequential(*modules)
 
 
 class Pixels(nn.Module):
@@ -127,6 +151,8 @@ def prepared(recipe: Recipe, data: Split, seed: int) -> Network:
         network.scale.learn(data.inputs)
     if isinstance(network.output, Standardise):
         network.output.learn(data.targets)
+    if isinstance(recipe.fit, Descent) and recipe.fit.batch_norm:
+        network.layers = batch_normalised(network.layers)
     return network
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from service.bundle import Task
-from training.descent import Step, StepOf, automatic
+from training.descent import Step, StepOf, automatic, in_precision
 from training.networks import ImageNetwork, Pixels
 from training.recipes.definition import Descent, Recipe, Teacher
 
@@ -38,6 +38,7 @@ def untaught(recipe: Recipe, teacher: Teacher, seed: int) -> tuple[ImageNetwork,
         teacher.epochs,
         l2=recipe.descent.l2,
         schedule="one-cycle",
+        precision=recipe.descent.precision,
         distortion=recipe.descent.distortion,
     )
     network = ImageNetwork(Pixels(centred=recipe.scaling == "centred"), layers, nn.Softmax(dim=1))
@@ -53,8 +54,8 @@ def learning_from(teacher: ImageNetwork) -> StepOf:
         temperature = descent.teacher.temperature if descent.teacher else 1.0
 
         def learn(inputs: Tensor, _labels: Tensor) -> Tensor:
-            with torch.no_grad():
-                wanted = torch.softmax(answers(inputs) / temperature, dim=1)
+            with torch.no_grad(), in_precision(descent, inputs):
+                wanted = torch.softmax(answers(inputs).float() / temperature, dim=1)
             return step(inputs, wanted)
 
         return learn

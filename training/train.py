@@ -18,7 +18,7 @@ from training.datasets import Dataset, Split
 from training.descent import StepOf, step_of
 from training.distort import Distorter
 from training.errors import BelowBar, Diverged, TrainingError
-from training.networks import Network, prepared
+from training.networks import Network, folded, prepared
 from training.progress import Point, Progress
 from training.recipes.definition import ByHand, Descent, Distortion, Recipe, Teacher
 from training.teacher import learning_from, untaught
@@ -93,6 +93,7 @@ def train_once(recipe: Recipe, dataset: Dataset, seed: int, device: torch.device
     network = prepared(recipe, data, seed).to(device)
     curve = fit(network, data.to(device), recipe, seed, progress, way)
     network.cpu().eval()
+    network.layers = folded(network.layers)
     held_out = dataset.held_out(seed)
     trained = Trained(network, seed, data, held_out, curve)
     trained.metrics.update(judge(network, recipe, trained.judged_on))
@@ -166,7 +167,7 @@ class Looks:
 
     def once(self, inputs: Tensor) -> Tensor:
         """What can be done before the first epoch."""
-        return inputs if self._distort else self._scale(inputs)
+        return self._distort.prepared(inputs) if self._distort else self._scale(inputs)
 
     def again(self, inputs: Tensor) -> Tensor:
         """What must be done for every mini-batch."""

@@ -62,7 +62,8 @@ class Distortion(msgspec.Struct, frozen=True):
     `rotation` in degrees; `shear` as a slope; `aspect` and `scale` as logarithms of a ratio, the longest side of the
     ink kept; `shift` in pixels; `elastic` in pixels too, the standard deviation of every image; `thickness` as a part
     of the way to the least and the most ink in 3x3 pixels; `contrast` as the logarithm of a power; `noise` as the
-    largest standard deviation, of full ink.
+    largest standard deviation, of full ink. `residue` is the share of images that are distorted not as they are in the
+    data set, but as the ink normaliser gives them back when they were small, bilevel or stretched before.
     """
 
     rotation: float = 0.0
@@ -74,6 +75,7 @@ class Distortion(msgspec.Struct, frozen=True):
     thickness: float = 0.0
     contrast: float = 0.0
     noise: float = 0.0
+    residue: Annotated[float, Meta(ge=0, le=1)] = 0.0
 
 
 class Teacher(msgspec.Struct, frozen=True):
@@ -96,20 +98,23 @@ class Descent(msgspec.Struct, frozen=True, tag_field="by", tag="descent"):
     """Weights found by gradient descent, from weights drawn at random.
 
     `batch` rows a step; `l2` times each parameter is added to its gradient (by AdamW taken off the parameter);
-    `dropout` of each hidden layer's units are silenced in every step; `start` is PyTorch's usual draw, or U(0, 1).
+    `dropout` of each hidden layer's units are silenced in every step; `batch_norm` normalises the sums of every hidden
+    layer while it learns, and is part of the weights afterwards; `start` is PyTorch's usual draw, or U(0, 1).
     `trace` mini-batches make one point of the learning curve, counted anew in each epoch (0: one point an epoch). The
     rate stays as it is, or goes up to its value and down to nothing in one cycle, momentum the other way (Smith,
-    Topin, "Super-convergence", 2018).
+    Topin, "Super-convergence", 2018). `precision` is that of the products within a step; weights are FP32 always.
     """
 
     optimiser: Optimiser
     batch: Count
     epochs: Count
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    batch_norm: bool = False
     l2: Annotated[float, Meta(ge=0)] = 0.0
     start: Literal["usual", "uniform"] = "usual"
     trace: Annotated[int, Meta(ge=0)] = 0
     schedule: Literal["constant", "one-cycle"] = "constant"
+    precision: Literal["float32", "bfloat16"] = "float32"
     distortion: Distortion | None = None
     teacher: Teacher | None = None
 
