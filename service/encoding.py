@@ -2,7 +2,6 @@
 
 import base64
 import io
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -10,8 +9,10 @@ from msgspec import UNSET, UnsetType
 from PIL import Image
 
 from service.bundle import Bundle
+from service.decoding import Decoded
 from service.decoding.images import Seen
 from service.signature import Arrays
+from service.unseen import warnings_of
 
 
 class Ink(msgspec.Struct):
@@ -34,18 +35,23 @@ class Ink(msgspec.Struct):
 
 
 class Classification(msgspec.Struct):
-    """One classified instance: the likeliest label, how likely, and every label's probability (0 to 1)."""
+    """One classified instance: the likeliest label, how likely, and every label's probability (0 to 1).
+
+    `warnings` are there where something about the instance makes the answer doubtful.
+    """
 
     label: str
     probability: float
     probabilities: dict[str, float]
+    warnings: list[str] | UnsetType = UNSET
     ink: Ink | UnsetType = UNSET
 
 
 class Regression(msgspec.Struct):
-    """One instance's values, in real units, in the model's order."""
+    """One instance's values, in real units, in the model's order; `warnings` as in a classification."""
 
     values: list[float]
+    warnings: list[str] | UnsetType = UNSET
 
 
 class Predictions(msgspec.Struct):
@@ -56,15 +62,18 @@ class Predictions(msgspec.Struct):
     predictions: list[Classification] | list[Regression]
 
 
-def encode(bundle: Bundle, outputs: Arrays, seen: Sequence[Seen] = ()) -> Predictions:
-    """Name what the numbers mean; show what was seen of each instance, where that is given."""
+def encode(bundle: Bundle, decoded: Decoded, outputs: Arrays) -> Predictions:
+    """Name what the numbers mean; warn of what was asked, and show what was seen of it where that is given."""
     predictions: Any
     if bundle.task == "regression":
         predictions = [Regression(values) for values in outputs["values"].tolist()]
     else:
         predictions = [_classification(bundle.labels, row) for row in outputs["probabilities"].tolist()]
-    if seen:
-        for prediction, one in zip(predictions, seen, strict=True):
+    if bundle.features:
+        for row, warning in warnings_of(bundle.features, decoded.inputs["features"]):
+            predictions[row].warnings = [*(predictions[row].warnings or ()), warning]
+    if decoded.shown:
+        for prediction, one in zip(predictions, decoded.shown, strict=True):
             prediction.ink = ink_of(one)
     return Predictions(bundle.name, bundle.version, predictions)
 

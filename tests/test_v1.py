@@ -74,6 +74,44 @@ def test_a_row_answers_alike_alone_and_among_ten_thousand(service: RunningServic
         assert alone["probabilities"] == pytest.approx(together[i]["probabilities"], abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("model", "row", "warnings"),
+    [
+        (
+            "iris",
+            [5.1, 3.5, 51, 0.2],
+            ["petal length (cm) = 51 is outside 1.0 to 6.9 seen in training"],
+        ),
+        (
+            "iris",
+            {"sepal length (cm)": -1e30, "sepal width (cm)": 4.4, "petal length (cm)": 6.9001, "petal width (cm)": 2.5},
+            [
+                "sepal length (cm) = -1e+30 is outside 4.3 to 7.9 seen in training",
+                "petal length (cm) = 6.9001 is outside 1.0 to 6.9 seen in training",
+            ],
+        ),
+        ("linnerud", [18, 50, 250], ["Chins = 18 is outside 1.0 to 17.0 seen in training"]),
+        ("iris", [4.3, 2.0, 1.0, 0.1], None),
+        ("iris", [7.9, 4.4, 6.9, 2.5], None),
+    ],
+)
+def test_a_value_outside_the_range_seen_in_training_is_answered_with_a_warning(
+    service: RunningService, model: str, row: object, warnings: list[str] | None
+) -> None:
+    """The outermost values of the training data, which FP32 rounds outwards, are inside."""
+    answer = service.client.post(f"/v1/models/{model}:predict", json={"instances": [row]}).json()
+    (prediction,) = answer["predictions"]
+    assert prediction.get("warnings") == warnings
+
+
+def test_each_row_has_the_warnings_that_are_its_own(service: RunningService) -> None:
+    csv = "5.1,3.5,1.4,0.2\n5.1,35,14,0.2\n6.3,3.3,6.0,25\n"
+    answer = service.client.post("/v1/models/iris:predict", content=csv, headers={"Content-Type": "text/csv"}).json()
+    counts = [len(prediction.get("warnings", ())) for prediction in answer["predictions"]]
+    assert counts == [0, 2, 1]
+    assert answer["predictions"][0]["label"] == "setosa"
+
+
 def test_an_array_is_never_normalised_and_a_file_always_is(service: RunningService, tmp_path: Path) -> None:
     """A small 1 in a corner: as a file it is found and centred, as an array it is what the network is given."""
     array = [[255 if 3 <= row < 9 and column == 4 else 0 for column in range(28)] for row in range(28)]

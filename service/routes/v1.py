@@ -24,7 +24,7 @@ def predict(name: str, version: str | None = None) -> Response:
     model = models().find(name, version)
     decoded = decode(read_body(), model.bundle, settings(), show=shows_ink(model.bundle))
     outputs = model.predict(decoded.inputs)
-    return answer(encode(model.bundle, outputs, decoded.shown))
+    return answer(encode(model.bundle, decoded, outputs))
 
 
 @v1.get("")
