@@ -19,7 +19,7 @@ from training.residue import residues
 from training.teacher import convolutions, learning_from
 from training.train import train_once
 
-TEACHER = Teacher(AdamW(), batch=40, epochs=1, channels=(4, 8), hidden=16)
+TEACHER = Teacher(AdamW(), batch=40, epochs=1, channels=(4, 8))
 
 
 @pytest.fixture
@@ -98,11 +98,11 @@ def test_distortions_are_written_into_the_bundle_with_the_recipe() -> None:
     assert msgspec.convert(msgspec.to_builtins(recipe), type(recipe)) == recipe
 
 
-def test_a_teachers_network_halves_the_sides_and_ends_in_the_classes() -> None:
-    layers = convolutions(Teacher(AdamW(), batch=1, epochs=1, channels=(4, 8, 8), hidden=16), classes=10)
+def test_a_teachers_network_convolves_twice_for_each_of_its_channels_and_ends_in_the_classes() -> None:
+    layers = convolutions(Teacher(AdamW(), batch=1, epochs=1, channels=(4, 8)), classes=10)
     assert layers(torch.zeros(5, 784)).shape == (5, 10)
     shapes = [tuple(layer.weight.shape) for layer in layers if isinstance(layer, (nn.Conv2d, nn.Linear))]
-    assert shapes == [(4, 1, 3, 3), (8, 4, 3, 3), (8, 8, 3, 3), (16, 8 * 7 * 7), (10, 16)]
+    assert shapes == [(4, 1, 3, 3), (4, 4, 3, 3), (8, 4, 3, 3), (8, 8, 3, 3), (10, 8)]
 
 
 def test_a_pupil_learns_its_teachers_answers_whatever_the_labels_say() -> None:

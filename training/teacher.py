@@ -1,7 +1,5 @@
 """A larger network that is trained first, and then says what the recipe's network should answer."""
 
-import itertools
-
 import msgspec
 import torch
 from torch import Tensor, nn
@@ -15,17 +13,17 @@ SIDE = 28
 
 
 def convolutions(teacher: Teacher, classes: int) -> nn.Sequential:
-    """FP32 [n, 784] -> logits [n, classes]: 3x3 convolutions that halve the sides, and one hidden layer."""
+    """FP32 [n, 784] -> logits [n, classes]: 3x3 convolutions, two and two with pooling between, and the mean of all."""
     modules: list[nn.Module] = [nn.Unflatten(1, (1, SIDE, SIDE))]
-    side = SIDE
-    for i, (inputs, outputs) in enumerate(itertools.pairwise((1, *teacher.channels))):
-        stride = 2 if i else 1
-        side = -(-side // stride)
-        modules += [nn.Conv2d(inputs, outputs, 3, stride, padding=1), nn.BatchNorm2d(outputs), nn.ReLU()]
-    features = teacher.channels[-1] * side * side
-    return nn.Sequential(
-        *modules, nn.Flatten(), nn.Linear(features, teacher.hidden), nn.ReLU(), nn.Linear(teacher.hidden, classes)
-    )
+    inputs = 1
+    for i, channels in enumerate(teacher.channels):
+        modules += [nn.MaxPool2d(2)] if i else []
+        for _ in range(2):
+            modules += [nn.Conv2d(inputs, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()]
+            inputs = channels
+    mean = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(teacher.dropout)
+    layers = nn.Sequential(*modules, *mean, nn.Linear(inputs, classes))
+    return layers.to(memory_format=torch.channels_last)  # in half the time on a CPU
 
 
 def untaught(recipe: Recipe, teacher: Teacher, seed: int) -> tuple[ImageNetwork, Recipe]:

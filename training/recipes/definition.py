@@ -82,15 +82,16 @@ class Teacher(msgspec.Struct, frozen=True):
     """A larger network that learns first, from the same images, distorted likewise; then it teaches.
 
     What it thinks of each distorted image is what the recipe's network learns, both softened by `temperature` (Hinton,
-    Vinyals, Dean, "Distilling the knowledge in a neural network", 2015). It has a 3x3 convolution for each of
-    `channels`, all but the first with stride 2, and a hidden layer; its rate goes up and down in one cycle.
+    Vinyals, Dean, "Distilling the knowledge in a neural network", 2015). It has two 3x3 convolutions for each of
+    `channels` (after Simonyan, Zisserman, "Very deep convolutional networks", 2015); its rate goes up and down in one
+    cycle; `dropout` is of what goes into its last layer.
     """
 
     optimiser: Optimiser
     batch: Count
     epochs: Count
     channels: tuple[Count, ...] = (16, 32, 64)
-    hidden: Count = 128
+    dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     temperature: Rate = 2.0
 
 

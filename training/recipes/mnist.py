@@ -12,11 +12,13 @@ MNIST = Recipe(
     layers=(784, 800, 400, 10),
     scaling="unit",
     fit=Descent(
-        AdamW(0.002),
-        batch=256,
-        epochs=50,
+        AdamW(0.007),
+        batch=512,
+        epochs=120,
+        batch_norm=True,
         l2=0.01,
         schedule="one-cycle",
+        precision="bfloat16",
         distortion=Distortion(
             rotation=6,
             shear=0.08,
@@ -27,8 +29,9 @@ MNIST = Recipe(
             thickness=0.8,
             contrast=0.7,
             noise=0.1,
+            residue=0.3,
         ),
-        teacher=Teacher(AdamW(0.003), batch=256, epochs=14),
+        teacher=Teacher(AdamW(0.003), batch=256, epochs=16, dropout=0.2, temperature=4.0),
     ),
     bar=Bar("accuracy", 0.99),
 )
