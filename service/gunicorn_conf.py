@@ -37,9 +37,11 @@ def post_fork(_server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """The first worker that is ready says where, and what to try."""
+    """Each worker says that it is ready; the first one says where, and what to try."""
+    models: ModelRepository = worker.wsgi.extensions["models"]
+    worker.log.info("Ready: %d models are open", len(models.names()))
     if worker.age == 1:
-        print(invitation(worker.wsgi.extensions["models"], _settings.bind), flush=True)
+        print(invitation(models, _settings.bind), flush=True)
 
 
 def invitation(models: ModelRepository, address: str) -> str:

@@ -76,9 +76,9 @@ class RunningService:
         return [int(pid) for pid in children.split()]
 
     def wait_for_workers(self, count: int) -> None:
-        """Until so many workers, replaced ones counted in, have begun to open models: each logs its device."""
+        """Until so many workers, replaced ones counted in, have opened their models."""
         deadline = time.monotonic() + 60
-        while self.log().count(" runs on ") < count:
+        while self.log().count("models are open") < count:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"there are not {count} workers:\n{self.log()}")
             time.sleep(0.1)
