@@ -16,6 +16,7 @@ def main() -> int:
     commands = parser.add_subparsers(title="benchmarks", required=True, metavar="BENCHMARK")
     _train(commands.add_parser("train", help="mnist-deep's training loop beside the lecture's own"))
     _uploads(commands.add_parser("uploads", help="digits that people upload: how many are read, source by source"))
+    _confidence(commands.add_parser("confidence", help="calibration of the probabilities, and pictures of no digits"))
     _reading(commands.add_parser("reading", help="milliseconds to decode, normalise and read one upload"))
     asked = parser.parse_args()
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
@@ -67,6 +68,26 @@ def _uploads(parser: argparse.ArgumentParser) -> None:
             tuning.measure(asked.folder, asked.model)
         else:
             parser.error("--leave-one-out needs a FOLDER of uploads")
+
+    parser.set_defaults(run=run)
+
+
+def _confidence(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Calibration on MNIST's validation images and on uploads; letters and scribbles that are flagged."
+    )
+    parser.add_argument("folder", nargs="?", type=Path, help="holds labels.csv (path, label, source) and the files")
+    parser.add_argument(
+        "--fonts", type=Path, metavar="DIR", help="letters of every font family in it, such as /usr/share/fonts"
+    )
+    parser.add_argument("--diagram", type=Path, metavar="PNG", help="write the reliability diagram there")
+    parser.add_argument("--model", default="mnist", help="the bundle that reads (default: %(default)s)")
+    _data_dir(parser)
+
+    def run(asked: argparse.Namespace) -> None:
+        from benchmarks import confidence
+
+        confidence.measure(asked.folder, asked.fonts, asked.data_dir, asked.model, asked.diagram)
 
     parser.set_defaults(run=run)
 

@@ -13,7 +13,7 @@ The life of one, and where to read on:
     repository          3. predict  `Model`: check the arrays, run them, check what comes out
     runtimes/               ONNX Runtime or TorchScript, on CUDA or the CPU
     encoding            4. encode   arrays -> labels and probabilities
-    unseen                  warnings of values outside the range seen in training
+    doubt                   what makes an answer unsure, and values outside the range seen in training
 
 Whatever is wrong on the way is raised as one of `errors` and answered as `{"error": ...}`. Before the first request,
 `settings` reads the environment, `bundle` checks what is in `models/`, and `app` wires the parts together.

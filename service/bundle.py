@@ -13,7 +13,7 @@ Everything numerical (scaling, standardisation, softmax) is inside the graph, so
 import hashlib
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -30,6 +30,7 @@ CURVE = "curve.json"
 REPORT = "report.html"
 
 IMAGE_SHAPE = (28, 28)
+BACKGROUND = TensorSpec("background", "FP32", (-1, 1))
 FORMAT = 2
 NAME = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
 VERSION = re.compile(r"[1-9][0-9]{0,8}")
@@ -65,6 +66,16 @@ class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     outputs: dict[str, list[Any]]
 
 
+class Abstention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When an answer is unsure: its label is less likely than `probability`, or the background likelier (0 to 1).
+
+    That is of a network with a second output, `background` FP32 [n, 1]: how probably an instance is none of the labels.
+    """
+
+    probability: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    background: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+
+
 class _Format(msgspec.Struct, frozen=True):
     """What is read of a manifest first: another format may have other fields."""
 
@@ -84,6 +95,7 @@ class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     targets: tuple[Feature, ...] = ()
     normaliser: str | None = None
     """Of an image model: which ink normaliser makes the pictures that the network knows how to read."""
+    abstention: Abstention | None = None
     files: dict[str, str]
     recipe: dict[str, Any]
     seed: int
@@ -165,13 +177,14 @@ def _read(path: Path) -> bytes:
 
 def _check_schema(bundle: Bundle, folder: Path) -> None:
     """What the types of `Bundle` cannot say: names, places, and that the parts belong together."""
-    outputs = bundle.signature.outputs[0] if len(bundle.signature.outputs) == 1 else None
+    outputs = bundle.signature.outputs
+    output = outputs[0] if outputs else None
     inputs = bundle.signature.inputs[0] if len(bundle.signature.inputs) == 1 else None
     wrong = [
         (not NAME.fullmatch(bundle.name), f"name {bundle.name!r} is not of lower-case letters, digits, . _ -"),
         (not VERSION.fullmatch(bundle.version), f"version {bundle.version!r} is not a whole number from 1 up"),
         ((folder.parent.name, folder.name) != (bundle.name, bundle.version), f"it is {bundle.title}, in this folder"),
-        (inputs is None or outputs is None, "the signature must have one input and one output"),
+        (inputs is None or not outputs, "the signature must have one input, and an output"),
         (not {ONNX, TORCHSCRIPT, GOLDEN} <= set(bundle.files), f"files must name {ONNX}, {TORCHSCRIPT}, {GOLDEN}"),
         (any(Path(name).name != name for name in bundle.files), "files must be plain names"),
         (len(set(bundle.labels)) != len(bundle.labels), "two labels are the same"),
@@ -180,8 +193,9 @@ def _check_schema(bundle: Bundle, folder: Path) -> None:
         (inputs and not _input_fits(bundle), f"no way to feed an input {inputs} with {len(bundle.features)} features"),
         (
             outputs and not _output_fits(bundle),
-            f"{bundle.task} with {len(bundle.labels)} labels and {len(bundle.targets)} targets does not fit {outputs}",
+            f"{bundle.task} with {len(bundle.labels)} labels and {len(bundle.targets)} targets does not fit {output}",
         ),
+        (outputs and not _abstention_fits(bundle), f"{bundle.abstention} does not fit the outputs {outputs[1:]}"),
     ]
     images = inputs is not None and bundle.takes_images
     if bundle.normaliser != (NORMALISER if images else None):
@@ -197,6 +211,15 @@ def _input_fits(bundle: Bundle) -> bool:
     if spec.name == "image":
         return (spec.datatype, spec.shape) == ("UINT8", (-1, *IMAGE_SHAPE))
     return (spec.name, spec.datatype, spec.shape) == ("features", "FP32", (-1, len(bundle.features)))
+
+
+def _abstention_fits(bundle: Bundle) -> bool:
+    """A second output is the background, and has its threshold; a regression is never unsure."""
+    abstention = bundle.abstention
+    if abstention and bundle.task == "regression":
+        return False
+    wary = abstention is not None and abstention.background is not None
+    return bundle.signature.outputs[1:] == ((BACKGROUND,) if wary else ())
 
 
 def _output_fits(bundle: Bundle) -> bool:

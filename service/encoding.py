@@ -2,6 +2,7 @@
 
 import base64
 import io
+import itertools
 from typing import Any
 
 import msgspec
@@ -11,8 +12,8 @@ from PIL import Image
 from service.bundle import Bundle
 from service.decoding import Decoded
 from service.decoding.images import Seen
+from service.doubt import doubt_of, warnings_of
 from service.signature import Arrays
-from service.unseen import warnings_of
 
 
 class Ink(msgspec.Struct):
@@ -37,12 +38,15 @@ class Ink(msgspec.Struct):
 class Classification(msgspec.Struct):
     """One classified instance: the likeliest label, how likely, and every label's probability (0 to 1).
 
-    `warnings` are there where something about the instance makes the answer doubtful.
+    An answer that is `unsure` by the bundle's thresholds says so with its `reason`, and has no label if that was asked
+    for; `warnings` are of values that the network never saw the like of.
     """
 
-    label: str
+    label: str | None
     probability: float
     probabilities: dict[str, float]
+    unsure: bool | UnsetType = UNSET
+    reason: str | UnsetType = UNSET
     warnings: list[str] | UnsetType = UNSET
     ink: Ink | UnsetType = UNSET
 
@@ -62,13 +66,20 @@ class Predictions(msgspec.Struct):
     predictions: list[Classification] | list[Regression]
 
 
-def encode(bundle: Bundle, decoded: Decoded, outputs: Arrays) -> Predictions:
-    """Name what the numbers mean; warn of what was asked, and show what was seen of it where that is given."""
+def encode(bundle: Bundle, decoded: Decoded, outputs: Arrays, *, abstain: bool = False) -> Predictions:
+    """Name what the numbers mean; say what is doubtful, and show what was seen where that is given.
+
+    With `abstain`, an unsure answer has no label.
+    """
     predictions: Any
     if bundle.task == "regression":
         predictions = [Regression(values) for values in outputs["values"].tolist()]
     else:
-        predictions = [_classification(bundle.labels, row) for row in outputs["probabilities"].tolist()]
+        rows = outputs["probabilities"].tolist()
+        backgrounds = outputs["background"].ravel().tolist() if "background" in outputs else itertools.repeat(0.0)
+        predictions = [
+            _classification(bundle, *found, abstain=abstain) for found in zip(rows, backgrounds, strict=False)
+        ]
     if bundle.features:
         for row, warning in warnings_of(bundle.features, decoded.inputs["features"]):
             predictions[row].warnings = [*(predictions[row].warnings or ()), warning]
@@ -78,9 +89,14 @@ def encode(bundle: Bundle, decoded: Decoded, outputs: Arrays) -> Predictions:
     return Predictions(bundle.name, bundle.version, predictions)
 
 
-def _classification(labels: tuple[str, ...], probabilities: list[float]) -> Classification:
+def _classification(bundle: Bundle, probabilities: list[float], background: float, *, abstain: bool) -> Classification:
     highest = max(probabilities)
-    return Classification(labels[probabilities.index(highest)], highest, dict(zip(labels, probabilities, strict=True)))
+    label = bundle.labels[probabilities.index(highest)]
+    named = dict(zip(bundle.labels, probabilities, strict=True))
+    reason = doubt_of(bundle, highest, background)
+    if reason is None:
+        return Classification(label, highest, named)
+    return Classification(None if abstain else label, highest, named, unsure=True, reason=reason)
 
 
 def ink_of(seen: Seen) -> Ink:

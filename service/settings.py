@@ -41,6 +41,12 @@ def _choice(*choices: str) -> Callable[[str], str]:
     return parse
 
 
+def _switch(text: str) -> bool:
+    if text not in ("false", "true"):
+        raise ValueError("true or false")
+    return text == "true"
+
+
 def _device(text: str) -> str:
     if not re.fullmatch("auto|cpu|cuda(:[0-9]+)?", text):
         raise ValueError("auto, cpu, cuda, or cuda:N such as cuda:0")
@@ -90,6 +96,9 @@ class Settings:
         "auto", _device, "auto", "auto (CUDA where it truly works, else the CPU), cpu, cuda, or cuda:N"
     )
     data_dir: Path = _setting(Path("data"), _folder, "data", "training: where MNIST lies or is downloaded to")
+    abstain: bool = _setting(
+        bool, _switch, "false", "true or false: whether an unsure answer has no label, where a request does not say"
+    )
     max_body_bytes: int = _setting(
         16 * 2**20, _count, "16777216", "largest request body, before and after decompression"
     )

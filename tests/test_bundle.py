@@ -97,6 +97,12 @@ DAMAGES: list[tuple[str, Damage, str]] = [
     ("a file elsewhere", lambda folder: edit_manifest(folder, files={"../x": ""}), "files must name model.onnx"),
     ("no inputs, and a normaliser", no_inputs, "the signature must have one input"),
     ("a normaliser for vectors", lambda f: edit_manifest(f, normaliser="ink-2"), "a model of vectors has none"),
+    ("a threshold over 1", lambda f: edit_manifest(f, abstention={"probability": 2}), "Expected `float` <= 1"),
+    (
+        "a threshold for a background that it has not",
+        lambda f: edit_manifest(f, abstention={"probability": 0.5, "background": 0.5}),
+        "Abstention(probability=0.5, background=0.5) does not fit the outputs ()",
+    ),
     ("two labels alike", lambda folder: edit_manifest(folder, labels=["a", "a", "b"]), "two labels are the same"),
     ("another network", swap_the_networks, "model.onnx: its inputs are"),
     ("a golden example off", lambda f: edit_golden(f, other_answer), "golden.json: example 2: probabilities[1]"),

@@ -109,7 +109,7 @@ def test_real_uploads_are_read_source_by_source(mnist_dir: Path, mnist: Model) -
     readings = answers(found, normalise, mnist)
     for source, accuracy in by_source(readings).items():
         count = sum(upload.source == source for upload in found)
-        assert accuracy >= (0.93 if count >= 40 else 1 - 1 / count), source
+        assert accuracy >= (0.91 if count >= 40 else 1 - 1 / count), source
     assert mean(by_source(readings)) >= 0.985
     assert sum(reading.seen is None for reading in readings) <= len(found) / 200
 

@@ -17,7 +17,7 @@ from training.datasets import open_dataset
 from training.lectures.document import SYSTEMS, document, drawn
 from training.lectures.rows import Found
 from training.lectures.worked import activation, collapsed, forward_and_backward, linear, softmax_step
-from training.networks import BothClasses, mlp
+from training.networks import BothClasses, build, mlp
 from training.recipes import RECIPES
 from training.recipes.definition import Recipe
 from training.train import judge
@@ -53,7 +53,7 @@ def test_the_parameters_are_counted(layers: tuple[int, ...], count: int) -> None
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=lambda recipe: recipe.name)
 def test_a_recipe_says_how_many_parameters_its_network_has(recipe: Recipe) -> None:
-    assert sum(parameter.numel() for parameter in mlp(recipe.layers).parameters()) == recipe.parameters
+    assert sum(parameter.numel() for parameter in build(recipe).parameters()) == recipe.parameters
 
 
 @pytest.mark.parametrize(

@@ -14,14 +14,16 @@ from torch.nn import BatchNorm1d
 
 from service.bundle import REPORT, load_bundle
 from service.repository import find_bundles
+from training.check import check
 from training.datasets import checksum, open_dataset
 from training.errors import BadRecipe, Diverged
+from training.fit import fit
 from training.networks import Standardise, build, folded, prepared
 from training.progress import Progress
 from training.recipes import RECIPES, collected, iris
 from training.recipes.definition import SGD, Adagrad, Adam, AdamW, Bar, ByHand, Descent, Distortion, Optimiser, Recipe
 from training.tasks import right, wanted
-from training.train import fit, train
+from training.train import joined, parted, train
 from training.trials import trials
 
 TEXTBOOK = [recipe for recipe in RECIPES.values() if recipe.dataset != "mnist"]
@@ -231,6 +233,12 @@ def test_a_recipe_of_digits_trains_from_scratch_past_its_bar(name: str, mnist_di
             "recipe xor: batch_norm: its mini-batches, the last one too, must have two rows or more",
         ),
         ({"bar": Bar("r2", 0.5)}, "recipe xor: bar 'r2': a regression is judged by r2"),
+        ({"validation": 4}, "recipe xor: validation 4 of 4 rows"),
+        ({"validation": 1}, "recipe xor: validation: for classes that are learned by gradient descent"),
+        (
+            {"fit": Descent(Adam(), batch=4, epochs=1, hands=5), "trials": 0},
+            "recipe xor: hands, background: for mnist, not for xor",
+        ),
     ],
 )
 def test_a_recipe_that_contradicts_its_data_is_refused_in_words(changes: dict[str, Any], words: str) -> None:
@@ -238,3 +246,33 @@ def test_a_recipe_that_contradicts_its_data_is_refused_in_words(changes: dict[st
     with pytest.raises(BadRecipe) as refused:
         train(recipe, open_dataset(recipe.dataset, ROOT), torch.device("cpu"), 1, Progress.silent())
     assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"validation": 0}, "background: its threshold is found on validation rows"),
+        ({"layers": (784, 20, 11)}, "layers (784, 20, 11): mnist has 784 inputs, and this task 10 output(s)"),
+    ],
+)
+def test_a_background_needs_validation_rows_and_no_unit_of_the_classes(
+    mnist_dir: Path, changes: dict[str, Any], words: str
+) -> None:
+    recipe = msgspec.structs.replace(RECIPES["mnist"], **changes)
+    dataset = open_dataset("mnist", mnist_dir)
+    with pytest.raises(BadRecipe) as refused:
+        check(recipe, dataset, dataset.train(0))
+    assert words in str(refused.value)
+
+
+def test_validation_rows_are_the_last_and_what_is_added_comes_after_the_rest(mnist_dir: Path) -> None:
+    recipe = RECIPES["mnist"]
+    data = open_dataset("mnist", mnist_dir).train(0)
+    learned, validation = parted(recipe, data)
+    assert validation
+    assert (len(learned.targets), len(validation.targets)) == (55_000, 5_000)
+    assert torch.equal(validation.inputs, data.inputs[55_000:])
+    more = joined(learned, 6, seed=0)
+    assert torch.equal(more.inputs[:55_000], learned.inputs)
+    assert set(more.targets[55_000:].tolist()) <= {1, 7}
+    assert len(more.targets) == 55_006

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -41,7 +42,7 @@ def softmax(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def numpy_oracle(folder: Path, inputs: NDArray[np.generic]) -> NDArray[np.float64]:
+def numpy_oracle(folder: Path, inputs: NDArray[np.generic]) -> tuple[NDArray[np.float64], ...]:
     """The network in two dozen lines of NumPy, in double precision."""
     bundle, contents = load_bundle(folder)
     recipe = bundle.recipe
@@ -54,13 +55,25 @@ def numpy_oracle(folder: Path, inputs: NDArray[np.generic]) -> NDArray[np.float6
             x = (x / 255 - 0.5) / 0.5
         case "standardised":
             x = (x - state["scale.mean"]) / state["scale.deviation"]
-    keys = [key.removesuffix(".weight") for key in state if key.endswith(".weight")]
+    *hidden, x = layered(state, "layers", x, recipe["activation"])
+    if recipe["task"] == "regression":
+        return (x * state["output.deviation"] + state["output.mean"] if "output.mean" in state else x,)
+    probabilities = softmax(np.hstack([np.zeros_like(x), x]) if recipe["task"] == "binary" else x)
+    if "background.0.weight" not in state:
+        return (probabilities,)
+    logit = layered(state, "background", np.hstack(hidden), "relu")[-1]
+    return probabilities, 1 / (1 + np.exp(-logit))
+
+
+def layered(state: dict[str, Any], part: str, x: NDArray[Any], activation: str) -> list[NDArray[np.float64]]:
+    """What comes out of each layer of a part of a network."""
+    found = []
+    keys = [key.removesuffix(".weight") for key in state if key.startswith(part) and key.endswith(".weight")]
     for key in keys:
         x = x @ state[f"{key}.weight"].T + state[f"{key}.bias"]
-        x = x if key == keys[-1] else ACTIVATIONS[recipe["activation"]](x)
-    if recipe["task"] == "regression":
-        return np.asarray(x * state["output.deviation"] + state["output.mean"] if "output.mean" in state else x)
-    return softmax(np.hstack([np.zeros_like(x), x]) if recipe["task"] == "binary" else x)
+        x = x if key == keys[-1] else ACTIVATIONS[activation](x)
+        found.append(x)
+    return found
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.parent.name)
@@ -69,10 +82,11 @@ def test_a_runtime_computes_what_numpy_does(settings: Settings, folder: Path, ro
     model = Model.open(folder, settings)
     bundle = model.bundle
     inputs = random_inputs(bundle.signature, bundle.features, rows, seed=rows)
-    (found,) = model.predict(inputs).values()
-    expected = numpy_oracle(folder, *inputs.values())
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, expected, atol=1e-5 * max(1, np.abs(expected).max()))
+    outputs = model.predict(inputs)
+    wanted = numpy_oracle(folder, *inputs.values())
+    for spec, expected in zip(bundle.signature.outputs, wanted, strict=True):
+        assert outputs[spec.name].dtype == np.float32
+        np.testing.assert_allclose(outputs[spec.name], expected, atol=1e-5 * max(1, np.abs(expected).max()))
 
 
 def test_a_model_whose_bundle_holds_no_report_says_so(settings: Settings) -> None:

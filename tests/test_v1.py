@@ -1,12 +1,14 @@
 """What V1 says of the models, and what it answers beyond labels."""
 
+import io
 import json
+import shutil
 import urllib.request
 from pathlib import Path
 
 import pytest
 from conftest import MODELS, SAMPLES
-from PIL import Image
+from PIL import Image, ImageDraw
 from running_service import RunningService
 
 RUNTIMES = {"onnx": "ONNX Runtime", "torchscript": "TorchScript"}
@@ -153,6 +155,63 @@ def test_debug_ink_shows_an_array_as_it_came(service: RunningService) -> None:
     (prediction,) = service.client.post("/v1/models/mnist:predict?debug=ink", json=array).json()["predictions"]
     assert prediction["ink"]["untouched"]
     assert "ink" not in service.client.post("/v1/models/mnist:predict", json=array).json()["predictions"][0]
+
+
+def drawn(path: list[tuple[float, float]]) -> bytes:
+    """A line along some points, drawn as digits are: a PNG."""
+    page = Image.new("L", (120, 120), 255)
+    ImageDraw.Draw(page).line(path, fill=0, width=8, joint="curve")
+    file = io.BytesIO()
+    page.save(file, "PNG")
+    return file.getvalue()
+
+
+STRANGERS: dict[str, list[tuple[float, float]]] = {
+    "a zigzag": [(15 + 10 * i, 25 if i % 2 else 95) for i in range(10)],
+    "a star": [(60, 15), (88, 100), (15, 45), (105, 45), (32, 100), (60, 15)],
+    "a letter W": [(15, 25), (35, 95), (60, 35), (85, 95), (105, 25)],
+}
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+def test_what_looks_like_no_digit_is_unsure_and_says_why(service: RunningService, name: str) -> None:
+    files = [("image", drawn(STRANGERS[name])), ("image", (SAMPLES / "3.png").read_bytes())]
+    url = "/v1/models/mnist:predict"
+    strange, digit = service.client.post(url, files=files).json()["predictions"]
+    assert strange["unsure"] is True
+    assert strange["reason"] == "it looks like none of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
+    assert strange["label"] in strange["probabilities"]
+    assert (digit["label"], list(digit)) == ("3", ["label", "probability", "probabilities"])
+    strange, digit = service.client.post(f"{url}?abstain=true", files=files).json()["predictions"]
+    assert (strange["label"], strange["unsure"]) == (None, True)
+    assert len(strange["probabilities"]) == 10
+    assert digit["label"] == "3"
+
+
+def test_no_digit_of_the_samples_is_unsure(service: RunningService) -> None:
+    files = [("image", path.read_bytes()) for path in sorted(SAMPLES.iterdir()) if path.stem.isdecimal()]
+    predictions = service.client.post("/v1/models/mnist:predict", files=files).json()["predictions"]
+    assert [prediction["label"] for prediction in predictions] == list("0123456789")
+    assert not any("unsure" in prediction for prediction in predictions)
+
+
+def test_an_answer_below_the_bundles_threshold_is_unsure_and_has_no_label_if_the_setting_says_so(
+    tmp_path: Path,
+) -> None:
+    folder = Path(shutil.copytree(MODELS / "iris/2", tmp_path / "models/iris/2"))
+    manifest = json.loads((folder / "manifest.json").read_text()) | {"abstention": {"probability": 0.985}}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    rows = {"instances": [[5.1, 3.5, 1.4, 0.2], [6.3, 3.3, 6.0, 2.5]]}
+    url = "/v1/models/iris:predict"
+    with RunningService(tmp_path / "log", models_dir=str(folder.parent.parent), abstain="true") as service:
+        sure, unsure = service.client.post(url, json=rows).json()["predictions"]
+        assert (sure["label"], "unsure" in sure) == ("setosa", False)
+        assert (unsure["label"], unsure["unsure"]) == (None, True)
+        assert unsure["reason"] == "the likeliest label is below 0.985"
+        assert unsure["probability"] == max(unsure["probabilities"].values())
+        _, asked = service.client.post(f"{url}?abstain=false", json=rows).json()["predictions"]
+        assert (asked["label"], asked["unsure"]) == ("virginica", True)
+        assert service.client.get("/v1/models/iris").json()["abstention"] == {"probability": 0.985, "background": None}
 
 
 def test_health_is_json(service: RunningService) -> None:

@@ -8,8 +8,11 @@ The life of one, and where to read on:
     datasets/      2. data in    arrays with checksums; held-out data is opened only after the last epoch
     check              the recipe and its data set fit together
     networks       3. built      scaling -> layers -> probabilities or values, all of it in the graph
-    train          4. trained    one plain loop over tensors in memory; judged; refused below its bar
+    train          4. trained    what a recipe asks for, step by step; judged; refused below its bar
+    fit                one plain loop over tensors in memory
+    background         a second network on top, for what is none of the classes
     tasks              the three kinds of output, each with its loss and its measure
+    calibrate          what its probabilities mean, and below which an answer is unsure
     descent            one step of gradient descent, as a recipe asks for it
     backprop           the same step, written out, where speed counts
     trials             many small networks at once: from how many seeds does it learn?

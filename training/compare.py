@@ -10,11 +10,12 @@ from matplotlib.figure import Figure
 from training.datasets import Dataset, Split
 from training.descent import automatic
 from training.errors import TrainingError
+from training.fit import fit
 from training.networks import prepared
 from training.progress import Point, Progress
 from training.recipes.definition import SGD, Adagrad, Adam, Adamax, Descent, Optimiser, Recipe, RMSprop
 from training.report import pictures
-from training.train import fit, judge
+from training.train import judge
 
 FEWEST = 4  # rows to be judged on
 HUES = ("#3a6ea5", "#c8553d", "#5b8e4d", "#8a5a9e", "#c49a2c")

@@ -23,6 +23,7 @@ import onnx
 import torch
 
 from service.bundle import (
+    BACKGROUND,
     CURVE,
     FORMAT,
     GOLDEN,
@@ -93,6 +94,7 @@ def write(folder: Path, recipe: Recipe, trained: Trained, dataset: Dataset) -> B
         features=features,
         targets=targets,
         normaliser=NORMALISER if recipe.takes_images else None,
+        abstention=trained.abstention,
         files={name: sha256((folder / name).read_bytes()) for name in (ONNX, TORCHSCRIPT, GOLDEN, CURVE, REPORT)},
         recipe=msgspec.to_builtins(recipe),
         seed=trained.seed,
@@ -120,9 +122,8 @@ def signature_of(recipe: Recipe) -> Signature:
     features = TensorSpec("features", "FP32", (-1, recipe.layers[0]))
     values = TensorSpec("values", "FP32", (-1, recipe.layers[-1]))
     probabilities = TensorSpec("probabilities", "FP32", (-1, max(2, recipe.layers[-1])))
-    return Signature(
-        (image if recipe.takes_images else features,), (values if recipe.task == "regression" else probabilities,)
-    )
+    outputs = (values,) if recipe.task == "regression" else (probabilities, BACKGROUND)[: 2 if recipe.background else 1]
+    return Signature((image if recipe.takes_images else features,), outputs)
 
 
 def export_onnx(network: Network, signature: Signature, path: Path) -> None:
@@ -166,12 +167,16 @@ def golden_examples(
         ]
         rows = np.stack([*drawn, *rows[:2]])
     with torch.inference_mode():
-        outputs = network(torch.from_numpy(rows))
-    allowed = GOLDEN_TOLERANCE * spreads(targets, outputs.shape[1]) + ROUNDING * outputs.abs().amax(dim=0).numpy()
+        found = network.outputs(torch.from_numpy(rows))
+    outputs = {output.name: array for output, array in zip(signature.outputs, found, strict=True)}
+    allowed = {
+        name: GOLDEN_TOLERANCE * spreads(targets, array.shape[1]) + ROUNDING * array.abs().amax(dim=0).numpy()
+        for name, array in outputs.items()
+    }
     return Golden(
-        tolerance={signature.outputs[0].name: allowed.tolist()},
+        tolerance={name: array.tolist() for name, array in allowed.items()},
         inputs={spec.name: rows.tolist()},
-        outputs={signature.outputs[0].name: outputs.tolist()},
+        outputs={name: array.tolist() for name, array in outputs.items()},
     )
 
 

@@ -116,6 +116,11 @@ class Network(nn.Module):
         answers: Tensor = self.output(self.layers(self.scale(inputs)))
         return answers
 
+    def outputs(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        """All that the exported graph gives, in its order; the first is the probabilities or values."""
+        found: Tensor | tuple[Tensor, ...] = self(inputs)
+        return found if isinstance(found, tuple) else (found,)
+
 
 class ImageNetwork(Network):
     """`image` UINT8 [n, 28, 28] in: the argument's name is that of the exported graph's input."""
@@ -123,6 +128,39 @@ class ImageNetwork(Network):
     def forward(self, image: Tensor) -> Tensor:
         """Probabilities or values."""
         return self.through(image)
+
+
+class WaryImageNetwork(Network):
+    """It has a second, small network on top of its hidden layers, for what is none of the classes: the background."""
+
+    def __init__(self, scale: nn.Module, layers: nn.Sequential, output: nn.Module, background: nn.Sequential) -> None:
+        super().__init__(scale, layers, output)
+        self.background = background
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """The probabilities of the classes [n, classes], and how probably it is none of them [n, 1]."""
+        hidden, logits = self.seen(self.scale(image))
+        return self.output(logits), torch.sigmoid(self.background(hidden))
+
+    def seen(self, scaled: Tensor) -> tuple[Tensor, Tensor]:
+        """What all hidden layers make of scaled inputs, side by side [n, units of all], and the logits."""
+        found: list[Tensor] = []
+        for layer in self.layers:
+            scaled = layer(scaled)
+            found.append(scaled)
+        return torch.cat(found[1:-1:2], dim=1), scaled
+
+
+class Hidden(nn.Module):
+    """A network's hidden layers, as the first module of another one on top of them."""
+
+    def __init__(self, network: WaryImageNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, scaled: Tensor) -> Tensor:
+        """What they all make of scaled inputs."""
+        return self.network.seen(scaled)[0]
 
 
 class VectorNetwork(Network):
@@ -138,9 +176,11 @@ def build(recipe: Recipe) -> Network:
     dropout = recipe.fit.dropout if isinstance(recipe.fit, Descent) else 0.0
     layers = mlp(recipe.layers, recipe.activation, dropout)
     start(layers, recipe.fit)
-    kind = ImageNetwork if recipe.takes_images else VectorNetwork
     output = _output(recipe.task, recipe.scaling, recipe.layers[-1])
-    return kind(_scale(recipe.scaling, recipe.layers[0]), layers, output)
+    scale = _scale(recipe.scaling, recipe.layers[0])
+    if recipe.background:
+        return WaryImageNetwork(scale, layers, output, mlp(recipe.background_layers))
+    return ImageNetwork(scale, layers, output) if recipe.takes_images else VectorNetwork(scale, layers, output)
 
 
 def prepared(recipe: Recipe, data: Split, seed: int) -> Network:

@@ -76,7 +76,6 @@ class Progress:
             title = f"{self._title} epoch {point.epoch:g}/{self._epochs}"
             self._console.print(f"{title}  {figures}  {point.seconds:.1f} s")
 
-    def judged(self, metric: str, value: float, *, held_out: bool) -> None:
-        """A network met its held-out data, or, where there is none, the rows that it learned from."""
-        rows = "held out" if held_out else "on the rows it learned from"
+    def judged(self, metric: str, value: float, rows: str) -> None:
+        """A network met the rows that its bar is for: held out, for validation, or, where there are none, its own."""
         self._console.print(f"{self._title} {rows}: {metric} {value:.4f}")

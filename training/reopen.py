@@ -50,4 +50,8 @@ def reopen(bundle: Bundle, contents: Contents, data_dir: Path) -> tuple[Recipe, 
     if found != bundle.data.checksum:
         raise DataUnavailable(f"{recipe.dataset} is not the data of {bundle.title}: its checksum differs")
     network = rebuild(bundle, contents).eval()
-    return recipe, Trained(network, bundle.seed, train, held_out, curve_of(contents), bundle.metrics), dataset
+    return (
+        recipe,
+        Trained(network, bundle.seed, train, held_out, curve_of(contents), bundle.metrics, bundle.abstention),
+        dataset,
+    )

@@ -112,8 +112,9 @@ def _compare(model: Model, network: Network) -> list[Finding]:
     for rows in BATCHES:
         inputs = random_inputs(signature, model.bundle.features, rows, seed=rows)
         with torch.inference_mode():
-            expected = network(*(torch.from_numpy(array) for array in inputs.values())).numpy()
-        findings.append(_difference(model, inputs, {signature.outputs[0].name: expected}, rows))
+            outputs = network.outputs(*(torch.from_numpy(array) for array in inputs.values()))
+        expected = {spec.name: array.numpy() for spec, array in zip(signature.outputs, outputs, strict=True)}
+        findings.append(_difference(model, inputs, expected, rows))
     return findings
 
 
@@ -124,8 +125,8 @@ def _difference(model: Model, inputs: Arrays, expected: Arrays, rows: int) -> Fi
     should = {name: f"{name} {array.dtype} {list(array.shape)}" for name, array in expected.items()}
     if shown != should:
         raise VerificationFailed(f"{where}: gives {list(shown.values())}, the network {list(should.values())}")
-    (array,) = expected.values()
-    (answers,) = found.values()
+    # probabilities and background are alike in scale, values stand alone
+    array, answers = (np.concatenate([arrays[name] for name in expected], axis=1) for arrays in (expected, found))
     allowed = TOLERANCE * spreads(model.bundle.targets, array.shape[1]) + ROUNDING * np.abs(array)
     share = np.abs(answers - array) / allowed
     at = np.unravel_index(share.argmax(), share.shape)

@@ -22,9 +22,10 @@ TENSORFLOW_DTYPES = {"UINT8": "DT_UINT8", "FP32": "DT_FLOAT"}
 def predict(name: str, version: str | None = None) -> Response:
     """Classify every instance of the body."""
     model = models().find(name, version)
-    decoded = decode(read_body(), model.bundle, settings(), show=shows_ink(model.bundle))
+    show, abstain = shows_ink(model.bundle), abstains(model.bundle)
+    decoded = decode(read_body(), model.bundle, settings(), show=show)
     outputs = model.predict(decoded.inputs)
-    return answer(encode(model.bundle, decoded, outputs))
+    return answer(encode(model.bundle, decoded, outputs, abstain=abstain))
 
 
 @v1.get("")
@@ -82,6 +83,22 @@ def shows_ink(bundle: Bundle) -> bool:
     return bool(asked)
 
 
+def abstains(bundle: Bundle) -> bool:
+    """Whether an unsure answer shall have no label: `?abstain=true`, or the setting where a request does not say.
+
+    Raises `BadRequest` where that cannot be asked for; the setting is for the models that have thresholds.
+    """
+    asked = request.args.getlist("abstain")
+    for value in asked:
+        if value not in ("true", "false"):
+            raise BadRequest(f"abstain={value}: true (an unsure answer has no label) or false")
+    if len(set(asked)) > 1:
+        raise BadRequest("abstain is asked for, and not: send it once")
+    if "true" in asked and bundle.abstention is None:
+        raise BadRequest(f"abstain=true: {bundle.name} has no thresholds below which an answer is unsure")
+    return asked[0] == "true" if asked else settings().abstain
+
+
 def _status(model: Model, versions: list[str], shown: list[str]) -> dict[str, Any]:
     bundle = model.bundle
     ok = {"error_code": "OK", "error_message": ""}
@@ -97,6 +114,7 @@ def _status(model: Model, versions: list[str], shown: list[str]) -> dict[str, An
         "features": bundle.features,
         "targets": bundle.targets,
         "metrics": bundle.metrics,
+        "abstention": bundle.abstention,
         "runtime": model.runtime.name,
         "device": model.runtime.device,
         "digest": model.digest,

@@ -95,6 +95,20 @@ class Teacher(msgspec.Struct, frozen=True):
     temperature: Rate = 2.0
 
 
+class Background(msgspec.Struct, frozen=True):
+    """A small network on top of the hidden layers of one that has been trained, for what is none of the classes.
+
+    It has one hidden layer of `units`, and learns from so many `strangers`, pictures of what is no digit, and twice as
+    many digits, distorted likewise; the network below stays as it is. Its rate goes up and down in one cycle.
+    """
+
+    optimiser: Optimiser
+    batch: Count
+    epochs: Count
+    units: Count
+    strangers: Count
+
+
 class Descent(msgspec.Struct, frozen=True, tag_field="by", tag="descent"):
     """Weights found by gradient descent, from weights drawn at random.
 
@@ -104,6 +118,7 @@ class Descent(msgspec.Struct, frozen=True, tag_field="by", tag="descent"):
     `trace` mini-batches make one point of the learning curve, counted anew in each epoch (0: one point an epoch). The
     rate stays as it is, or goes up to its value and down to nothing in one cycle, momentum the other way (Smith,
     Topin, "Super-convergence", 2018). `precision` is that of the products within a step; weights are FP32 always.
+    So many images by other `hands`, which write ones with a flag and sevens with a bar, are added to MNIST's.
     """
 
     optimiser: Optimiser
@@ -117,7 +132,9 @@ class Descent(msgspec.Struct, frozen=True, tag_field="by", tag="descent"):
     schedule: Literal["constant", "one-cycle"] = "constant"
     precision: Literal["float32", "bfloat16"] = "float32"
     distortion: Distortion | None = None
+    hands: Annotated[int, Meta(ge=0)] = 0
     teacher: Teacher | None = None
+    background: Background | None = None
 
 
 class ByHand(msgspec.Struct, frozen=True, tag_field="by", tag="hand"):
@@ -132,7 +149,7 @@ class ByHand(msgspec.Struct, frozen=True, tag_field="by", tag="hand"):
 
 
 class Bar(msgspec.Struct, frozen=True):
-    """What a network must reach, on held-out data where its data set holds any out.
+    """What a network must reach, on validation rows, or else on held-out data where its data set holds any out.
 
     `metric` is the share of right answers (`accuracy`, 0 to 1) or the share of variance explained (`r2`, 1 at best, the
     mean over values); with several seeds (0, 1, ... `seeds` - 1) their mean must reach it.
@@ -169,6 +186,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     scaling: Scaling = "none"
     """Vectors: as they are, or standardised (a regression's values too). Images: 0 to 1, or centred, -1 to 1."""
     fit: Descent | ByHand
+    validation: Annotated[int, Meta(ge=0)] = 0
+    """The last rows of the training data, not learned from: by them the bar is judged, the probabilities are calibrated
+    and the thresholds of abstention are chosen."""
     seed: int = 0
     trials: Annotated[int, Meta(ge=0)] = 0
     """Networks trained beside it as one batch, from seeds 0, 1, ..., to count how many learn the task."""
@@ -183,9 +203,20 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         return self.fit
 
     @property
+    def background(self) -> Background | None:
+        """How it learns what is none of the classes, if it does."""
+        return self.fit.background if isinstance(self.fit, Descent) else None
+
+    @property
+    def background_layers(self) -> tuple[int, ...]:
+        """Units from all hidden layers' to the background's one logit; none for a network without it."""
+        return (sum(self.layers[1:-1]), self.background.units, 1) if self.background else ()
+
+    @property
     def parameters(self) -> int:
         """Trainable numbers: the weights and biases of every linear layer."""
-        return sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(self.layers))
+        networks = self.layers, self.background_layers
+        return sum((i + 1) * o for layers in networks for i, o in itertools.pairwise(layers))
 
     @property
     def takes_images(self) -> bool:

@@ -2,7 +2,18 @@
 
 import msgspec
 
-from training.recipes.definition import SGD, AdamW, Bar, Descent, Distortion, Lecture, Recipe, RMSprop, Teacher
+from training.recipes.definition import (
+    SGD,
+    AdamW,
+    Background,
+    Bar,
+    Descent,
+    Distortion,
+    Lecture,
+    Recipe,
+    RMSprop,
+    Teacher,
+)
 
 MNIST = Recipe(
     name="mnist",
@@ -31,9 +42,12 @@ MNIST = Recipe(
             noise=0.1,
             residue=0.3,
         ),
+        hands=2500,
         teacher=Teacher(AdamW(0.003), batch=256, epochs=16, dropout=0.2, temperature=4.0),
+        background=Background(AdamW(0.006), batch=512, epochs=40, units=36, strangers=10_000),
     ),
-    bar=Bar("accuracy", 0.99),
+    validation=5000,
+    bar=Bar("accuracy", 0.992),
 )
 
 MNIST_DEEP = Recipe(

@@ -47,7 +47,7 @@ class Judgement:
     def of(cls, network: Network, data: Split) -> "Judgement":
         """Ask the network about every row."""
         with torch.inference_mode():
-            return cls(network(data.inputs).numpy(), data.targets.numpy())
+            return cls(network.outputs(data.inputs)[0].numpy(), data.targets.numpy())
 
     @property
     def chosen(self) -> NDArray[np.int64]:

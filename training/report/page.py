@@ -99,10 +99,19 @@ class Report:
         else:
             yield "weights", "set by hand"
         held_out = len(self.trained.held_out.targets) if self.trained.held_out else 0
-        yield "data", f"{self.dataset.source}: {len(self.trained.train.targets):,} rows, {held_out:,} held out"
+        validation = f", {recipe.validation:,} of them for validation" if recipe.validation else ""
+        rows = f"{len(self.trained.train.targets):,} rows{validation}, {held_out:,} held out"
+        yield "data", f"{self.dataset.source}: {rows}"
+        if isinstance(fit, Descent) and fit.hands:
+            yield "added to them", f"{fit.hands:,} digits with a stroke more"
+        if recipe.background:
+            yield "its background", f"learned from {recipe.background.strangers:,} pictures of what is no digit"
+        if abstention := self.trained.abstention:
+            yield "unsure", f"below {abstention.probability:g}, or with a background above {abstention.background:g}"
         yield "licence of the data", self.dataset.licence
         over = f", as the mean over {recipe.bar.seeds} seeds" if recipe.bar.seeds > 1 else ""
-        yield "its bar", f"{recipe.bar.metric} {recipe.bar.value:g}{over}"
+        judged = " on the validation rows" if recipe.validation else ""
+        yield "its bar", f"{recipe.bar.metric} {recipe.bar.value:g}{over}{judged}"
         if recipe.lecture:
             yield "the lecture printed", recipe.lecture.printed
 

@@ -1,4 +1,7 @@
-"""Values outside the range seen in training: a network answers them as surely as any, so the answer warns."""
+"""What makes an answer doubtful, in words: the network itself answers anything, and as surely as it can.
+
+Values outside the range seen in training are warned of; an answer that the bundle's thresholds call unsure says why.
+"""
 
 import functools
 from collections.abc import Iterator
@@ -6,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from service.bundle import Feature
+from service.bundle import Bundle, Feature
 
 Floats = NDArray[np.float32]
 
@@ -21,6 +24,18 @@ def warnings_of(features: tuple[Feature, ...], rows: Floats) -> Iterator[tuple[i
         feature = features[column]
         seen = f"{feature.minimum:.7} to {feature.maximum:.7}"
         yield int(row), f"{feature.name} = {rows[row, column]:.7g} is outside {seen} seen in training"
+
+
+def doubt_of(bundle: Bundle, probability: float, background: float) -> str | None:
+    """Why an answer of such probabilities is unsure; None where it is not, or where the bundle has no thresholds."""
+    abstention = bundle.abstention
+    if abstention is None:
+        return None
+    if abstention.background is not None and background > abstention.background:
+        return f"it looks like none of {', '.join(bundle.labels)}"
+    if probability < abstention.probability:
+        return f"the likeliest label is below {abstention.probability:g}"
+    return None
 
 
 @functools.cache

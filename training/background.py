@@ -1,0 +1,33 @@
+"""What is none of the classes: a second network, on top of the hidden layers of one that has learned already."""
+
+from typing import cast
+
+import msgspec
+import torch
+from torch import nn
+
+from training.datasets import Split
+from training.fit import fit
+from training.networks import BothClasses, Hidden, ImageNetwork, WaryImageNetwork
+from training.progress import Progress
+from training.recipes.definition import Background, Recipe
+from training.strangers import strangers
+
+
+def learn_background(network: WaryImageNetwork, recipe: Recipe, digits: Split, seed: int, progress: Progress) -> None:
+    """Train the background alone, as a binary classifier: strangers, and digits that are drawn by the seed."""
+    how = cast(Background, recipe.background)
+    found = strangers(digits.inputs, digits.targets, how.strangers, seed)
+    order = torch.randperm(len(digits.targets), generator=torch.Generator().manual_seed(seed))
+    known = digits.inputs[order[: 2 * how.strangers]]
+    data = Split(torch.cat([known, found]), torch.cat([torch.zeros(len(known)), torch.ones(len(found))]))
+    descent = msgspec.structs.replace(
+        recipe.descent, optimiser=how.optimiser, batch=how.batch, epochs=how.epochs, teacher=None, background=None
+    )
+    its_recipe = msgspec.structs.replace(recipe, name=f"{recipe.name}'s background", task="binary", fit=descent)
+    network.requires_grad_(requires_grad=False)
+    network.background.requires_grad_()
+    on_top = nn.Sequential(Hidden(network), *network.background)
+    progress.run(its_recipe, seed, in_full=seed == recipe.seed)
+    fit(ImageNetwork(network.scale, on_top, BothClasses()), data, its_recipe, seed, progress)
+    network.eval()
