@@ -127,4 +127,4 @@ def test_the_recipe_with_its_teacher_learns_in_three_epochs_what_takes_the_lectu
     recipe = msgspec.structs.replace(recipe, fit=fit)
     torch.set_num_threads(2)
     trained = train_once(recipe, open_dataset("mnist", mnist_dir), 0, torch.device("cpu"), Progress.silent())
-    assert trained.metrics["accuracy"] > 0.975
+    assert trained.metrics["accuracy"] > 0.97
