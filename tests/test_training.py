@@ -122,7 +122,7 @@ def test_a_blow_in_the_midst_of_the_export_leaves_no_bundle(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("how", "seconds"),
-    [(signal.SIGINT, 0.4), (signal.SIGTERM, 0.8), (signal.SIGKILL, 1), (signal.SIGKILL, 3)],
+    [(signal.SIGINT, 1), (signal.SIGTERM, 2), (signal.SIGKILL, 1), (signal.SIGKILL, 3)],
 )
 def test_an_interruption_leaves_nothing_half_written(how: signal.Signals, seconds: float, tmp_path: Path) -> None:
     """Training Iris takes over a second, its export two; whenever the blow falls, bundles are whole."""

@@ -24,16 +24,26 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # n
 NAMES = "`python -m training list` names them"
 
 
+class Interrupted(BaseException):
+    """What SIGINT and SIGTERM raise here.
+
+    Not `KeyboardInterrupt`: when one passes through `exec` of a string, as PyTorch's exporter has it, Python under `-m`
+    dies of SIGINT at its end even if it was caught.
+    """
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. The exit status is 0, 1 when it failed, 2 when it was not understood, 130 when interrupted."""
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where it is ignored, as by nohup
+        signal.signal(signal.SIGINT, _interrupt)
     try:
         asked = parser(Settings.from_env()).parse_args(arguments)
         asked.run(asked)
     except (DigitalisError, OSError) as error:
         print(f"training: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except Interrupted:
         print("training: interrupted; no bundle was left half-written", file=sys.stderr)
         return 130
     return 0
@@ -204,7 +214,7 @@ def _count(text: str) -> int:
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    raise Interrupted
 
 
 if __name__ == "__main__":
