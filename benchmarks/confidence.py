@@ -1,8 +1,9 @@
 """Does a probability mean what it says, and is what is no digit told from digits? On uploads, and on strangers."""
 
-import contextlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import matplotlib.pyplot as plt
 import msgspec
@@ -11,41 +12,66 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.not_digits import strangers
-from benchmarks.uploads import Grey, opened, uploads
+from benchmarks.uploads import Grey, opened, read, uploads
 from service import digits
 from service.decoding.images import Budget, decode_image
 from service.doubt import doubt_of
 from service.errors import UnusableInput
 from service.repository import Model
+from service.signature import Arrays
 from training.datasets import Split
 from training.datasets.mnist import Mnist
 from training.errors import TrainingError
 from training.recipes.definition import Recipe
 from training.report.judgement import Judgement
+from training.train import parted
 
 COVERAGE = 0.95
+FLOOR = 1e-5  # of the diagram
+COVERAGES = (1.0, 0.99, 0.98, 0.95, 0.9, 0.8)
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Digits of one kind, UINT8 [n, 28, 28], what they show, INT64 [n], and what the network made of them."""
+
+    images: Grey
+    targets: NDArray[np.int64]
+    outputs: Arrays
+
+    @classmethod
+    def by(cls, model: Model, images: Grey, targets: NDArray[np.int64]) -> Self:
+        """What this network makes of them."""
+        return cls(images, targets, model.predict({"image": images}))
+
+    @property
+    def logarithms(self) -> Floats:
+        """Of the probabilities: the network's logits over the temperature, but for a constant a row."""
+        return np.asarray(np.log(self.outputs["probabilities"].astype(np.float64).clip(1e-30)))
 
 
 def measure(folder: Path | None, fonts: Path | None, data_dir: Path, model_name: str, picture: Path | None) -> None:
     """Print how well calibrated the probabilities of a folder's uploads are, and how many strangers are flagged."""
     model = opened(model_name)
     held = _validation(model, data_dir)
-    seen = {"MNIST, validation": (held.inputs.numpy(), held.targets.numpy())}
+    seen = {"MNIST, validation": Seen.by(model, held.inputs.numpy(), held.targets.numpy())}
     if folder:
-        seen["uploads"] = _uploads(folder)
-    judged = {name: (_logarithms(model, images), targets) for name, (images, targets) in seen.items()}
+        readings = read(list(uploads(folder)), digits.normalise, model)
+        images = [(reading.seen, reading.upload.digit) for reading in readings if reading.seen is not None]
+        seen["uploads"] = Seen.by(model, np.stack([image for image, _ in images]), np.array([d for _, d in images]))
     temperature = model.bundle.metrics.get("temperature", 1.0)
     print("| digits | temperature | error | calibration error | log-likelihood | Brier | AUROC | right at 95 % |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-    for name, (logarithms, targets) in judged.items():
+    for name, found in seen.items():
         for label, factor in ((f"{temperature:.3f}", 1.0), ("1", temperature)):
-            figures = " | ".join(f"{figure:.4f}" for figure in _figures(_softmax(factor * logarithms), targets))
+            figures = " | ".join(f"{it:.4f}" for it in _figures(_softmax(factor * found.logarithms), found.targets))
             print(f"| {name} | {label} | {figures} |")
     print("\nThe temperature, and the thresholds below, were found on MNIST's validation images.")
     if picture:
-        _diagram({name: Judgement(_softmax(z).astype(np.float32), y) for name, (z, y) in judged.items()}, picture)
+        _diagram(seen, picture)
         print(f"\nwrote {picture}")
+    _coverage(seen)
     _price(model, seen)
     if fonts:
         _flagged(model, fonts, held)
@@ -53,27 +79,11 @@ def measure(folder: Path | None, fonts: Path | None, data_dir: Path, model_name:
 
 def _validation(model: Model, data_dir: Path) -> Split:
     """MNIST's training images that the network did not learn from."""
-    data = Mnist(data_dir).train(model.bundle.seed)
-    rows = msgspec.convert(model.bundle.recipe, Recipe).validation
-    if not rows:
+    recipe = msgspec.convert(model.bundle.recipe, Recipe)
+    _, held = parted(recipe, Mnist(data_dir).train(model.bundle.seed))
+    if held is None:
         raise TrainingError(f"{model.bundle.title} was trained without validation rows: nothing was calibrated")
-    return Split(data.inputs[-rows:], data.targets[-rows:])
-
-
-def _uploads(folder: Path) -> tuple[Grey, NDArray[np.int64]]:
-    """Those that the ink normaliser does not refuse."""
-    images, shown = [], []
-    for upload in uploads(folder):
-        with contextlib.suppress(UnusableInput):
-            images.append(digits.normalise(upload.picture.grey))
-            shown.append(upload.digit)
-    return np.stack(images), np.array(shown)
-
-
-def _logarithms(model: Model, images: Grey) -> Floats:
-    """Logarithms of the probabilities: the network's logits over the temperature, but for a constant a row."""
-    probabilities = model.predict({"image": images})["probabilities"].astype(np.float64)
-    return np.asarray(np.log(probabilities.clip(1e-30)))
+    return held
 
 
 def _softmax(logits: Floats) -> Floats:
@@ -96,24 +106,47 @@ def _figures(probabilities: Floats, targets: NDArray[np.int64]) -> Iterable[floa
     yield float(right[surest].mean())
 
 
-def _diagram(judgements: dict[str, Judgement], path: Path) -> None:
-    figure, axes = plt.subplots(figsize=(5, 5), dpi=120, layout="constrained")
-    axes.plot([0, 1], [0, 1], color="0.7")
-    for name, judgement in judgements.items():
-        if calibration := judgement.calibration():
-            axes.plot(calibration.confidence, calibration.accuracy, "o-", label=f"{name}: {calibration.error:.4f}")
-    axes.set(xlabel="confidence", ylabel="accuracy", title="15 bins of equally many; calibration error")
+def _diagram(seen: dict[str, Seen], path: Path) -> None:
+    figure, axes = plt.subplots(figsize=(5.5, 5), dpi=120, layout="constrained")
+    axes.plot([FLOOR, 1], [FLOOR, 1], color="0.7")
+    for name, found in seen.items():
+        if calibration := Judgement(found.outputs["probabilities"], found.targets).calibration():
+            doubt, wrong = (1 - np.asarray(it) for it in (calibration.confidence, calibration.accuracy))
+            label = f"{name}: calibration error {calibration.error:.4f}"
+            axes.loglog(doubt.clip(FLOOR), wrong.clip(FLOOR), "o", label=label)
+    title = "15 bins of equally many; at the bottom: no error"
+    axes.set(xlabel="1 - confidence", ylabel="share of wrong answers", title=title)
     axes.legend()
     figure.savefig(path)
     plt.close(figure)
 
 
-def _unsure(model: Model, images: Grey) -> NDArray[np.bool_]:
+def _coverage(seen: dict[str, Seen]) -> None:
+    """Print how many are right of the surest answers, by how many are given."""
+    print(f"\n| right of the surest | {' | '.join(f'{share:.0%}' for share in COVERAGES)} |")
+    print(f"| --- |{' --- |' * len(COVERAGES)}")
+    for name, found in seen.items():
+        probabilities = found.outputs["probabilities"]
+        surest = np.argsort(-probabilities.max(axis=1), kind="stable")
+        right = (probabilities.argmax(axis=1) == found.targets)[surest]
+        print(f"| {name} | {' | '.join(f'{right[: round(share * len(right))].mean():.4f}' for share in COVERAGES)} |")
+
+
+def _doubts(model: Model, outputs: Arrays) -> NDArray[np.bool_]:
     """[n, 2]: whether each picture looks like no digit, and whether it is unsure, as the service would say."""
-    found = model.predict({"image": images})
-    highest = found["probabilities"].max(axis=1).tolist()
-    doubts = [doubt_of(model.bundle, *pair) for pair in zip(highest, found["background"].ravel().tolist(), strict=True)]
-    return np.array([(doubt is not None and "none of" in doubt, doubt is not None) for doubt in doubts])
+    pairs = zip(outputs["probabilities"].max(axis=1).tolist(), outputs["background"].ravel().tolist(), strict=True)
+    doubts = [[doubt_of(model.bundle, sure, strange) for sure in (1.0, highest)] for highest, strange in pairs]
+    return np.array([[doubt is not None for doubt in both] for both in doubts])
+
+
+def _price(model: Model, seen: dict[str, Seen]) -> None:
+    """Print what the bundle's thresholds cost real digits, and what is right of the rest."""
+    print("\n| digits | none of the labels | unsure | answered | right of those |\n| --- | --- | --- | --- | --- |")
+    for name, found in seen.items():
+        none, unsure = _doubts(model, found.outputs).T
+        right = found.outputs["probabilities"].argmax(axis=1) == found.targets
+        figures = none.mean(), unsure.mean(), 1 - unsure.mean(), right[~unsure].mean()
+        print(f"| {name} | {' | '.join(f'{figure:.4f}' for figure in figures)} |")
 
 
 def _flagged(model: Model, fonts: Path, held: Split) -> None:
@@ -127,7 +160,7 @@ def _flagged(model: Model, fonts: Path, held: Split) -> None:
         except UnusableInput:
             count += (1, 1, 0, 0)
         else:
-            count += (1, 0, *_unsure(model, image[None])[0])
+            count += (1, 0, *_doubts(model, model.predict({"image": image[None]}))[0])
     print("\n| no digits | half | pictures | refused (422) | none of the labels | unsure | refused or none |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for half in (False, True):
@@ -136,13 +169,3 @@ def _flagged(model: Model, fonts: Path, held: Split) -> None:
         for kind, (n, refused, none, unsure) in mine.items():
             share = (refused + none) / n
             print(f"| {kind} | {'kept' if half else 'chosen by'} | {n} | {refused} | {none} | {unsure} | {share:.3f} |")
-
-
-def _price(model: Model, seen: dict[str, tuple[Grey, NDArray[np.int64]]]) -> None:
-    """Print what the bundle's thresholds cost real digits, and what is right of the rest."""
-    print("\n| digits | none of the labels | unsure | answered | right of those |\n| --- | --- | --- | --- | --- |")
-    for name, (images, targets) in seen.items():
-        none, unsure = _unsure(model, images).T
-        right = model.predict({"image": images})["probabilities"].argmax(axis=1) == targets
-        figures = none.mean(), unsure.mean(), 1 - unsure.mean(), right[~unsure].mean()
-        print(f"| {name} | {' | '.join(f'{figure:.4f}' for figure in figures)} |")

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageFont
 from sklearn.datasets import load_sample_images
 
 from samples.draw import smooth
 from training.strangers import fonts as training_fonts
+from training.strangers import lettered, stroked
 
 Random = np.random.Generator
 
-SIDE = 160  # pixels of each picture
 LETTERS = "ACEFHKMNPRUVWXYadefhkmnprtuvwxy"  # those that nobody takes for a digit: no O I l S Z B b q g, and so on
 UPSIDE_DOWN = (3, 4, 7)  # and no digit then
 SYMBOLS = ("D050000L", "Standard")  # fonts that have other pictures where letters should be
@@ -89,43 +89,34 @@ def _is_kept(name: str) -> bool:
 
 def _letter(font: Path, random: Random) -> Image.Image:
     letter = LETTERS[random.integers(len(LETTERS))]
-    page = Image.new("L", (SIDE, SIDE), 255)
-    face = ImageFont.truetype(str(font), int(random.integers(60, 120)))
-    ImageDraw.Draw(page).text((SIDE / 2, SIDE / 2), letter, fill=0, font=face, anchor="mm")
-    return page.rotate(random.uniform(-8, 8), Image.Resampling.BICUBIC, fillcolor=255)
+    return lettered(letter, font, int(random.integers(60, 120)), random.uniform(-8, 8))
 
 
-def _stroked(paths: list[NDArray[np.float64]], random: Random) -> Image.Image:
-    page = Image.new("L", (2 * SIDE, 2 * SIDE), 255)
-    draw = ImageDraw.Draw(page)
-    width = int(random.integers(8, 24))
-    for path in paths:
-        dots = [tuple(dot) for dot in (0.15 + 0.7 * path) * 2 * SIDE]
-        draw.line(dots, fill=0, width=width, joint="curve")
-    return page.resize((SIDE, SIDE), Image.Resampling.BOX)
+def _drawn(paths: list[NDArray[np.float64]], random: Random) -> Image.Image:
+    return stroked(paths, int(random.integers(8, 24)) / 2)
 
 
 def _curves(random: Random) -> Image.Image:
     points = random.random((int(random.integers(7, 14)), 2))
-    return _stroked([np.array(smooth([tuple(point) for point in points]))], random)
+    return _drawn([np.array(smooth([tuple(point) for point in points]))], random)
 
 
 def _zigzag(random: Random) -> Image.Image:
     turns = int(random.integers(6, 12))
     path = np.column_stack([np.linspace(0, 1, turns), np.arange(turns) % 2 + random.normal(0, 0.1, turns)])
-    return _stroked([path.clip(0, 1)], random)
+    return _drawn([path.clip(0, 1)], random)
 
 
 def _hatching(random: Random) -> Image.Image:
     lines = [np.array([[random.random(), 0], [random.random(), 1]]) for _ in range(int(random.integers(3, 6)))]
     lines += [np.array([[0, random.random()], [1, random.random()]]) for _ in range(int(random.integers(2, 5)))]
-    return _stroked(lines, random)
+    return _drawn(lines, random)
 
 
 def _spiral(random: Random) -> Image.Image:
     angle = np.linspace(0, 2 * np.pi * random.uniform(2, 3.5), 160)
     radius = angle / angle[-1] / 2
-    return _stroked([0.5 + np.column_stack([radius * np.cos(angle), radius * np.sin(angle)])], random)
+    return _drawn([0.5 + np.column_stack([radius * np.cos(angle), radius * np.sin(angle)])], random)
 
 
 def _photograph(random: Random) -> Image.Image:

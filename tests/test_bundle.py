@@ -6,11 +6,13 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import MODELS
 from running_service import failed_start
 
 from service.bundle import load_bundle
+from service.digits import is_normalised
 from service.errors import BundleError
 from service.repository import Model, find_bundles
 from service.settings import Settings
@@ -158,6 +160,15 @@ def test_every_bundle_of_the_project_loads() -> None:
     for folder in find_bundles(MODELS):
         bundle, _ = load_bundle(folder)
         assert (folder.parent.name, folder.name) == (bundle.name, bundle.version)
+
+
+def test_image_bundles_have_pictures_as_the_ink_normaliser_makes_them_among_their_golden_examples() -> None:
+    found = [load_bundle(folder) for folder in find_bundles(MODELS)]
+    images = [contents for bundle, contents in found if bundle.takes_images]
+    assert images
+    for contents in images:
+        golden = np.array(json.loads(contents["golden.json"])["inputs"]["image"], np.uint8)
+        assert [is_normalised(image) for image in golden] == [True, True, True, False, False]
 
 
 def test_a_stray_among_the_versions_is_refused(bundle: Path) -> None:

@@ -15,7 +15,7 @@ from training.networks import ImageNetwork, Pixels
 from training.progress import Progress
 from training.recipes import RECIPES
 from training.recipes.definition import AdamW, Descent, Distortion, Teacher
-from training.residue import residues
+from training.residue import residues, with_residue
 from training.teacher import convolutions, learning_from
 from training.train import train_once
 
@@ -32,8 +32,7 @@ def images() -> Tensor:
 
 
 def distorted(images: Tensor, distortion: Distortion, seed: int = 0) -> Tensor:
-    distort = Distorter(distortion, seed)
-    return distort(distort.prepared(images))
+    return Distorter(distortion, seed)(with_residue(images, distortion, seed, Progress.silent()))
 
 
 def ink(images: Tensor) -> Tensor:
@@ -84,7 +83,7 @@ def test_the_residue_is_what_the_normaliser_makes_of_small_and_bilevel_pictures(
     assert (found != images).flatten(1).any(dim=1).float().mean() > 0.9
     assert all(is_normalised(image) for image in found.numpy())
     blank = torch.zeros(2, 28, 28, dtype=torch.uint8)
-    assert torch.equal(residues(blank, seed=0), blank)
+    assert torch.equal(residues(blank, 0, Progress.silent()), blank)
 
 
 def test_as_many_images_are_seen_as_residue_as_the_recipe_says(images: Tensor) -> None:

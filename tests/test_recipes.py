@@ -21,9 +21,21 @@ from training.fit import fit
 from training.networks import Standardise, build, folded, prepared
 from training.progress import Progress
 from training.recipes import RECIPES, collected, iris
-from training.recipes.definition import SGD, Adagrad, Adam, AdamW, Bar, ByHand, Descent, Distortion, Optimiser, Recipe
+from training.recipes.definition import (
+    SGD,
+    Adagrad,
+    Adam,
+    AdamW,
+    Background,
+    Bar,
+    ByHand,
+    Descent,
+    Distortion,
+    Optimiser,
+    Recipe,
+)
 from training.tasks import right, wanted
-from training.train import joined, parted, train
+from training.train import parted, train
 from training.trials import trials
 
 TEXTBOOK = [recipe for recipe in RECIPES.values() if recipe.dataset != "mnist"]
@@ -236,8 +248,8 @@ def test_a_recipe_of_digits_trains_from_scratch_past_its_bar(name: str, mnist_di
         ({"validation": 4}, "recipe xor: validation 4 of 4 rows"),
         ({"validation": 1}, "recipe xor: validation: for classes that are learned by gradient descent"),
         (
-            {"fit": Descent(Adam(), batch=4, epochs=1, hands=5), "trials": 0},
-            "recipe xor: hands, background: for mnist, not for xor",
+            {"fit": Descent(Adam(), 4, 1, background=Background(Adam(), 4, 1, 3, strangers=5)), "trials": 0},
+            "recipe xor: background: for mnist, not for xor",
         ),
     ],
 )
@@ -272,7 +284,3 @@ def test_validation_rows_are_the_last_and_what_is_added_comes_after_the_rest(mni
     assert validation
     assert (len(learned.targets), len(validation.targets)) == (55_000, 5_000)
     assert torch.equal(validation.inputs, data.inputs[55_000:])
-    more = joined(learned, 6, seed=0)
-    assert torch.equal(more.inputs[:55_000], learned.inputs)
-    assert set(more.targets[55_000:].tolist()) <= {1, 7}
-    assert len(more.targets) == 55_006

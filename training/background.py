@@ -11,13 +11,19 @@ from training.fit import fit
 from training.networks import BothClasses, Hidden, ImageNetwork, WaryImageNetwork
 from training.progress import Progress
 from training.recipes.definition import Background, Recipe
+from training.residue import with_residue
 from training.strangers import strangers
 
 
 def learn_background(network: WaryImageNetwork, recipe: Recipe, digits: Split, seed: int, progress: Progress) -> None:
-    """Train the background alone, as a binary classifier: strangers, and digits that are drawn by the seed."""
+    """Train the background alone, as a binary classifier: strangers, and digits that are drawn by the seed.
+
+    The digits' inputs are UINT8 [n, 28, 28] or, with their residue, [n, 2, 28, 28].
+    """
     how = cast(Background, recipe.background)
-    found = strangers(digits.inputs, digits.targets, how.strangers, seed)
+    plain = digits.inputs[:, 0] if digits.inputs.dim() == 4 else digits.inputs
+    strange = strangers(plain, digits.targets, how.strangers, seed, progress)
+    found = with_residue(strange, recipe.descent.distortion, seed, progress)
     order = torch.randperm(len(digits.targets), generator=torch.Generator().manual_seed(seed))
     known = digits.inputs[order[: 2 * how.strangers]]
     data = Split(torch.cat([known, found]), torch.cat([torch.zeros(len(known)), torch.ones(len(found))]))

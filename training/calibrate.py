@@ -14,22 +14,26 @@ from service.bundle import Abstention
 from training.datasets import Split
 from training.distort import Distorter
 from training.networks import Network
+from training.progress import Progress
 from training.recipes.definition import Recipe
+from training.residue import with_residue
 
 LOOKS = 10  # at each validation image
 RIGHT = 0.999  # of the answers at or above the threshold of probability, on those images
-LOST = 0.005  # of digits may be taken for no digits
+LOST = 0.0075  # of digits may be taken for no digits
 TEMPERATURES = torch.logspace(-1, 1, 401)  # in steps of 1.2 %
 
 
 @torch.inference_mode()
-def calibrate(network: Network, recipe: Recipe, validation: Split, seed: int) -> tuple[float, Abstention]:
+def calibrate(
+    network: Network, recipe: Recipe, validation: Split, seed: int, progress: Progress
+) -> tuple[float, Abstention]:
     """Divide the network's logits by the best temperature, inside its last layer; find the thresholds for it.
 
     The temperature makes the labels likeliest (Guo, Pleiss, Sun, Weinberger, "On calibration of modern neural
     networks", 2017).
     """
-    inputs, targets = looks(recipe, validation, seed)
+    inputs, targets = looks(recipe, validation, seed, progress)
     temperature = best_temperature(network.layers(network.scale(inputs)), targets)
     last = cast(nn.Linear, network.layers[-1])
     last.weight.div_(temperature)
@@ -44,16 +48,16 @@ def rounded(probability: float) -> float:
     return float(f"{probability:.4g}") if probability < 0.5 else 1 - float(f"{1 - probability:.4g}")
 
 
-def looks(recipe: Recipe, validation: Split, seed: int) -> tuple[Tensor, Tensor]:
+def looks(recipe: Recipe, validation: Split, seed: int, progress: Progress) -> tuple[Tensor, Tensor]:
     """UINT8 [looks * n, 28, 28]: every image as it looks several times, distorted; and the class INT64 [looks * n].
 
     Once, as it is, where the recipe has no distortions.
     """
-    if recipe.descent.distortion is None:
+    distortion = recipe.descent.distortion
+    if distortion is None:
         return validation.inputs, validation.targets
-    distort = Distorter(recipe.descent.distortion, seed)
-    prepared = distort.prepared(validation.inputs)
-    return torch.cat([distort(prepared) for _ in range(LOOKS)]), validation.targets.repeat(LOOKS)
+    distort, images = Distorter(distortion, seed), with_residue(validation.inputs, distortion, seed, progress)
+    return torch.cat([distort(images) for _ in range(LOOKS)]), validation.targets.repeat(LOOKS)
 
 
 def best_temperature(logits: Tensor, targets: Tensor) -> float:

@@ -33,7 +33,7 @@ def check(recipe: Recipe, dataset: Dataset, data: Split) -> None:
         ),
         (not _by_hand_fits(recipe), f"the weights set by hand are not those of layers {recipe.layers}"),
         (_needs_images(recipe) and not recipe.takes_images, f"distortion, teacher: {dataset.name} holds no images"),
-        (_adds_images(recipe) and dataset.name != "mnist", f"hands, background: for mnist, not for {dataset.name}"),
+        (recipe.background and dataset.name != "mnist", f"background: for mnist, not for {dataset.name}"),
         (recipe.background and not recipe.validation, "background: its threshold is found on validation rows"),
         (recipe.background and recipe.descent.dropout, "background: it sees hidden layers, and none of them silenced"),
         (recipe.validation >= len(data.targets), f"validation {recipe.validation} of {len(data.targets)} rows"),
@@ -63,10 +63,6 @@ def _needs_images(recipe: Recipe) -> bool:
     return isinstance(recipe.fit, Descent) and (recipe.fit.distortion or recipe.fit.teacher) is not None
 
 
-def _adds_images(recipe: Recipe) -> bool:
-    return isinstance(recipe.fit, Descent) and bool(recipe.fit.hands or recipe.fit.background)
-
-
 def _cycle_fits(recipe: Recipe) -> bool:
     fit = recipe.fit
     return isinstance(fit, ByHand) or fit.schedule == "constant" or not isinstance(fit.optimiser, Adagrad)
@@ -75,7 +71,7 @@ def _cycle_fits(recipe: Recipe) -> bool:
 def _normalises(recipe: Recipe, data: Split) -> bool:
     if isinstance(recipe.fit, ByHand) or not recipe.fit.batch_norm:
         return True
-    rows = len(data.targets) - recipe.validation + recipe.fit.hands
+    rows = len(data.targets) - recipe.validation
     batch = recipe.fit.batch
     return min(rows, batch) > 1 and rows % batch != 1
 

@@ -15,6 +15,7 @@ from training.networks import prepared
 from training.progress import Point, Progress
 from training.recipes.definition import SGD, Adagrad, Adam, Adamax, Descent, Optimiser, Recipe, RMSprop
 from training.report import pictures
+from training.residue import with_residue
 from training.train import judge
 
 FEWEST = 4  # rows to be judged on
@@ -72,6 +73,8 @@ def compare(what: str, recipe: Recipe, dataset: Dataset, rows: int, epochs: int,
     All of them by automatic differentiation, so that their seconds can be compared too.
     """
     learned, held_out = Shortened(dataset, rows).split(recipe.seed)
+    inputs = with_residue(learned.inputs, recipe.descent.distortion, recipe.seed, progress)
+    learned = Split(inputs, learned.targets)
     if len(held_out.targets) < FEWEST:
         raise TrainingError(
             f"{recipe.name}: a sixth of {len(learned.targets) + len(held_out.targets)} rows is too few to compare on: "

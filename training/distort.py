@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.nn.functional import grid_sample, interpolate, pad
 
 from training.recipes.definition import Distortion
-from training.residue import residues
 
 SIDE = 28
 KNOTS = 6  # of the elastic field, a side: each moves freely, what lies between follows smoothly
@@ -35,25 +34,17 @@ class Distorter:
 
     def __init__(self, distortion: Distortion, seed: int) -> None:
         self._distortion = distortion
-        self._seed = seed
         self._generator = torch.Generator().manual_seed(seed)
 
-    def prepared(self, images: Tensor) -> Tensor:
-        """UINT8 [n, 28, 28] -> UINT8 [n, 1 or 2, 28, 28]: each image and, if there shall be any, its residue."""
-        versions = [images, residues(images, self._seed)] if self._distortion.residue else [images]
-        return torch.stack(versions, dim=1)
-
-    def __call__(self, versions: Tensor) -> Tensor:
-        """UINT8 [n, 1 or 2, 28, 28], `prepared` -> UINT8 [n, 28, 28], each image distorted in its own way."""
-        images = self._chosen(versions)
+    def __call__(self, images: Tensor) -> Tensor:
+        """UINT8 [n, 28, 28] or, with residue, [n, 2, 28, 28] -> UINT8 [n, 28, 28], each distorted in its own way."""
+        images = self._chosen(images) if images.dim() == 4 else images
         ink = images.unsqueeze(1).to(torch.float32) / 255
         ink = grid_sample(ink, self._places(extents(images).cpu()).to(ink.device), align_corners=False)
         ink = self._inked(self._stroked(ink))
         return (ink.squeeze(1) * 255).round_().to(torch.uint8)
 
     def _chosen(self, versions: Tensor) -> Tensor:
-        if versions.shape[1] == 1:
-            return versions[:, 0]
         residue = self._between(len(versions), 0, 1) < self._distortion.residue
         return versions[torch.arange(len(versions)), residue.to(torch.int64).to(versions.device)]
 

@@ -61,7 +61,7 @@ class Looks:
 
     def once(self, inputs: Tensor) -> Tensor:
         """What can be done before the first epoch."""
-        return self._distort.prepared(inputs) if self._distort else self._scale(inputs)
+        return inputs if self._distort else self._scale(inputs)
 
     def again(self, inputs: Tensor) -> Tensor:
         """What must be done for every mini-batch."""

@@ -1,8 +1,9 @@
 """What one sees while a network trains: a bar with loss and accuracy on a terminal, plain lines elsewhere."""
 
 import math
+from collections.abc import Collection, Iterator
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import msgspec
 from rich.console import Console
@@ -11,6 +12,7 @@ from rich.progress import Progress as Bar
 
 from training.recipes.definition import ByHand, Recipe
 
+T = TypeVar("T")
 LINES = 30  # of one network's learning curve, at most
 
 
@@ -56,6 +58,13 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._bar.stop()
+
+    def counted(self, what: str, things: Collection[T]) -> Iterator[T]:
+        """Each of some things that are made before a network trains."""
+        self._bar.reset(self._task, description=what, total=len(things), figures="")
+        for thing in things:
+            yield thing
+            self._bar.advance(self._task)
 
     def run(self, recipe: Recipe, seed: int, *, in_full: bool = True) -> None:
         """A network starts to train; its learning curve is printed in full, or only what it came to."""

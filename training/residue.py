@@ -11,6 +11,8 @@ from torch import Tensor
 
 from service.digits import normalise
 from service.errors import UnusableInput
+from training.progress import Progress
+from training.recipes.definition import Distortion
 
 SIDES = (12, 28)  # pixels: the ink's longest side
 SQUARE = 0.5  # of the images are stretched to a square, if their own proportions are not further than
@@ -23,11 +25,18 @@ INK = 40  # of 255: what counts to the ink's extent
 Grey = NDArray[np.uint8]
 
 
-def residues(images: Tensor, seed: int) -> Tensor:
+def with_residue(images: Tensor, distortion: Distortion | None, seed: int, progress: Progress) -> Tensor:
+    """UINT8 [n, 28, 28] -> UINT8 [n, 2, 28, 28], each image and its residue; or as they are, if none shall be seen."""
+    if distortion is None or not distortion.residue:
+        return images
+    return torch.stack([images, residues(images, seed, progress)], dim=1)
+
+
+def residues(images: Tensor, seed: int, progress: Progress) -> Tensor:
     """UINT8 [n, 28, 28] -> UINT8 [n, 28, 28]; an image that cannot be read any more stays as it was."""
     random = np.random.default_rng(seed)
-    found = [_residue(image, random) for image in images.cpu().numpy()]
-    return torch.from_numpy(np.stack(found)).to(images.device)
+    pictures = progress.counted("normalising small digits", list(images.cpu().numpy()))
+    return torch.from_numpy(np.stack([_residue(image, random) for image in pictures])).to(images.device)
 
 
 def _residue(image: Grey, random: np.random.Generator) -> Grey:

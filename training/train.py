@@ -17,10 +17,10 @@ from training.datasets import Dataset, Split
 from training.descent import StepOf, step_of
 from training.errors import BelowBar, TrainingError
 from training.fit import fit
-from training.hands import hands
 from training.networks import Network, WaryImageNetwork, folded, prepared
 from training.progress import Point, Progress
 from training.recipes.definition import Descent, Recipe, Teacher
+from training.residue import with_residue
 from training.teacher import learning_from, untaught
 from training.trials import reaching
 
@@ -99,7 +99,8 @@ def train_once(recipe: Recipe, dataset: Dataset, seed: int, device: torch.device
     check(recipe, dataset, data)
     learned, validation = parted(recipe, data)
     if isinstance(recipe.fit, Descent):
-        learned = joined(learned, recipe.fit.hands, seed)
+        inputs = with_residue(learned.inputs, recipe.fit.distortion, seed, progress)
+        learned = Split(inputs, learned.targets)
     way = taught(recipe, learned.to(device), seed, progress) if _has_teacher(recipe) else step_of
     network = prepared(recipe, learned, seed).to(device)
     curve = fit(network, learned.to(device), recipe, seed, progress, way)
@@ -109,7 +110,7 @@ def train_once(recipe: Recipe, dataset: Dataset, seed: int, device: torch.device
         learn_background(network, recipe, learned, seed, progress)
     found, abstention = {}, None
     if validation:
-        found["temperature"], abstention = calibrate(network, recipe, validation, seed)
+        found["temperature"], abstention = calibrate(network, recipe, validation, seed, progress)
         found |= {f"validation_{name}": value for name, value in judge(network, recipe, validation).items()}
     held_out = dataset.held_out(seed)
     trained = Trained(network, seed, data, held_out, curve, found, abstention)
@@ -126,14 +127,6 @@ def parted(recipe: Recipe, data: Split) -> tuple[Split, Split | None]:
         return data, None
     rest = len(data.targets) - recipe.validation
     return Split(data.inputs[:rest], data.targets[:rest]), Split(data.inputs[rest:], data.targets[rest:])
-
-
-def joined(data: Split, count: int, seed: int) -> Split:
-    """The data, and so many images by other hands."""
-    if not count:
-        return data
-    images, shown = hands(data.inputs, data.targets, count, seed)
-    return Split(torch.cat([data.inputs, images]), torch.cat([data.targets, shown]))
 
 
 def _has_teacher(recipe: Recipe) -> bool:

@@ -118,7 +118,6 @@ class Descent(msgspec.Struct, frozen=True, tag_field="by", tag="descent"):
     `trace` mini-batches make one point of the learning curve, counted anew in each epoch (0: one point an epoch). The
     rate stays as it is, or goes up to its value and down to nothing in one cycle, momentum the other way (Smith,
     Topin, "Super-convergence", 2018). `precision` is that of the products within a step; weights are FP32 always.
-    So many images by other `hands`, which write ones with a flag and sevens with a bar, are added to MNIST's.
     """
 
     optimiser: Optimiser
@@ -132,7 +131,6 @@ class Descent(msgspec.Struct, frozen=True, tag_field="by", tag="descent"):
     schedule: Literal["constant", "one-cycle"] = "constant"
     precision: Literal["float32", "bfloat16"] = "float32"
     distortion: Distortion | None = None
-    hands: Annotated[int, Meta(ge=0)] = 0
     teacher: Teacher | None = None
     background: Background | None = None
 

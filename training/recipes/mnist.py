@@ -25,7 +25,7 @@ MNIST = Recipe(
     fit=Descent(
         AdamW(0.007),
         batch=512,
-        epochs=120,
+        epochs=136,
         batch_norm=True,
         l2=0.01,
         schedule="one-cycle",
@@ -42,8 +42,7 @@ MNIST = Recipe(
             noise=0.1,
             residue=0.3,
         ),
-        hands=2500,
-        teacher=Teacher(AdamW(0.003), batch=256, epochs=16, dropout=0.2, temperature=4.0),
+        teacher=Teacher(AdamW(0.003), batch=256, epochs=20, dropout=0.2, temperature=4.0),
         background=Background(AdamW(0.006), batch=512, epochs=40, units=36, strangers=10_000),
     ),
     validation=5000,

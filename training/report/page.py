@@ -102,8 +102,6 @@ class Report:
         validation = f", {recipe.validation:,} of them for validation" if recipe.validation else ""
         rows = f"{len(self.trained.train.targets):,} rows{validation}, {held_out:,} held out"
         yield "data", f"{self.dataset.source}: {rows}"
-        if isinstance(fit, Descent) and fit.hands:
-            yield "added to them", f"{fit.hands:,} digits with a stroke more"
         if recipe.background:
             yield "its background", f"learned from {recipe.background.strangers:,} pictures of what is no digit"
         if abstention := self.trained.abstention:
