@@ -3,6 +3,7 @@ PYTHON ?= python3
 EXTRA := $(shell nvidia-smi -L >/dev/null 2>&1 && echo cuda || echo cpu)
 SERVE := .venv/.installed-$(EXTRA)
 TEST := .venv-test/.installed
+CLIENTS := .venv-clients/.installed
 RECIPES ?= all
 
 .PHONY: serve test test-slow check train locks clean help
@@ -16,8 +17,8 @@ serve: $(SERVE) ## make .venv and serve the bundles in models/ on 127.0.0.1:8000
 test: $(TEST) ## make .venv-test with all that the tests need, and run them
 	.venv-test/bin/python -m pytest
 
-test-slow: $(TEST) ## the tests that take minutes: the container, a whole training run
-	.venv-test/bin/python -m pytest -m slow
+test-slow: $(TEST) $(CLIENTS) ## the tests that take minutes: the container, a training run, other projects' clients
+	.venv-test/bin/python -m pytest -m "slow or clients"
 
 check: $(TEST) ## lint, formatting and types
 	.venv-test/bin/ruff check .
@@ -30,8 +31,8 @@ train: $(TEST) ## train RECIPES (default: all) from scratch and write their bund
 locks: ## resolve deploy/locks/ again to the newest versions that pyproject.toml allows (needs pip-tools)
 	deploy/locks/resolve
 
-clean: ## remove both environments and every cache
-	rm -rf .venv .venv-test .mypy_cache .ruff_cache .pytest_cache build *.egg-info
+clean: ## remove all environments and every cache
+	rm -rf .venv .venv-test .venv-clients .mypy_cache .ruff_cache .pytest_cache build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The lock is installed to the hash, then this project, editable, with no more of its own to fetch.
@@ -47,4 +48,10 @@ $(TEST): deploy/locks/test.txt pyproject.toml
 	@$(PYTHON) -m venv --clear .venv-test
 	@.venv-test/bin/pip install --quiet --require-hashes -r deploy/locks/test.txt
 	@.venv-test/bin/pip install --quiet --no-deps --editable .
+	@touch $@
+
+$(CLIENTS): deploy/locks/clients.txt
+	@echo "making .venv-clients: other projects' clients"
+	@$(PYTHON) -m venv --clear .venv-clients
+	@.venv-clients/bin/pip install --quiet --require-hashes -r deploy/locks/clients.txt
 	@touch $@

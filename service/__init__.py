@@ -5,15 +5,16 @@ The life of one, and where to read on:
     POST /v1/models/mnist-deep:predict  (a photo)
 
     gunicorn_conf       a worker process, which opened every model after the fork, takes the request
-    routes/v1           the view: four statements, one for each step below
+    routes/v1           the view (routes/v2 for the Open Inference Protocol): four statements, one for each step below
     repository          1. find     which model, which version
     routes/body           the body, read once, within the limits
-    decoding/           2. decode   bytes -> named arrays: `images`, or `vectors`
+    decoding/           2. decode   bytes -> named arrays: `images`, `vectors`, or V2's `tensors`
     digits/                 a picture of a digit -> 28x28 as MNIST's makers made theirs
     repository          3. predict  `Model`: check the arrays, run them, check what comes out
     runtimes/               ONNX Runtime or TorchScript, on CUDA or the CPU
-    encoding            4. encode   arrays -> labels and probabilities
+    encoding/           4. encode   arrays -> labels and probabilities, or V2's tensors
     doubt                   what makes an answer unsure, and values outside the range seen in training
+    telemetry               what was answered and how long each step took, of all workers
 
 Whatever is wrong on the way is raised as one of `errors` and answered as `{"error": ...}`. Before the first request,
 `settings` reads the environment, `bundle` checks what is in `models/`, and `app` wires the parts together.

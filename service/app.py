@@ -12,9 +12,12 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, Reque
 from service.errors import RequestError
 from service.repository import ModelRepository
 from service.routes import ModelConverter, answer
+from service.routes.documentation import documentation, page
 from service.routes.health import health
 from service.routes.v1 import v1
+from service.routes.v2 import v2
 from service.settings import Settings
+from service.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +35,14 @@ def create_app(settings: Settings | None = None, folders: Iterable[Path] | None 
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes + 1  # see routes/body, which looks further
 
     app.extensions["settings"] = settings
-    app.extensions["models"] = ModelRepository.open(settings, folders)
+    models = app.extensions["models"] = ModelRepository.open(settings, folders)
+    app.extensions["recorder"] = Telemetry(models.titles()).recorder()  # workers that share their counters replace it
 
     app.register_blueprint(v1)
+    app.register_blueprint(v2)
     app.register_blueprint(health)
+    app.register_blueprint(documentation)
+    app.register_blueprint(page)
 
     app.register_error_handler(RequestError, _refused)
     app.register_error_handler(HTTPException, _not_ours_to_answer)
@@ -44,7 +51,7 @@ def create_app(settings: Settings | None = None, folders: Iterable[Path] | None 
 
 
 def _refused(error: RequestError) -> Response:
-    if error.status >= 500:
+    if error.status == 500:
         return _failed(error)
     return answer({"error": str(error)}, error.status)
 

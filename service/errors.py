@@ -12,6 +12,7 @@
         ├── PayloadTooLarge        413  over a limit
         ├── UnsupportedMediaType   415
         ├── UnusableInput          422  understood, but nothing can be done with it (a blank image)
+        ├── NotSupported           501  known to the protocol, and not here
         └── InferenceFailed        500  ours: logged, and the client is told nothing of the inside
 
 A message says what was wrong, where, and what would be right.
@@ -80,6 +81,12 @@ class UnusableInput(RequestError):
     """Understood, but there is nothing to classify in it."""
 
     status = 422
+
+
+class NotSupported(RequestError):
+    """The protocol knows it, and this service does not have it."""
+
+    status = 501
 
 
 class InferenceFailed(RequestError):

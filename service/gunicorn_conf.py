@@ -3,16 +3,20 @@
 Workers open their models after the fork: ONNX Runtime's and CUDA's threads do not survive one.
 """
 
+import itertools
 import json
 import logging
 import os
 from pathlib import Path
 from typing import Any
 
-from service.repository import ModelRepository
+from service.examples import v1_request
+from service.repository import ModelRepository, find_bundles
 from service.settings import Settings
+from service.telemetry import Telemetry
 
 FEW = 6  # models that are named one by one
+SPARE = 16  # blocks of counters, beside two a worker: while all are replaced, the old ones still live
 
 _settings = Settings.from_env()
 
@@ -29,6 +33,21 @@ control_socket_disable = True  # it would need a writable home
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - heartbeats in memory
 
 
+_telemetry: Telemetry | None = None  # of all workers, mapped before the first fork
+
+
+def on_starting(_server: Any) -> None:
+    """What the workers will share."""
+    titles = [(folder.parent.name, folder.name) for folder in find_bundles(_settings.models_dir)]
+    globals()["_telemetry"] = Telemetry(titles, workers=2 * _settings.workers + SPARE)
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """Each worker writes into a block of counters that no other living one has."""
+    taken = {other.block for other in server.WORKERS.values()}
+    worker.block = next(block for block in itertools.count() if block not in taken)
+
+
 def post_fork(_server: Any, worker: Any) -> None:
     """What the service logs goes where Gunicorn logs."""
     ours = logging.getLogger("service")
@@ -39,6 +58,8 @@ def post_fork(_server: Any, worker: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     """Each worker says that it is ready; the first one says where, and what to try."""
     models: ModelRepository = worker.wsgi.extensions["models"]
+    if _telemetry is not None and _telemetry.has(models.titles()):
+        worker.wsgi.extensions["recorder"] = _telemetry.recorder(worker.block)
     worker.log.info("Ready: %d models are open", len(models.names()))
     if worker.age == 1:
         print(invitation(models, _settings.bind), flush=True)
@@ -55,8 +76,7 @@ def invitation(models: ModelRepository, address: str) -> str:
         picture = next(iter(sorted(Path("samples").glob("*.png"))), "digit.png")
         lines.append(f"  curl -F image=@{picture} {url}/{bundle.name}:predict")
     vectors = [bundle for bundle in found if not bundle.takes_images]
-    # A row that is long enough to look like data, and short enough to type.
-    for bundle in sorted(vectors, key=lambda bundle: abs(len(bundle.features) - 4))[:1]:
-        middle = [round((feature.minimum + feature.maximum) / 2, 1) for feature in bundle.features]
-        lines.append(f"  curl -d '{json.dumps({'instances': [middle]})}' {url}/{bundle.name}:predict")
+    # A row that is long enough to look like data, and short enough to type
+    short = sorted(vectors, key=lambda bundle: abs(len(bundle.features) - 4))[:1]
+    lines += [f"  curl -d '{json.dumps(v1_request(bundle))}' {url}/{bundle.name}:predict" for bundle in short]
     return "\n".join([*lines, ""])

@@ -103,6 +103,10 @@ class ModelRepository:
             folders = find_bundles(settings.models_dir)
         return cls(Model.open(folder, settings) for folder in folders)
 
+    def titles(self) -> list[tuple[str, str]]:
+        """Name and version of each model: by name, the newest version first."""
+        return [(name, version) for name, versions in self._versions.items() for version in versions]
+
     def names(self) -> list[str]:
         """The models' names, sorted."""
         return list(self._versions)

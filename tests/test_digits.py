@@ -18,7 +18,7 @@ from service.decoding.images import Budget, Seen, decode_image
 from service.digits import Ink, is_normalised, normalise, read
 from service.digits.paper import darkness, lightness
 from service.digits.pieces import Pieces
-from service.encoding import ink_of as shown
+from service.encoding.predictions import ink_of as shown
 from service.errors import UnusableInput
 from service.repository import Model
 

@@ -5,6 +5,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -25,17 +26,22 @@ class Decoded:
     shown: Sequence[Seen] = ()
 
 
+def media_types(bundle: Bundle) -> dict[str, Any]:
+    """The media types that the bundle takes, and what each holds: a msgspec type, a JSON schema, or bytes (None)."""
+    return images.MEDIA_TYPES if bundle.takes_images else vectors.media_types(bundle.features)
+
+
 def decode(body: Body, bundle: Bundle, settings: Settings, *, show: bool = False) -> Decoded:
     """Every instance in the body, in order.
 
     Raises a `RequestError`: 400 malformed, 413 over a limit, 415 not a media type of this model, 422 unusable.
     """
-    media_types = images.MEDIA_TYPES if bundle.takes_images else vectors.MEDIA_TYPES
     if not body.data and not body.files:
         raise BadRequest("the body is empty")
-    if body.media_type not in media_types:
+    taken = media_types(bundle)
+    if body.media_type not in taken:
         shown = "bytes whose Content-Type is not said" if body.content_type in UNTYPED else body.content_type
-        raise UnsupportedMediaType(f"{bundle.name} does not take {shown}: send {', '.join(media_types)}")
+        raise UnsupportedMediaType(f"{bundle.name} does not take {shown}: send {', '.join(taken)}")
     if not bundle.takes_images:
         return Decoded({"features": vectors.decode(body, bundle.features, settings)})
     seen = images.decode(body, settings)

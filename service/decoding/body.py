@@ -12,8 +12,8 @@ JSON = "application/json"
 CSV = "text/csv"
 FORM = "multipart/form-data"
 IMAGE = "image/*"
-# What curl, and clients that name no type, say of anything: then the first bytes decide.
-UNTYPED = ("", "application/octet-stream", "application/x-www-form-urlencoded")
+# What curl, browsers' fetch, and clients that name no type say of anything: then the first bytes decide.
+UNTYPED = ("", "application/octet-stream", "application/x-www-form-urlencoded", "text/plain")
 
 T = TypeVar("T")
 
@@ -42,27 +42,28 @@ class Body:
         return IMAGE if self.content_type.startswith("image/") else self.content_type
 
 
-def decode_json(data: bytes, decoder: msgspec.json.Decoder[T], most_arrays: int) -> T:
-    """Parse and validate in one pass; raise `BadRequest` saying what was expected where.
+def decode_json(data: bytes, decoder: msgspec.json.Decoder[T], most_arrays: int | None = None, root: str = "") -> T:
+    """Parse and validate in one pass; raise `BadRequest` saying what was expected where, below the `root`.
 
     A body that opens more arrays and objects than any allowed number of instances needs is not even parsed: each
     would cost many times its bytes.
     """
-    if data.count(b"[") + data.count(b"{") > most_arrays:
+    if most_arrays is not None and data.count(b"[") + data.count(b"{") > most_arrays:
         raise PayloadTooLarge("more instances in one request than are allowed")
     try:
         return decoder.decode(data)
     except msgspec.ValidationError as error:
-        raise BadRequest(_located(str(error))) from None
+        raise BadRequest(_located(str(error), root)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRequest(f"the body is not JSON: {error}") from None
     except RecursionError:
         raise BadRequest("the body is not JSON that can be read: nested too deeply") from None
 
 
-def _located(message: str) -> str:
+def _located(message: str, root: str) -> str:
     """Turn "Expected `float`, got `bool` - at `$.instances[0][2]`" into "instances[0][2]: expected float, got bool"."""
-    what, _, where = message.replace("`", "").replace(" | ", " or ").partition(" - at $.")
+    what, _, where = message.replace("`", "").replace(" | ", " or ").partition(" - at $")
+    where = root + where if root else where.removeprefix(".")
     if "base64" in what:
         what += ": expected the standard alphabet, padded, without line breaks or a data: prefix"
     return f"{where or 'the body'}: {what[0].lower()}{what[1:]}"

@@ -22,7 +22,6 @@ from service.errors import BadRequest, PayloadTooLarge, RequestError
 from service.settings import Settings
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
-MEDIA_TYPES = (JSON, FORM, IMAGE)
 LARGE = 640  # pixels of the shorter side: a larger JPEG is decoded at a part of its size, transparency at a reduced one
 DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
 
@@ -45,6 +44,8 @@ class ImageInstances(msgspec.Struct):
     signature_name: str | None = None
 
 
+FILES = {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string", "format": "binary"}}}
+MEDIA_TYPES: dict[str, Any] = {JSON: ImageInstances, FORM: FILES, IMAGE: None}  # and what each holds
 DECODER = msgspec.json.Decoder(ImageInstances)
 DECODING = threading.BoundedSemaphore(2)  # pictures at a time in one process: a large one takes hundreds of megabytes
 

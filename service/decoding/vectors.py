@@ -17,7 +17,6 @@ from service.decoding.body import CSV, JSON, Body, decode_json
 from service.errors import BadRequest, PayloadTooLarge
 from service.settings import Settings
 
-MEDIA_TYPES = (JSON, CSV)
 LONGEST_LINE = 2**16  # characters
 
 Rows = list[tuple[float, ...]]
@@ -30,12 +29,22 @@ def decode(body: Body, features: tuple[Feature, ...], settings: Settings) -> NDA
         raise BadRequest("no rows: send at least one")
     if len(rows) > settings.max_rows:
         raise PayloadTooLarge(f"{len(rows)} rows in one request: at most {settings.max_rows}")
-    with np.errstate(over="ignore"):
-        array = np.array(rows, np.float64).astype(np.float32)
+    array = as_fp32(rows)
     if not np.isfinite(array).all():
         at, column = np.argwhere(~np.isfinite(array))[0]
         raise BadRequest(f"{where(at)}: {features[column].name} = {rows[at][column]:g} is not a finite FP32 number")
     return array
+
+
+def media_types(features: tuple[Feature, ...]) -> dict[str, Any]:
+    """What is taken, and the type of what each holds."""
+    return {JSON: _decoder(features).type, CSV: str}
+
+
+def as_fp32(numbers: Any) -> NDArray[np.float32]:
+    """JSON's or CSV's numbers, nested as an array is, to the nearest FP32; what is too large becomes an infinity."""
+    with np.errstate(over="ignore"):
+        return np.array(numbers, np.float64).astype(np.float32)
 
 
 def _listed(features: tuple[Feature, ...]) -> str:

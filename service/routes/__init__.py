@@ -6,8 +6,9 @@ import msgspec
 from flask import Response, current_app
 from werkzeug.routing import BaseConverter
 
-from service.repository import ModelRepository
+from service.repository import Model, ModelRepository
 from service.settings import Settings
+from service.telemetry import Recorder, Totals, Watch
 
 ENCODER = msgspec.json.Encoder()
 
@@ -28,6 +29,18 @@ def settings() -> Settings:
     """The settings of this application."""
     found: Settings = current_app.extensions["settings"]
     return found
+
+
+def watch(model: Model) -> Watch:
+    """A context in which one request to this model is answered, and counted."""
+    recorder: Recorder = current_app.extensions["recorder"]
+    return recorder.watch((model.bundle.name, model.bundle.version))
+
+
+def totals(model: Model) -> Totals:
+    """What has been counted of this model."""
+    recorder: Recorder = current_app.extensions["recorder"]
+    return recorder.telemetry.totals((model.bundle.name, model.bundle.version))
 
 
 def answer(content: Any, status: int = 200) -> Response:

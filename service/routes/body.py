@@ -19,15 +19,19 @@ MOST_MEMBERS = 100  # of a gzip body: each costs a copy of all that follow
 
 
 def read_body() -> Body:
-    """Raises 400 for a body or form that is broken or cut short, 413 for one over the limit, 415."""
-    most = settings().max_body_bytes
-    data = _read(most)
-    encoding = request.headers.get("Content-Encoding", "").strip().lower()
-    if encoding not in ("", "identity"):
-        data = _inflated(data, encoding, most)
+    """A form's files, or bytes; raises 400 for a form that is broken, and as `read_bytes` does."""
+    data = read_bytes()
     if request.mimetype == FORM:
         return Body(FORM, files=_files(data))
     return Body(request.mimetype, data)
+
+
+def read_bytes() -> bytes:
+    """The body, inflated; raises 400 for one that is broken or cut short, 413 for one over the limit, 415."""
+    most = settings().max_body_bytes
+    data = _read(most)
+    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    return data if encoding in ("", "identity") else _inflated(data, encoding, most)
 
 
 def _read(most: int) -> bytes:

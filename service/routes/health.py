@@ -2,18 +2,29 @@
 
 from flask import Blueprint, Response
 
+from service.encoding.description import Alive, Health
 from service.routes import answer
+from service.routes.openapi import described
 
-health = Blueprint("health", __name__, url_prefix="/v2/health")
+health = Blueprint("health", __name__)
 
 
-@health.get("/live")
+@health.get("/")
+@described(Alive)
+def alive() -> Response:
+    """KServe's liveness in V1, and where to read on."""
+    return answer(Alive())
+
+
+@health.get("/v2/health/live")
+@described(Health)
 def live() -> Response:
     """The process answers."""
-    return answer({"live": True})
+    return answer(Health())
 
 
-@health.get("/ready")
+@health.get("/v2/health/ready")
+@described(Health)
 def ready() -> Response:
     """Every model answers. Models open before the first request is accepted, so this is true or nothing answers."""
-    return answer({"live": True, "ready": True})
+    return answer(Health())

@@ -1,70 +1,83 @@
 """The V1 protocol of TensorFlow Serving and KServe."""
 
-from typing import Any
-
 from flask import Blueprint, Response, request
 
 from service.bundle import Bundle
-from service.decoding import decode
-from service.encoding import encode
-from service.errors import BadRequest
-from service.repository import Model
-from service.routes import answer, models, settings
+from service.decoding import decode, media_types
+from service.decoding.body import JSON
+from service.encoding.predictions import answers_of, encode
+from service.encoding.status import ModelMetadata, ModelStatus, Names, metadata_of, status_of
+from service.errors import (
+    BadRequest,
+    ModelNotFound,
+    PayloadTooLarge,
+    ReportNotFound,
+    UnsupportedMediaType,
+    UnusableInput,
+)
+from service.examples import v1_request
+from service.routes import answer, models, settings, watch
 from service.routes.body import read_body
+from service.routes.openapi import Media, Parameter, described
 
 v1 = Blueprint("v1", __name__, url_prefix="/v1/models")
 
-TENSORFLOW_DTYPES = {"UINT8": "DT_UINT8", "FP32": "DT_FLOAT"}
+REFUSED = (BadRequest, ModelNotFound, PayloadTooLarge, UnsupportedMediaType, UnusableInput)
+DEBUG = Parameter("debug", "query", {"enum": ["ink"]}, "show what the network saw of each picture")
+ABSTAIN = Parameter("abstain", "query", {"enum": ["true", "false"]}, "whether an unsure answer has no label")
+
+
+def _options(bundle: Bundle) -> list[Parameter]:
+    return [DEBUG] * bundle.takes_images + [ABSTAIN] * (bundle.abstention is not None)
+
+
+def _gives(bundle: Bundle) -> Media:
+    return {JSON: answers_of(bundle)}
 
 
 @v1.post("/<model:name>:predict")
 @v1.post("/<model:name>/versions/<model:version>:predict")
+@described(_gives, media_types, REFUSED, _options, v1_request)
 def predict(name: str, version: str | None = None) -> Response:
     """Classify every instance of the body."""
     model = models().find(name, version)
-    show, abstain = shows_ink(model.bundle), abstains(model.bundle)
-    decoded = decode(read_body(), model.bundle, settings(), show=show)
-    outputs = model.predict(decoded.inputs)
-    return answer(encode(model.bundle, decoded, outputs, abstain=abstain))
+    with watch(model) as watched:
+        show, abstain = shows_ink(model.bundle), abstains(model.bundle)
+        decoded = decode(read_body(), model.bundle, settings(), show=show)
+        watched.decoded()
+        outputs = model.predict(decoded.inputs)
+        watched.predicted(outputs)
+        return answer(encode(model.bundle, decoded, outputs, abstain=abstain))
 
 
 @v1.get("")
+@described(Names)
 def list_models() -> Response:
     """The names, as KServe lists them."""
-    return answer({"models": models().names()})
+    return answer(Names(models().names()))
 
 
 @v1.get("/<model:name>")
 @v1.get("/<model:name>/versions/<model:version>")
+@described(ModelStatus, refuses=[ModelNotFound])
 def status(name: str, version: str | None = None) -> Response:
     """All that a client wants to know: TensorFlow Serving's status, KServe's readiness, and the bundle's own facts."""
     model = models().find(name, version)
     versions = models().versions(name)
-    return answer(_status(model, versions, shown=versions if version is None else [version]))
+    return answer(status_of(model, versions, shown=versions if version is None else [version]))
 
 
 @v1.get("/<model:name>/metadata")
 @v1.get("/<model:name>/versions/<model:version>/metadata")
+@described(ModelMetadata, refuses=[ModelNotFound])
 def metadata(name: str, version: str | None = None) -> Response:
     """TensorFlow Serving's metadata, and where the bundle came from."""
-    bundle = models().find(name, version).bundle
-    return answer(
-        {
-            "model_spec": {"name": bundle.name, "signature_name": "", "version": bundle.version},
-            "metadata": {"signature_def": {"signature_def": {"serving_default": _signature_def(bundle)}}},
-            "origin": {
-                "recipe": bundle.recipe,
-                "seed": bundle.seed,
-                "data": bundle.data,
-                "libraries": bundle.libraries,
-                "created": bundle.created,
-            },
-        }
-    )
+    return answer(metadata_of(models().find(name, version).bundle))
 
 
 @v1.get("/<model:name>/report")
 @v1.get("/<model:name>/versions/<model:version>/report")
+@described({"text/html": str}, refuses=[ModelNotFound, ReportNotFound])
 def report(name: str, version: str | None = None) -> Response:
     """The bundle's page for people. It comes with the bundle, so the browser is told to run nothing in it."""
     page = Response(models().find(name, version).report(), content_type="text/html; charset=utf-8")
@@ -97,43 +110,3 @@ def abstains(bundle: Bundle) -> bool:
     if "true" in asked and bundle.abstention is None:
         raise BadRequest(f"abstain=true: {bundle.name} has no thresholds below which an answer is unsure")
     return asked[0] == "true" if asked else settings().abstain
-
-
-def _status(model: Model, versions: list[str], shown: list[str]) -> dict[str, Any]:
-    bundle = model.bundle
-    ok = {"error_code": "OK", "error_message": ""}
-    return {
-        "name": bundle.name,
-        "ready": True,
-        "version": bundle.version,
-        "versions": versions,
-        "model_version_status": [{"version": v, "state": "AVAILABLE", "status": ok} for v in shown],
-        "task": bundle.task,
-        "signature": bundle.signature,
-        "labels": bundle.labels,
-        "features": bundle.features,
-        "targets": bundle.targets,
-        "metrics": bundle.metrics,
-        "abstention": bundle.abstention,
-        "runtime": model.runtime.name,
-        "device": model.runtime.device,
-        "digest": model.digest,
-    }
-
-
-def _signature_def(bundle: Bundle) -> dict[str, Any]:
-    def tensors(side: str) -> dict[str, Any]:
-        return {
-            spec.name: {
-                "name": f"{spec.name}:0",
-                "dtype": TENSORFLOW_DTYPES[spec.datatype],
-                "tensor_shape": {
-                    "dim": [{"size": str(size), "name": ""} for size in spec.shape],
-                    "unknown_rank": False,
-                },
-            }
-            for spec in getattr(bundle.signature, side)
-        }
-
-    method = "tensorflow/serving/predict"
-    return {"inputs": tensors("inputs"), "outputs": tensors("outputs"), "method_name": method, "defaults": {}}

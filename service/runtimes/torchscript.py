@@ -3,6 +3,7 @@
 import io
 import warnings
 
+import numpy as np
 import torch
 
 from service.bundle import TORCHSCRIPT, Bundle
@@ -24,7 +25,9 @@ class TorchScriptRuntime:
     def run(self, inputs: Arrays) -> Arrays:
         """Outputs for inputs that fit the signature. Safe to call from several threads at once."""
         with torch.inference_mode():
-            tensors = [torch.from_numpy(inputs[name]).to(self.device) for name in self._inputs]
+            arrays = (inputs[name] for name in self._inputs)
+            # A view of a request's bytes cannot be written to, and PyTorch has no such tensors.
+            tensors = [torch.from_numpy(np.require(array, requirements="W")).to(self.device) for array in arrays]
             result = self._module(*tensors)
         outputs = [result] if isinstance(result, torch.Tensor) else list(result)
         return {name: output.numpy(force=True) for name, output in zip(self._outputs, outputs, strict=True)}

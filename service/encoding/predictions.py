@@ -1,4 +1,4 @@
-"""Arrays to an answer: what a V1 client reads."""
+"""Arrays to labels and probabilities, or values: what a V1 client reads."""
 
 import base64
 import io
@@ -58,12 +58,28 @@ class Regression(msgspec.Struct):
     warnings: list[str] | UnsetType = UNSET
 
 
-class Predictions(msgspec.Struct):
-    """The answer to `:predict`; `predictions` are in the order of the instances."""
+class Classifications(msgspec.Struct):
+    """The answer of a classifier; `predictions` are in the order of the instances."""
 
     model_name: str
     model_version: str
-    predictions: list[Classification] | list[Regression]
+    predictions: list[Classification]
+
+
+class Regressions(msgspec.Struct):
+    """The answer of a regression, likewise."""
+
+    model_name: str
+    model_version: str
+    predictions: list[Regression]
+
+
+Predictions = Classifications | Regressions
+
+
+def answers_of(bundle: Bundle) -> type[Predictions]:
+    """What `encode` makes for this bundle."""
+    return Regressions if bundle.task == "regression" else Classifications
 
 
 def encode(bundle: Bundle, decoded: Decoded, outputs: Arrays, *, abstain: bool = False) -> Predictions:
@@ -86,7 +102,7 @@ def encode(bundle: Bundle, decoded: Decoded, outputs: Arrays, *, abstain: bool =
     if decoded.shown:
         for prediction, one in zip(predictions, decoded.shown, strict=True):
             prediction.ink = ink_of(one)
-    return Predictions(bundle.name, bundle.version, predictions)
+    return answers_of(bundle)(bundle.name, bundle.version, predictions)
 
 
 def _classification(bundle: Bundle, probabilities: list[float], background: float, *, abstain: bool) -> Classification:

@@ -1,0 +1,178 @@
+"""What V2 says of the server and its models: metadata, readiness, index, and Triton's configuration and statistics."""
+
+from typing import Any, Literal
+
+import msgspec
+
+from service import __version__
+from service.repository import Model
+from service.signature import TensorSpec
+from service.telemetry import Totals
+
+EXTENSIONS = ["binary_tensor_data", "classification", "model_configuration", "model_repository", "statistics"]
+PLATFORMS = {"ONNX Runtime": "onnx_onnxv1", "TorchScript": "pytorch_torchscript"}  # by the protocol's own names
+BACKENDS = {"ONNX Runtime": "onnxruntime", "TorchScript": "pytorch"}  # by Triton's
+
+
+class Health(msgspec.Struct):
+    """The process answers, and so every model is open: both are always true, or nothing answers."""
+
+    live: bool = True
+    ready: bool = True
+
+
+class Alive(msgspec.Struct):
+    """The process answers: KServe's way to say so, with the paths where the models and the documentation are."""
+
+    status: Literal["alive"] = "alive"
+    models: str = "/v1/models"
+    documentation: str = "/docs/"
+
+
+class ServerMetadata(msgspec.Struct):
+    """What this server is, and which of the protocol's extensions it speaks."""
+
+    name: str = "digitalis"
+    version: str = __version__
+    extensions: list[str] = msgspec.field(default_factory=lambda: EXTENSIONS)
+
+
+class ModelReady(msgspec.Struct):
+    """A model that is found is open, and has given its golden answers."""
+
+    name: str
+    ready: bool = True
+
+
+class TensorMetadata(msgspec.Struct):
+    """What a model takes and gives; -1 is a dimension of any size."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+class IndexEntry(msgspec.Struct):
+    """One version of one model."""
+
+    name: str
+    version: str
+    state: Literal["READY"] = "READY"
+    reason: str = ""
+
+
+class TensorConfig(msgspec.Struct):
+    """One tensor without its batch."""
+
+    name: str
+    data_type: str
+    dims: tuple[int, ...]
+
+
+class InstanceGroup(msgspec.Struct):
+    """So many worker processes, each with the model on this device."""
+
+    name: str
+    kind: Literal["KIND_CPU", "KIND_GPU"]
+    count: int
+    gpus: list[int] = []
+
+
+class ModelConfig(msgspec.Struct):
+    """What of Triton's model configuration has a meaning here."""
+
+    name: str
+    platform: str
+    backend: str
+    max_batch_size: int
+    input: list[TensorConfig]
+    output: list[TensorConfig]
+    instance_group: list[InstanceGroup]
+    version_policy: dict[str, dict[str, Any]] = msgspec.field(default_factory=lambda: {"all": {}})
+
+
+class Duration(msgspec.Struct):
+    """How often, and for how many nanoseconds in all."""
+
+    count: int = 0
+    ns: int = 0
+
+
+class InferenceStats(msgspec.Struct):
+    """Triton's names: `compute_input` is decoding, `compute_output` encoding; there is no queue and no cache."""
+
+    success: Duration
+    fail: Duration
+    compute_input: Duration
+    compute_infer: Duration
+    compute_output: Duration
+    queue: Duration = msgspec.field(default_factory=Duration)
+    cache_hit: Duration = msgspec.field(default_factory=Duration)
+    cache_miss: Duration = msgspec.field(default_factory=Duration)
+
+
+class ModelStatistics(msgspec.Struct):
+    """Of one version since the service started: `inference_count` rows in `execution_count` requests."""
+
+    name: str
+    version: str
+    last_inference: int
+    inference_count: int
+    execution_count: int
+    inference_stats: InferenceStats
+    batch_stats: list[dict[str, Any]] = []
+
+
+class Statistics(msgspec.Struct):
+    """What all workers have answered."""
+
+    model_stats: list[ModelStatistics]
+
+
+def metadata_of(model: Model, versions: list[str]) -> TensorMetadata:
+    """Of a model with these versions."""
+    signature = model.bundle.signature
+    return TensorMetadata(
+        model.bundle.name, versions, PLATFORMS[model.runtime.name], signature.inputs, signature.outputs
+    )
+
+
+def config_of(model: Model, most_rows: int, workers: int) -> ModelConfig:
+    """Of a model that takes so many rows in a request and runs in so many workers."""
+    signature, device = model.bundle.signature, model.runtime.device
+    on_gpu = device != "cpu"
+    group = InstanceGroup(model.bundle.name, "KIND_GPU" if on_gpu else "KIND_CPU", workers)
+    group.gpus = [int(device.partition(":")[2])] if on_gpu else []
+    return ModelConfig(
+        model.bundle.name,
+        PLATFORMS[model.runtime.name],
+        BACKENDS[model.runtime.name],
+        most_rows,
+        [_configured(spec) for spec in signature.inputs],
+        [_configured(spec) for spec in signature.outputs],
+        [group],
+    )
+
+
+def statistics_of(model: Model, found: Totals) -> ModelStatistics:
+    """Of one model."""
+    return ModelStatistics(
+        model.bundle.name,
+        model.bundle.version,
+        last_inference=found.last_ms,
+        inference_count=found.rows,
+        execution_count=found.successes,
+        inference_stats=InferenceStats(
+            success=Duration(found.successes, found.success_ns),
+            fail=Duration(found.failures, found.failure_ns),
+            compute_input=Duration(found.successes, found.decode_ns),
+            compute_infer=Duration(found.successes, found.infer_ns),
+            compute_output=Duration(found.successes, found.encode_ns),
+        ),
+    )
+
+
+def _configured(spec: TensorSpec) -> TensorConfig:
+    return TensorConfig(spec.name, f"TYPE_{spec.datatype}", spec.shape[1:])
