@@ -19,6 +19,8 @@ from service.routes.v2 import v2
 from service.settings import Settings
 from service.telemetry import Telemetry
 
+LONGEST = 2000  # characters of a refusal: what a client sent may be quoted in it
+
 log = logging.getLogger(__name__)
 
 
@@ -53,7 +55,7 @@ def create_app(settings: Settings | None = None, folders: Iterable[Path] | None 
 def _refused(error: RequestError) -> Response:
     if error.status == 500:
         return _failed(error)
-    return answer({"error": str(error)}, error.status)
+    return answer({"error": str(error)[:LONGEST]}, error.status)
 
 
 def _not_ours_to_answer(error: HTTPException) -> BaseResponse:

@@ -72,13 +72,13 @@ class PayloadTooLarge(RequestError):
 
 
 class UnsupportedMediaType(RequestError):
-    """The model does not take what the Content-Type says."""
+    """What the Content-Type or the Content-Encoding says is not taken."""
 
     status = 415
 
 
 class UnusableInput(RequestError):
-    """Understood, but there is nothing to classify in it."""
+    """Understood, but there is no answer to it (a blank image, numbers that overflow)."""
 
     status = 422
 

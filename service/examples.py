@@ -12,13 +12,13 @@ from service.signature import Arrays
 
 
 def inputs_of(bundle: Bundle) -> Arrays:
-    """A batch of one: the network's own input."""
+    """A batch of one, of numbers that one would type."""
     (spec,) = bundle.signature.inputs
     if bundle.takes_images:
         image = np.zeros((1, *IMAGE_SHAPE), np.uint8)
         image[0, 4:24, 13:16] = 255
         return {spec.name: image}
-    row = [round((feature.minimum + feature.maximum) / 2, 1) for feature in bundle.features]
+    row = [float(f"{(feature.minimum + feature.maximum) / 2:.3g}") for feature in bundle.features]
     return {spec.name: np.array([row], np.float64)}
 
 

@@ -60,6 +60,8 @@ def post_worker_init(worker: Any) -> None:
     models: ModelRepository = worker.wsgi.extensions["models"]
     if _telemetry is not None and _telemetry.has(models.titles()):
         worker.wsgi.extensions["recorder"] = _telemetry.recorder(worker.block)
+    else:
+        worker.log.warning("There are models that were not here at the start: this worker's statistics are its own")
     worker.log.info("Ready: %d models are open", len(models.names()))
     if worker.age == 1:
         print(invitation(models, _settings.bind), flush=True)

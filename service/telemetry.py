@@ -23,7 +23,10 @@ Title = tuple[str, str]  # a model's name and version
 
 
 class Totals(msgspec.Struct):
-    """Of one model, all workers together: requests, nanoseconds, rows; `last_ms` is Unix time, 0 for never."""
+    """Of one model, all workers together: requests, nanoseconds, rows; `last_ms` is Unix time, 0 for never.
+
+    Read while requests are counted, one may be in some of them, and not yet in others.
+    """
 
     successes: int
     success_ns: int

@@ -75,6 +75,7 @@ def test_every_example_of_the_document_is_answered(service: RunningService) -> N
     for path, example in examples:
         answer = service.client.post(path, json=example)
         assert answer.status_code == 200, (path, answer.text)
+        assert "warnings" not in answer.text, (path, answer.text)
 
 
 def test_the_page_is_drawn_by_a_browser_from_files_of_our_own(service: RunningService, chromium: str) -> None:

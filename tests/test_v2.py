@@ -212,7 +212,7 @@ def test_a_compressed_request_has_the_length_of_its_plain_json(
     [
         ("gzip", "gzip"), ("deflate", "deflate"), ("gzip, deflate, br, zstd", "gzip"),
         ("gzip;q=0.5, deflate", "deflate"),
-        ("br", None), ("identity", None), ("gzip;q=0", None), ("", None),
+        ("br", None), ("identity", None), ("gzip;q=0", None), ("", None), ("identity, gzip;q=0.5", None),
     ],
 )  # fmt: skip
 def test_only_an_answer_that_succeeds_is_compressed_and_only_where_that_is_asked_for(

@@ -49,7 +49,7 @@ def decode_json(data: bytes, decoder: msgspec.json.Decoder[T], most_arrays: int 
     would cost many times its bytes.
     """
     if most_arrays is not None and data.count(b"[") + data.count(b"{") > most_arrays:
-        raise PayloadTooLarge("more instances in one request than are allowed")
+        raise PayloadTooLarge("more instances or rows, or nested deeper, than one request may have")
     try:
         return decoder.decode(data)
     except msgspec.ValidationError as error:

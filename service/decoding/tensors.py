@@ -27,7 +27,8 @@ MOST_PARTS = 10_000  # arrays and objects around the tensors' data
 OPENING = re.compile(rb"[\[\s]*")
 
 Dimension = Annotated[int, Meta(ge=0, le=2**31 - 1)]
-Parameters = dict[str, str | int | float | bool]
+Name = Annotated[str, Meta(max_length=256)]
+Parameters = Annotated[dict[str, str | int | float | bool], Meta(max_length=100)]
 AnyDatatype = Literal[
     "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64",
     "FP16", "BF16", "FP32", "FP64", "BYTES",
@@ -37,8 +38,8 @@ AnyDatatype = Literal[
 class InferInput(msgspec.Struct):
     """One tensor: `data` flat or nested as `shape` says, row by row, or `binary_data_size` bytes behind the JSON."""
 
-    name: str
-    shape: list[Dimension]
+    name: Name
+    shape: Annotated[list[Dimension], Meta(max_length=16)]
     datatype: AnyDatatype
     data: Annotated[msgspec.Raw, Meta(extra_json_schema={"type": "array"})] | UnsetType = UNSET
     parameters: Parameters | None = None
@@ -47,7 +48,7 @@ class InferInput(msgspec.Struct):
 class InferOutput(msgspec.Struct):
     """One output that is asked for: `binary_data`, and `classification`, the number of the likeliest labels."""
 
-    name: str
+    name: Name
     parameters: Parameters | None = None
 
 
@@ -55,7 +56,7 @@ class InferRequest(msgspec.Struct):
     """The request to `/infer`. Parameters that mean nothing here are passed over."""
 
     inputs: Annotated[list[InferInput], Meta(min_length=1, max_length=100)]
-    id: str | None = None
+    id: Name | None = None
     outputs: Annotated[list[InferOutput], Meta(max_length=100)] | None = None
     parameters: Parameters | None = None
 
@@ -90,7 +91,8 @@ def decode(data: bytes, json_length: str | None, bundle: Bundle, settings: Setti
     if length == 0:
         return _raw(data, bundle, settings)
     text, behind = (data, b"") if length is None else (data[:length], memoryview(data)[length:])
-    request = decode_json(text, DECODER, MOST_PARTS + 30 * settings.max_rows)
+    lists = sum(1 + math.prod(spec.shape[1:-1]) for spec in bundle.signature.inputs)  # of a row, nested
+    request = decode_json(text, DECODER, MOST_PARTS + lists * settings.max_rows)
     arrays, used = {}, 0
     specs = {spec.name: spec for spec in bundle.signature.inputs}
     for i, tensor in enumerate(request.inputs):
@@ -112,7 +114,7 @@ def decode(data: bytes, json_length: str | None, bundle: Bundle, settings: Setti
 def _json_length(header: str | None, whole: int) -> int | None:
     if header is None:
         return None
-    if not (header.isascii() and header.isdecimal() and int(header[:20]) <= whole):
+    if not (header.isascii() and header.isdecimal() and len(header) <= 20 and int(header) <= whole):
         raise BadRequest(f"Inference-Header-Content-Length {header[:40]}: the JSON's length, 0 to the body's {whole}")
     return int(header)
 
@@ -189,6 +191,9 @@ def _numbers(data: bytes, spec: TensorSpec, shape: list[int]) -> NDArray[Any]:
         array = np.empty(0)
     if array.shape != (tuple(shape) if depth > 1 else (math.prod(shape),)):
         raise BadRequest(f"{spec.name}: data is not nested as shape {shape} says")
+    if spec.datatype == "FP32" and not np.isfinite(array).all():
+        at = "".join(f"[{i}]" for i in np.argwhere(~np.isfinite(array))[0])
+        raise BadRequest(f"{spec.name}: data{at} is not a finite FP32 number")
     return array.reshape(shape)
 
 

@@ -1,4 +1,7 @@
-"""What V2 says of the server and its models: metadata, readiness, index, and Triton's configuration and statistics."""
+"""What V2 says of the server and its models: metadata, readiness, index, and Triton's configuration and statistics.
+
+And KServe's liveness in V1, which is of the server too.
+"""
 
 from typing import Any, Literal
 
@@ -14,8 +17,14 @@ PLATFORMS = {"ONNX Runtime": "onnx_onnxv1", "TorchScript": "pytorch_torchscript"
 BACKENDS = {"ONNX Runtime": "onnxruntime", "TorchScript": "pytorch"}  # by Triton's
 
 
-class Health(msgspec.Struct):
-    """The process answers, and so every model is open: both are always true, or nothing answers."""
+class Live(msgspec.Struct):
+    """The process answers."""
+
+    live: bool = True
+
+
+class Ready(msgspec.Struct):
+    """Every model answers: true, or nothing answers. `live` is there for those who read the protocol to the letter."""
 
     live: bool = True
     ready: bool = True
@@ -44,7 +53,7 @@ class ModelReady(msgspec.Struct):
     ready: bool = True
 
 
-class TensorMetadata(msgspec.Struct):
+class ModelDescription(msgspec.Struct):
     """What a model takes and gives; -1 is a dimension of any size."""
 
     name: str
@@ -131,10 +140,10 @@ class Statistics(msgspec.Struct):
     model_stats: list[ModelStatistics]
 
 
-def metadata_of(model: Model, versions: list[str]) -> TensorMetadata:
+def metadata_of(model: Model, versions: list[str]) -> ModelDescription:
     """Of a model with these versions."""
     signature = model.bundle.signature
-    return TensorMetadata(
+    return ModelDescription(
         model.bundle.name, versions, PLATFORMS[model.runtime.name], signature.inputs, signature.outputs
     )
 

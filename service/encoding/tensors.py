@@ -49,7 +49,9 @@ def encode(bundle: Bundle, inference: Inference, outputs: Arrays) -> tuple[Infer
         shape = [len(array), len(texts) // len(array)] if texts is not None else list(array.shape)
         output = ResponseOutput(wanted.spec.name, "BYTES" if texts is not None else wanted.spec.datatype, shape)
         if wanted.binary:
-            behind.append(array.data.cast("B") if texts is None else b"".join(map(_counted, texts)))
+            behind.append(
+                np.ascontiguousarray(array).data.cast("B") if texts is None else b"".join(map(_counted, texts))
+            )
             output.parameters = BinarySize(len(behind[-1]))
         else:
             output.data = array.ravel().tolist() if texts is None else list[float | str](texts)

@@ -2,7 +2,7 @@
 
 from flask import Blueprint, Response
 
-from service.encoding.description import Alive, Health
+from service.encoding.description import Alive, Live, Ready
 from service.routes import answer
 from service.routes.openapi import described
 
@@ -17,14 +17,14 @@ def alive() -> Response:
 
 
 @health.get("/v2/health/live")
-@described(Health)
+@described(Live)
 def live() -> Response:
     """The process answers."""
-    return answer(Health())
+    return answer(Live())
 
 
 @health.get("/v2/health/ready")
-@described(Health)
+@described(Ready)
 def ready() -> Response:
     """Every model answers. Models open before the first request is accepted, so this is true or nothing answers."""
-    return answer(Health())
+    return answer(Ready())

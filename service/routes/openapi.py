@@ -63,14 +63,14 @@ class Operation:
 
 
 def described(
-    gives: Any = None,
+    gives: Any,
     takes: Media | OfBundle | None = None,
     refuses: Sequence[type[RequestError]] = (),
     parameters: Callable[[Bundle], Sequence[Parameter]] | None = None,
     example: Callable[[Bundle], Any] | None = None,
 ) -> Callable[[View], View]:
-    """Mark a view: it gives this type as JSON (or each media type of a mapping), nothing without it, and so on."""
-    media = gives if isinstance(gives, Mapping) or inspect.isfunction(gives) else {JSON: gives} if gives else {}
+    """Mark a view: it gives this type as JSON (or each media type of a mapping), and so on."""
+    media = gives if isinstance(gives, Mapping) or inspect.isfunction(gives) else {JSON: gives}
 
     def mark(view: View) -> View:
         view.operation = Operation(media, takes, refuses, parameters, example)  # type: ignore[attr-defined]
@@ -108,7 +108,7 @@ def _items(
     """Each path of a rule, with its methods: one for each model where the model decides what may be sent."""
     path = VARIABLE.sub(r"{\1}", rule.rule)
     methods = sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
-    for name in models.names() if callable(operation.takes) else [None]:
+    for name in models.names() if operation.example else [None]:
         bundle = models.find(name).bundle if name else None
         item = _operation(operation, view, bundle, schemas)
         item["tags"] = [name or {"v1": "V1", "v2": "V2"}.get(path.split("/")[1], "service")]
@@ -133,7 +133,7 @@ def _operation(operation: Operation, view: Callable[..., Any], bundle: Bundle | 
     found: Document = {"summary": summary.replace("\n", " ")} | ({"description": more} if more else {})
     takes = operation.takes(bundle) if bundle and callable(operation.takes) else operation.takes
     if isinstance(takes, Mapping):
-        body = _content(takes, schemas, f"{bundle.name}." if bundle else "")
+        body = _content(takes, schemas, f"{bundle.name}." if bundle and callable(operation.takes) else "")
         if bundle and operation.example:
             body[JSON]["example"] = operation.example(bundle)
         found["requestBody"] = {"content": body, "required": bundle is not None}
@@ -144,8 +144,7 @@ def _operation(operation: Operation, view: Callable[..., Any], bundle: Bundle | 
         ]
     answers: Document = {}
     gives = operation.gives if isinstance(operation.gives, Mapping) else operation.gives(cast(Bundle, bundle))
-    if gives:
-        answers["200"] = {"description": "The answer.", "content": _content(gives, schemas)}
+    answers["200"] = {"description": "The answer.", "content": _content(gives, schemas)}
     by_status: dict[int, list[str]] = {}
     errors: list[type[RequestError]] = [*operation.refuses, RequestError]
     for error in errors:
@@ -162,7 +161,7 @@ def _meaning(error: type[RequestError]) -> str:
 
 
 def _content(media: Media, schemas: Document, prefix: str = "") -> Document:
-    """Each media type with its schema, whose parts are put beside the others; two of one name need the prefix."""
+    """Each media type with its schema, whose parts are put beside the others; a model's own types have its prefix."""
     content: Document = {}
     for name, kind in media.items():
         if kind is None:
@@ -170,15 +169,8 @@ def _content(media: Media, schemas: Document, prefix: str = "") -> Document:
         elif isinstance(kind, dict):
             content[name] = {"schema": kind}
         else:
-            schema, parts = _schema(kind)
-            if any(schemas.get(part, found) != found for part, found in parts.items()):  # of another model
-                schema, parts = _schema(kind, prefix)
-            schemas |= parts
+            reference = f"#/components/schemas/{prefix}{{name}}"
+            (schema,), parts = msgspec.json.schema_components([kind], ref_template=reference)
+            schemas |= {f"{prefix}{part}": found for part, found in parts.items()}
             content[name] = {"schema": schema}
     return content
-
-
-def _schema(kind: Any, prefix: str = "") -> tuple[Document, Document]:
-    """A type's schema, and those of its parts by their names."""
-    (schema,), parts = msgspec.json.schema_components([kind], ref_template=f"#/components/schemas/{prefix}{{name}}")
-    return schema, {f"{prefix}{name}": part for name, part in parts.items()}

@@ -41,9 +41,9 @@ def _gives(bundle: Bundle) -> Media:
 def predict(name: str, version: str | None = None) -> Response:
     """Classify every instance of the body."""
     model = models().find(name, version)
+    show, abstain, body = shows_ink(model.bundle), abstains(model.bundle), read_body()
     with watch(model) as watched:
-        show, abstain = shows_ink(model.bundle), abstains(model.bundle)
-        decoded = decode(read_body(), model.bundle, settings(), show=show)
+        decoded = decode(body, model.bundle, settings(), show=show)
         watched.decoded()
         outputs = model.predict(decoded.inputs)
         watched.predicted(outputs)

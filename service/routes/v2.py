@@ -9,13 +9,12 @@ from flask import Blueprint, Response, request
 from service.decoding.body import JSON, decode_json
 from service.decoding.tensors import InferRequest, decode
 from service.encoding.description import (
-    EXTENSIONS,
     IndexEntry,
     ModelConfig,
+    ModelDescription,
     ModelReady,
     ServerMetadata,
     Statistics,
-    TensorMetadata,
     config_of,
     metadata_of,
     statistics_of,
@@ -56,12 +55,13 @@ FASTEST = 1  # of zlib's levels: answers are small, and latency counts
 
 @v2.post("/models/<model:name>/infer")
 @v2.post("/models/<model:name>/versions/<model:version>/infer")
-@described(GIVES, lambda _: TAKES, REFUSED, lambda _: [LENGTH], v2_request)
+@described(GIVES, TAKES, REFUSED, lambda _: [LENGTH], v2_request)
 def infer(name: str, version: str | None = None) -> Response:
     """Run the tensors of the body."""
     model = models().find(name, version)
+    body = read_bytes()
     with watch(model) as watched:
-        inference = decode(read_bytes(), request.headers.get(JSON_LENGTH), model.bundle, settings())
+        inference = decode(body, request.headers.get(JSON_LENGTH), model.bundle, settings())
         watched.decoded()
         outputs = model.predict(inference.inputs)
         watched.predicted(outputs)
@@ -86,7 +86,7 @@ def list_models() -> Response:
 
 @v2.get("/models/<model:name>")
 @v2.get("/models/<model:name>/versions/<model:version>")
-@described(TensorMetadata, refuses=[ModelNotFound])
+@described(ModelDescription, refuses=[ModelNotFound])
 def metadata(name: str, version: str | None = None) -> Response:
     """What the model takes and gives."""
     return answer(metadata_of(models().find(name, version), models().versions(name)))
@@ -138,7 +138,8 @@ def index() -> Response:
 @v2.route("/logging", methods=["GET", "POST"])
 def not_here(**_path: str) -> Response:
     """What Triton has, and this service does not."""
-    raise NotSupported(f"{request.path} is of an extension that is not here: {', '.join(EXTENSIONS)} are")
+    there_is_no = "shared memory, trace or log setting, and no loading or unloading over HTTP"
+    raise NotSupported(f"{request.path} is not here: there is no {there_is_no}")
 
 
 def _tensors(text: bytes, behind: list[Buffer]) -> Response:
@@ -151,9 +152,10 @@ def _tensors(text: bytes, behind: list[Buffer]) -> Response:
 
 def _compressed(response: Response) -> Response:
     """As the request's Accept-Encoding likes it best: `deflate` is zlib's form, as HTTP has it."""
+    response.headers["Vary"] = "Accept-Encoding"
     if "Accept-Encoding" not in request.headers:
         return response
-    match request.accept_encodings.best_match(["gzip", "deflate"]):
+    match request.accept_encodings.best_match(["gzip", "deflate", "identity"]):
         case "gzip" as encoding:
             response.set_data(gzip.compress(response.get_data(), FASTEST, mtime=0))
         case "deflate" as encoding:
@@ -161,5 +163,4 @@ def _compressed(response: Response) -> Response:
         case _:
             return response
     response.headers["Content-Encoding"] = encoding
-    response.headers["Vary"] = "Accept-Encoding"
     return response
