@@ -4,6 +4,7 @@ EXTRA := $(shell nvidia-smi -L >/dev/null 2>&1 && echo cuda || echo cpu)
 SERVE := .venv/.installed-$(EXTRA)
 TEST := .venv-test/.installed
 CLIENTS := .venv-clients/.installed
+PROMETHEUS := build/prometheus/.unpacked
 RECIPES ?= all
 
 .PHONY: serve test test-slow check train locks clean help
@@ -17,7 +18,7 @@ serve: $(SERVE) ## make .venv and serve the bundles in models/ on 127.0.0.1:8000
 test: $(TEST) ## make .venv-test with all that the tests need, and run them
 	.venv-test/bin/python -m pytest
 
-test-slow: $(TEST) $(CLIENTS) ## the tests that take minutes: the container, a training run, other projects' clients
+test-slow: $(TEST) $(CLIENTS) $(PROMETHEUS) ## the tests that take minutes: the container, a training run, other projects' clients
 	.venv-test/bin/python -m pytest -m "slow or clients"
 
 check: $(TEST) ## lint, formatting and types
@@ -54,4 +55,10 @@ $(CLIENTS): deploy/locks/clients.txt
 	@echo "making .venv-clients: other projects' clients"
 	@$(PYTHON) -m venv --clear .venv-clients
 	@.venv-clients/bin/pip install --quiet --require-hashes -r deploy/locks/clients.txt
+	@touch $@
+
+# Needs no root; where there is no Debian, the tests of Prometheus are skipped, and say so.
+$(PROMETHEUS):
+	@mkdir -p $(@D)
+	@cd $(@D) && if apt-get download -qq prometheus; then dpkg -x prometheus_*.deb .; fi
 	@touch $@

@@ -5,6 +5,7 @@ The life of one, and where to read on:
     POST /v1/models/mnist-deep:predict  (a photo)
 
     gunicorn_conf       a worker process, which opened every model after the fork, takes the request
+    observation             it gets an id and is watched: `telemetry` counts it, for all workers
     routes/v1           the view (routes/v2 for the Open Inference Protocol): four statements, one for each step below
     repository          1. find     which model, which version
     routes/body           the body, read once, within the limits
@@ -14,7 +15,6 @@ The life of one, and where to read on:
     runtimes/               ONNX Runtime or TorchScript, on CUDA or the CPU
     encoding/           4. encode   arrays -> labels and probabilities, or V2's tensors
     doubt                   what makes an answer unsure, and values outside the range seen in training
-    telemetry               what was answered and how long each step took, of all workers
 
 Whatever is wrong on the way is raised as one of `errors` and answered as `{"error": ...}`. Before the first request,
 `settings` reads the environment, `bundle` checks what is in `models/`, and `app` wires the parts together.

@@ -1,7 +1,6 @@
 """The application: one factory that wires everything; nothing happens at import."""
 
 import logging
-import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,10 +9,12 @@ from werkzeug import Response as BaseResponse
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from service.errors import RequestError
+from service.observation import WATCH, Observed
 from service.repository import ModelRepository
 from service.routes import ModelConverter, answer
 from service.routes.documentation import documentation, page
 from service.routes.health import health
+from service.routes.metrics import metrics
 from service.routes.v1 import v1
 from service.routes.v2 import v2
 from service.settings import Settings
@@ -38,12 +39,15 @@ def create_app(settings: Settings | None = None, folders: Iterable[Path] | None 
 
     app.extensions["settings"] = settings
     models = app.extensions["models"] = ModelRepository.open(settings, folders)
-    app.extensions["recorder"] = Telemetry(models.titles()).recorder()  # workers that share their counters replace it
+    # Workers that share their counters set another recorder.
+    observed = app.extensions["observed"] = Observed(app.wsgi_app, Telemetry(models.labels()).recorder())
+    app.wsgi_app = observed  # type: ignore[method-assign]  # as Flask's documentation has it
 
     app.register_blueprint(v1)
     app.register_blueprint(v2)
     app.register_blueprint(health)
     app.register_blueprint(documentation)
+    app.register_blueprint(metrics)
     app.register_blueprint(page)
 
     app.register_error_handler(RequestError, _refused)
@@ -53,6 +57,7 @@ def create_app(settings: Settings | None = None, folders: Iterable[Path] | None 
 
 
 def _refused(error: RequestError) -> Response:
+    request.environ[WATCH].reason = type(error).__name__
     if error.status == 500:
         return _failed(error)
     return answer({"error": str(error)[:LONGEST]}, error.status)
@@ -80,6 +85,6 @@ def _not_ours_to_answer(error: HTTPException) -> BaseResponse:
 
 def _failed(error: Exception) -> Response:
     """Ours: the log says everything, under an id; the client learns the id and nothing of the inside."""
-    request_id = uuid.uuid4().hex
+    request_id = request.environ[WATCH].request_id
     log.error("request %s: %s %s failed", request_id, request.method, request.path, exc_info=error)
     return answer({"error": f"internal error; the log has it as request {request_id}"}, 500)

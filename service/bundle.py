@@ -82,6 +82,10 @@ class _Format(msgspec.Struct, frozen=True):
     format: Any
 
 
+class _Labels(msgspec.Struct, frozen=True):
+    labels: tuple[str, ...] = ()
+
+
 class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What `manifest.json` says. `files` gives the SHA-256 of every other file of the folder."""
 
@@ -116,6 +120,14 @@ class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 Contents = dict[str, bytes]  # the files of a bundle by their names, manifest included
+
+
+def read_labels(folder: Path) -> tuple[str, ...]:
+    """What the manifest of a bundle calls its classes, nothing else of it being checked; none if it cannot be read."""
+    try:
+        return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=_Labels).labels
+    except (OSError, msgspec.DecodeError):
+        return ()  # whoever opens the bundle will say what is wrong with it
 
 
 def load_bundle(folder: Path) -> tuple[Bundle, Contents]:

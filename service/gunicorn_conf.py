@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from service.bundle import read_labels
 from service.examples import v1_request
 from service.repository import ModelRepository, find_bundles
 from service.settings import Settings
@@ -38,8 +39,9 @@ _telemetry: Telemetry | None = None  # of all workers, mapped before the first f
 
 def on_starting(_server: Any) -> None:
     """What the workers will share."""
-    titles = [(folder.parent.name, folder.name) for folder in find_bundles(_settings.models_dir)]
-    globals()["_telemetry"] = Telemetry(titles, workers=2 * _settings.workers + SPARE)
+    folders = find_bundles(_settings.models_dir)
+    labels = {(folder.parent.name, folder.name): read_labels(folder) for folder in folders}
+    globals()["_telemetry"] = Telemetry(labels, workers=2 * _settings.workers + SPARE)
 
 
 def pre_fork(server: Any, worker: Any) -> None:
@@ -59,7 +61,7 @@ def post_worker_init(worker: Any) -> None:
     """Each worker says that it is ready; the first one says where, and what to try."""
     models: ModelRepository = worker.wsgi.extensions["models"]
     if _telemetry is not None and _telemetry.has(models.titles()):
-        worker.wsgi.extensions["recorder"] = _telemetry.recorder(worker.block)
+        worker.wsgi.extensions["observed"].recorder = _telemetry.recorder(worker.block)
     else:
         worker.log.warning("There are models that were not here at the start: this worker's statistics are its own")
     worker.log.info("Ready: %d models are open", len(models.names()))

@@ -1,5 +1,6 @@
 """Models that answer: a bundle opened by a runtime, and all of them by name and version."""
 
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -27,15 +28,18 @@ class Model:
         self.bundle = bundle
         self.runtime = runtime
         self.digest = digest
+        self.load_seconds = 0.0
         self._report = report
 
     @classmethod
     def open(cls, folder: Path, settings: Settings) -> "Model":
         """Open one version folder: schema, checksums, runtime, golden examples; raise `StartError`."""
         bundle, contents = load_bundle(folder)
+        started = time.perf_counter()
         try:
             model = cls(bundle, open_runtime(bundle, contents, settings), digest(contents), contents.get(REPORT))
             model._check_golden(contents)
+            model.load_seconds = time.perf_counter() - started
         except BundleError as error:
             raise BundleError(f"{folder}/{error}") from error
         return model
@@ -106,6 +110,10 @@ class ModelRepository:
     def titles(self) -> list[tuple[str, str]]:
         """Name and version of each model: by name, the newest version first."""
         return [(name, version) for name, versions in self._versions.items() for version in versions]
+
+    def labels(self) -> dict[tuple[str, str], tuple[str, ...]]:
+        """The labels of each, by name and version."""
+        return {title: self.find(*title).bundle.labels for title in self.titles()}
 
     def names(self) -> list[str]:
         """The models' names, sorted."""

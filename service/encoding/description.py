@@ -10,7 +10,8 @@ import msgspec
 from service import __version__
 from service.repository import Model
 from service.signature import TensorSpec
-from service.telemetry import Totals
+from service.telemetry import Telemetry
+from service.telemetry.answers import Answers
 
 EXTENSIONS = ["binary_tensor_data", "classification", "model_configuration", "model_repository", "statistics"]
 PLATFORMS = {"ONNX Runtime": "onnx_onnxv1", "TorchScript": "pytorch_torchscript"}  # by the protocol's own names
@@ -168,21 +169,24 @@ def config_of(model: Model, most_rows: int, workers: int) -> ModelConfig:
     )
 
 
-def statistics_of(model: Model, found: Totals) -> ModelStatistics:
-    """Of one model."""
+def statistics_of(model: Model, telemetry: Telemetry) -> ModelStatistics:
+    """Of one model: as Triton counts, a success lasts from the first stage to the last."""
+    title = model.bundle.name, model.bundle.version
+    found = Answers.of(telemetry, title)
+    decode, infer, encode, _ = (stage.total for stage in found.stages)
+    successes = sum(found.stages[0].buckets)
     return ModelStatistics(
-        model.bundle.name,
-        model.bundle.version,
-        last_inference=found.last_ms,
-        inference_count=found.rows,
-        execution_count=found.successes,
+        *title,
+        last_inference=telemetry.last_ms(title),
+        inference_count=found.rows.total,
+        execution_count=successes,
         inference_stats=InferenceStats(
-            success=Duration(found.successes, found.success_ns),
-            queue=Duration(found.successes),
-            fail=Duration(found.failures, found.failure_ns),
-            compute_input=Duration(found.successes, found.decode_ns),
-            compute_infer=Duration(found.successes, found.infer_ns),
-            compute_output=Duration(found.successes, found.encode_ns),
+            success=Duration(successes, decode + infer + encode),
+            queue=Duration(successes),
+            fail=Duration(sum(found.requests.values()) - successes, found.failure_ns),
+            compute_input=Duration(successes, decode),
+            compute_infer=Duration(successes, infer),
+            compute_output=Duration(successes, encode),
         ),
     )
 

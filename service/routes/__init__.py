@@ -3,12 +3,13 @@
 from typing import Any
 
 import msgspec
-from flask import Response, current_app
+from flask import Response, current_app, request
 from werkzeug.routing import BaseConverter
 
+from service.observation import WATCH, Observed
 from service.repository import Model, ModelRepository
 from service.settings import Settings
-from service.telemetry import Recorder, Totals, Watch
+from service.telemetry import Telemetry, Watch
 
 ENCODER = msgspec.json.Encoder()
 
@@ -31,16 +32,17 @@ def settings() -> Settings:
     return found
 
 
-def watch(model: Model) -> Watch:
-    """A context in which one request to this model is answered, and counted."""
-    recorder: Recorder = current_app.extensions["recorder"]
-    return recorder.watch((model.bundle.name, model.bundle.version))
+def watch(model: Model, protocol: str) -> Watch:
+    """The watch of the request at hand, which is to this model from here on."""
+    found: Watch = request.environ[WATCH]
+    found.of((model.bundle.name, model.bundle.version), protocol)
+    return found
 
 
-def totals(model: Model) -> Totals:
-    """What has been counted of this model."""
-    recorder: Recorder = current_app.extensions["recorder"]
-    return recorder.telemetry.totals((model.bundle.name, model.bundle.version))
+def telemetry() -> Telemetry:
+    """The counters of all workers."""
+    observed: Observed = current_app.extensions["observed"]
+    return observed.recorder.telemetry
 
 
 def answer(content: Any, status: int = 200) -> Response:

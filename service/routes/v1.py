@@ -41,13 +41,14 @@ def _gives(bundle: Bundle) -> Media:
 def predict(name: str, version: str | None = None) -> Response:
     """Classify every instance of the body."""
     model = models().find(name, version)
+    watched = watch(model, "v1")
     show, abstain, body = shows_ink(model.bundle), abstains(model.bundle), read_body()
-    with watch(model) as watched:
-        decoded = decode(body, model.bundle, settings(), show=show)
-        watched.decoded()
-        outputs = model.predict(decoded.inputs)
-        watched.predicted(outputs)
-        return answer(encode(model.bundle, decoded, outputs, abstain=abstain))
+    watched.read()
+    decoded = decode(body, model.bundle, settings(), show=show)
+    watched.decoded()
+    outputs = model.predict(decoded.inputs)
+    watched.predicted(outputs)
+    return answer(encode(model.bundle, decoded, outputs, abstain=abstain))
 
 
 @v1.get("")

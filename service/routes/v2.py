@@ -30,7 +30,7 @@ from service.errors import (
     UnusableInput,
 )
 from service.examples import v2_request
-from service.routes import ENCODER, answer, models, settings, totals, watch
+from service.routes import ENCODER, answer, models, settings, telemetry, watch
 from service.routes.body import read_bytes
 from service.routes.openapi import Parameter, described
 
@@ -59,14 +59,15 @@ FASTEST = 1  # of zlib's levels: answers are small, and latency counts
 def infer(name: str, version: str | None = None) -> Response:
     """Run the tensors of the body."""
     model = models().find(name, version)
+    watched = watch(model, "v2")
     body = read_bytes()
-    with watch(model) as watched:
-        inference = decode(body, request.headers.get(JSON_LENGTH), model.bundle, settings())
-        watched.decoded()
-        outputs = model.predict(inference.inputs)
-        watched.predicted(outputs)
-        response, behind = encode(model.bundle, inference, outputs)
-        return _compressed(_tensors(ENCODER.encode(response), behind))
+    watched.read()
+    inference = decode(body, request.headers.get(JSON_LENGTH), model.bundle, settings())
+    watched.decoded()
+    outputs = model.predict(inference.inputs)
+    watched.predicted(outputs)
+    response, behind = encode(model.bundle, inference, outputs)
+    return _compressed(_tensors(ENCODER.encode(response), behind))
 
 
 @v2.get("")
@@ -117,7 +118,7 @@ def statistics(name: str | None = None, version: str | None = None) -> Response:
     names = models().names() if name is None else [name]
     versions = [(one, v) for one in names for v in ([version] if version else models().versions(one))]
     found = [models().find(*title) for title in versions]
-    return answer(Statistics([statistics_of(model, totals(model)) for model in found]))
+    return answer(Statistics([statistics_of(model, telemetry()) for model in found]))
 
 
 @v2.post("/repository/index")

@@ -1,0 +1,126 @@
+"""One request, from its first byte to its answer: its stages, what the network said, and how it ended."""
+
+import time
+from bisect import bisect_left
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.signature import Arrays
+from service.telemetry.counters import Recorder, Title
+from service.telemetry.layout import CONFIDENCES, DURATIONS, MILLIONTHS, PROTOCOLS, REASONS, ROWS, STATUSES, Layout
+
+STATUS_PLACES = {status: place for place, status in enumerate(STATUSES)}
+PROTOCOL_PLACES = {protocol: place * len(STATUSES) for place, protocol in enumerate(PROTOCOLS)}
+REASON_PLACES = {reason: place for place, reason in enumerate(REASONS)}
+
+
+class Watch:
+    """It is told when decoding begins and ends, what the network answered, and the status of the answer."""
+
+    __slots__ = ("_outputs", "_protocol", "_recorder", "_title", "decoded_at", "ended_at", "predicted_at", "read_at",
+                 "reason", "request_id", "started_at")  # fmt: skip
+
+    def __init__(self, recorder: Recorder, request_id: str) -> None:
+        self.request_id = request_id
+        self._recorder = recorder
+        self._title: Title | None = None
+        self._protocol = ""
+        self._outputs: Arrays = {}
+        self.reason = ""
+        self.started_at = time.perf_counter_ns()
+        self.read_at = self.decoded_at = self.predicted_at = self.ended_at = 0
+        with recorder.lock:
+            recorder.numbers[recorder.header + 1] += 1
+
+    def of(self, title: Title, protocol: str) -> None:
+        """The model is found; a failure from here on is one of its own."""
+        self._title, self._protocol = title, protocol
+
+    def read(self) -> None:
+        """The body is there: decoding begins."""
+        self.read_at = time.perf_counter_ns()
+
+    def decoded(self) -> None:
+        """The arrays are there."""
+        self.decoded_at = time.perf_counter_ns()
+
+    def predicted(self, outputs: Arrays) -> None:
+        """The network has answered."""
+        self.predicted_at, self._outputs = time.perf_counter_ns(), outputs
+
+    @property
+    def rows(self) -> int:
+        """How many rows the network answered."""
+        return len(next(iter(self._outputs.values()))) if self._outputs else 0
+
+    def stages(self) -> tuple[int, int, int, int]:
+        """Nanoseconds of decoding, inference, encoding, and of the whole, once it is ended."""
+        return (
+            self.decoded_at - self.read_at,
+            self.predicted_at - self.decoded_at,
+            self.ended_at - self.predicted_at,
+            self.ended_at - self.started_at,
+        )
+
+    def timing(self) -> str:
+        """What `Server-Timing` says of it: milliseconds; of a refusal the whole alone."""
+        decode, infer, encode, total = self.stages()
+        if not self.predicted_at:
+            return f"total;dur={total / 1e6:.3f}"
+        return (
+            f"decode;dur={decode / 1e6:.3f}, infer;dur={infer / 1e6:.3f}, encode;dur={encode / 1e6:.3f}, "
+            f"total;dur={total / 1e6:.3f}"
+        )
+
+    def ended(self, status: int) -> None:
+        """There is an answer: count it."""
+        self.ended_at = time.perf_counter_ns()
+        recorder = self._recorder
+        numbers, place = recorder.numbers, recorder.places.get(self._title) if self._title else None
+        with recorder.lock:
+            numbers[recorder.header + 1] -= 1
+            if place is None:
+                numbers[recorder.header + 2 + _status(status)] += 1
+                return
+            numbers[place.requests + PROTOCOL_PLACES[self._protocol] + _status(status)] += 1
+            if status == STATUSES[0] and self._outputs:
+                self._succeeded(numbers, place)
+            else:
+                numbers[place.failure_ns] += self.ended_at - self.started_at
+                if self.reason in REASON_PLACES:
+                    numbers[place.refused + REASON_PLACES[self.reason]] += 1
+
+    def _succeeded(self, numbers: memoryview, place: Layout) -> None:
+        numbers[place.last_ms] = time.time_ns() // 1_000_000
+        for histogram, duration in zip(place.stages, self.stages(), strict=True):
+            numbers[histogram + bisect_left(DURATIONS, duration)] += 1
+            numbers[histogram + len(DURATIONS) + 1] += duration
+        rows = self.rows
+        numbers[place.rows + bisect_left(ROWS, rows)] += 1
+        numbers[place.rows + len(ROWS) + 1] += rows
+        if "probabilities" in self._outputs:
+            _answered(numbers, place, self._outputs["probabilities"])
+
+
+def _answered(numbers: memoryview, place: Layout, probabilities: NDArray[np.float32]) -> None:
+    """Count the likeliest label of each row, and how likely it is: FP32 [n, classes]."""
+    if len(probabilities) == 1:  # in a fifth of the time that the lines below take
+        (row,) = probabilities.tolist()
+        confidence = max(row)
+        numbers[place.labels + row.index(confidence)] += 1
+        numbers[place.confidences + bisect_left(CONFIDENCES, confidence)] += 1
+        numbers[place.confidences + len(CONFIDENCES) + 1] += round(confidence * MILLIONTHS)
+        return
+    best = probabilities.max(axis=1)
+    for label, count in enumerate(np.bincount(probabilities.argmax(axis=1)).tolist()):
+        numbers[place.labels + label] += count
+    for bucket, count in enumerate(np.bincount(np.searchsorted(CONFIDENCES, best)).tolist()):
+        numbers[place.confidences + bucket] += count
+    numbers[place.confidences + len(CONFIDENCES) + 1] += round(float(best.sum(dtype=np.float64)) * MILLIONTHS)
+
+
+def _status(status: int) -> int:
+    """Where a status stands among the known ones; another counts as 200, 400 or 500."""
+    found = STATUS_PLACES.get(status)
+    return STATUS_PLACES[200 if status < 400 else 400 if status < 500 else 500] if found is None else found
