@@ -9,6 +9,7 @@ from werkzeug import Response as BaseResponse
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from service.errors import RequestError
+from service.logs import RequestLog
 from service.observation import WATCH, Observed
 from service.repository import ModelRepository
 from service.routes import ModelConverter, answer
@@ -40,7 +41,11 @@ def create_app(settings: Settings | None = None, folders: Iterable[Path] | None 
     app.extensions["settings"] = settings
     models = app.extensions["models"] = ModelRepository.open(settings, folders)
     # Workers that share their counters set another recorder.
-    observed = app.extensions["observed"] = Observed(app.wsgi_app, Telemetry(models.labels()).recorder())
+    observed = app.extensions["observed"] = Observed(
+        app.wsgi_app,
+        RequestLog(settings.log_requests, settings.slow_ms),
+        Telemetry(models.labels()).recorder(),
+    )
     app.wsgi_app = observed  # type: ignore[method-assign]  # as Flask's documentation has it
 
     app.register_blueprint(v1)

@@ -29,6 +29,7 @@ timeout = 120  # seconds without a sign of life, the opening of all models inclu
 graceful_timeout = _settings.graceful_timeout
 keepalive = 75  # seconds: longer than the 60 after which common proxies give up an idle connection
 loglevel = _settings.log_level
+logger_class = "service.logs.Logger"
 preload_app = False
 control_socket_disable = True  # it would need a writable home
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - heartbeats in memory

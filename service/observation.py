@@ -1,4 +1,4 @@
-"""What is done for every request, whatever it asks: it gets an id, is watched, and its answer says how long it took.
+"""What is done for every request, whatever it asks: it has an id, is watched and logged, and its answer says the time.
 
 Around the application, as WSGI has it, and not in Flask's hooks: there it took twice the time.
 """
@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from service.logs import RequestLog
 from service.telemetry import Recorder, Watch
 
 WATCH = "digitalis.watch"  # its key in a request's environment
@@ -19,8 +20,9 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 class Observed:
     """An application whose requests are watched; `recorder` is set anew where workers share their counters."""
 
-    def __init__(self, application: Application, recorder: Recorder) -> None:
+    def __init__(self, application: Application, log: RequestLog, recorder: Recorder) -> None:
         self._application = application
+        self._log = log
         self.recorder = recorder
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -29,6 +31,7 @@ class Observed:
 
         def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
             watch.ended(int(status[:3]))
+            self._log.ended(watch, environ, int(status[:3]))
             headers += [("X-Request-ID", watch.request_id), ("Server-Timing", watch.timing())]
             return start_response(status, headers, *error)
 

@@ -113,6 +113,13 @@ class Settings:
     log_level: str = _setting(
         "info", _choice("debug", "info", "warning", "error"), "info", "debug, info, warning or error"
     )
+    log_requests: str = _setting(
+        "slow",
+        _choice("all", "slow", "none"),
+        "slow",
+        "a line for all requests, for slow, refused and failed ones (slow), or for none",
+    )
+    slow_ms: int = _setting(1000, _count, "1000", "milliseconds from which on a request is slow")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":

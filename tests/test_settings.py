@@ -37,6 +37,7 @@ def test_every_setting_can_be_set() -> None:
         "device": "cuda:1",
         "log_level": "debug",
         "abstain": "true",
+        "log_requests": "all",
     }
     for field in dataclasses.fields(Settings):
         text = texts.get(field.name, "7")

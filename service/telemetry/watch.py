@@ -18,14 +18,14 @@ REASON_PLACES = {reason: place for place, reason in enumerate(REASONS)}
 class Watch:
     """It is told when decoding begins and ends, what the network answered, and the status of the answer."""
 
-    __slots__ = ("_outputs", "_protocol", "_recorder", "_title", "decoded_at", "ended_at", "predicted_at", "read_at",
-                 "reason", "request_id", "started_at")  # fmt: skip
+    __slots__ = ("_outputs", "_recorder", "decoded_at", "ended_at", "predicted_at", "protocol", "read_at",
+                 "reason", "request_id", "started_at", "title")  # fmt: skip
 
     def __init__(self, recorder: Recorder, request_id: str) -> None:
         self.request_id = request_id
         self._recorder = recorder
-        self._title: Title | None = None
-        self._protocol = ""
+        self.title: Title | None = None
+        self.protocol = ""
         self._outputs: Arrays = {}
         self.reason = ""
         self.started_at = time.perf_counter_ns()
@@ -35,7 +35,7 @@ class Watch:
 
     def of(self, title: Title, protocol: str) -> None:
         """The model is found; a failure from here on is one of its own."""
-        self._title, self._protocol = title, protocol
+        self.title, self.protocol = title, protocol
 
     def read(self) -> None:
         """The body is there: decoding begins."""
@@ -77,13 +77,13 @@ class Watch:
         """There is an answer: count it."""
         self.ended_at = time.perf_counter_ns()
         recorder = self._recorder
-        numbers, place = recorder.numbers, recorder.places.get(self._title) if self._title else None
+        numbers, place = recorder.numbers, recorder.places.get(self.title) if self.title else None
         with recorder.lock:
             numbers[recorder.header + 1] -= 1
             if place is None:
                 numbers[recorder.header + 2 + _status(status)] += 1
                 return
-            numbers[place.requests + PROTOCOL_PLACES[self._protocol] + _status(status)] += 1
+            numbers[place.requests + PROTOCOL_PLACES[self.protocol] + _status(status)] += 1
             if status == STATUSES[0] and self._outputs:
                 self._succeeded(numbers, place)
             else:
