@@ -1,5 +1,6 @@
 """What Prometheus reads, right across workers and their ends; request ids; how long an answer took."""
 
+import json
 import os
 import re
 import shutil
@@ -156,31 +157,50 @@ def test_promtool_finds_nothing_to_say(served: RunningService) -> None:
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
 
 
-@pytest.mark.slow
-def test_a_real_prometheus_scrapes_it(served: RunningService, tmp_path: Path) -> None:
-    for _ in range(7):
-        ask(served)
+@pytest.fixture
+def prometheus(served: RunningService, tmp_path: Path) -> Iterator[str]:
+    """The address of a real one that scrapes the service once a second."""
     address = f"127.0.0.1:{free_port()}"
     target = f"static_configs: [{{targets: ['{served.address}']}}]"
     (tmp_path / "p.yml").write_text(f"scrape_configs: [{{job_name: digitalis, scrape_interval: 1s, {target}}}]")
     command = [program("prometheus"), f"--config.file={tmp_path / 'p.yml'}", f"--storage.tsdb.path={tmp_path / 'data'}"]
-    with subprocess.Popen([*command, f"--web.listen-address={address}"], stderr=subprocess.DEVNULL) as prometheus:
-        try:
-            query = 'sum(digitalis_requests_total{model="iris", status="200"})'
-            assert answered(f"http://{address}/api/v1/query", query) == "7"
-        finally:
-            prometheus.terminate()
+    with subprocess.Popen([*command, f"--web.listen-address={address}"], stderr=subprocess.DEVNULL) as process:
+        yield f"http://{address}/api/v1/query"
+        process.terminate()
 
 
-def answered(url: str, query: str) -> str:
+def answered(url: str, query: str) -> list[Any]:
     """What Prometheus answers, once it has scraped."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
-            result = httpx.get(url, params={"query": query}).json()["data"]["result"]
+            answer = httpx.get(url, params={"query": query}).json()
         except httpx.TransportError:
-            result = []
-        if result:
-            return str(result[0]["value"][1])
+            answer = {}
+        assert answer.get("status") != "error", answer
+        if found := answer.get("data", {}).get("result"):
+            return list(found)
         time.sleep(0.5)
-    raise RuntimeError("Prometheus has no answer")
+    raise RuntimeError(f"Prometheus has no answer to {query}")
+
+
+@pytest.mark.slow
+def test_a_real_prometheus_scrapes_it(served: RunningService, prometheus: str) -> None:
+    for _ in range(7):
+        ask(served)
+    (found,) = answered(prometheus, 'sum(digitalis_requests_total{model="iris", status="200"}) > 6')
+    assert found["value"][1] == "7"
+
+
+@pytest.mark.slow
+def test_every_query_of_the_dashboard_has_an_answer(served: RunningService, prometheus: str) -> None:
+    answered(prometheus, 'digitalis_model_info{model="iris"}')
+    panels = json.loads((ROOT / "docs/grafana.json").read_text())["panels"]
+    queries = [target["expr"] for panel in panels for target in panel["targets"]]
+    assert len(queries) >= 13
+    for _ in range(3):  # a rate needs counts that grow while it looks on
+        ask(served)
+        ask(served, {"instances": []})
+        time.sleep(1.1)
+    for query in queries:
+        answered(prometheus, query.replace("$model", "iris").replace("$__rate_interval", "30s"))
