@@ -13,7 +13,7 @@ from gunicorn.app.wsgiapp import WSGIApplication
 
 from service.app import create_app
 from service.errors import StartError
-from service.repository import ModelRepository, find_bundles
+from service.repository import find_bundles
 from service.settings import Settings
 
 RETRY_AFTER = 5  # seconds
@@ -88,7 +88,7 @@ def _opens(settings: Settings, folders: list[Path]) -> bool:
     child = os.fork()
     if child == 0:
         try:
-            ModelRepository.open(settings, folders)
+            create_app(settings, folders)
         except StartError as error:
             print(f"digitalis: {error}", file=sys.stderr, flush=True)
             os._exit(2)

@@ -8,9 +8,9 @@ from flask import Flask, Response, request
 from werkzeug import Response as BaseResponse
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
-from service.errors import RequestError
+from service.errors import RequestError, SettingsError
 from service.logs import RequestLog
-from service.observation import WATCH, Observed
+from service.observation import WATCH, Observed, Observer
 from service.repository import ModelRepository
 from service.routes import ModelConverter, answer
 from service.routes.documentation import documentation, page
@@ -18,7 +18,7 @@ from service.routes.health import health
 from service.routes.metrics import metrics
 from service.routes.v1 import v1
 from service.routes.v2 import v2
-from service.settings import Settings
+from service.settings import Settings, traces_wanted
 from service.telemetry import Telemetry
 
 LONGEST = 2000  # characters of a refusal: what a client sent may be quoted in it
@@ -43,7 +43,7 @@ def create_app(settings: Settings | None = None, folders: Iterable[Path] | None 
     # Workers that share their counters set another recorder.
     observed = app.extensions["observed"] = Observed(
         app.wsgi_app,
-        RequestLog(settings.log_requests, settings.slow_ms),
+        _observers(settings),
         Telemetry(models.labels()).recorder(),
     )
     app.wsgi_app = observed  # type: ignore[method-assign]  # as Flask's documentation has it
@@ -59,6 +59,17 @@ def create_app(settings: Settings | None = None, folders: Iterable[Path] | None 
     app.register_error_handler(HTTPException, _not_ours_to_answer)
     app.register_error_handler(Exception, _failed)
     return app
+
+
+def _observers(settings: Settings) -> list[Observer]:
+    found: list[Observer] = [RequestLog(settings.log_requests, settings.slow_ms)]
+    if traces_wanted():
+        try:
+            from service.tracing import Tracing
+        except ModuleNotFoundError as error:
+            raise SettingsError(f"OTEL_… asks for traces, which need {error.name}: install the extra otel") from None
+        found.append(Tracing())
+    return found
 
 
 def _refused(error: RequestError) -> Response:

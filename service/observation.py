@@ -5,10 +5,9 @@ Around the application, as WSGI has it, and not in Flask's hooks: there it took 
 
 import os
 import re
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
 
-from service.logs import RequestLog
 from service.telemetry import Recorder, Watch
 
 WATCH = "digitalis.watch"  # its key in a request's environment
@@ -17,12 +16,19 @@ SANE = re.compile(r"[A-Za-z0-9._:@/+=-]{1,128}")
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
+class Observer(Protocol):
+    """Who wants to know of each request when it is over: the log, and traces."""
+
+    def ended(self, watch: Watch, environ: dict[str, Any], status: int) -> None:
+        """A request has its answer."""
+
+
 class Observed:
     """An application whose requests are watched; `recorder` is set anew where workers share their counters."""
 
-    def __init__(self, application: Application, log: RequestLog, recorder: Recorder) -> None:
+    def __init__(self, application: Application, observers: Sequence[Observer], recorder: Recorder) -> None:
         self._application = application
-        self._log = log
+        self._observers = observers
         self.recorder = recorder
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -31,7 +37,8 @@ class Observed:
 
         def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
             watch.ended(int(status[:3]))
-            self._log.ended(watch, environ, int(status[:3]))
+            for observer in self._observers:
+                observer.ended(watch, environ, int(status[:3]))
             headers += [("X-Request-ID", watch.request_id), ("Server-Timing", watch.timing())]
             return start_response(status, headers, *error)
 

@@ -16,6 +16,7 @@ from typing import Any
 from service.errors import SettingsError
 
 PREFIX = "DIGITALIS_"
+TRACES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_TRACES_EXPORTER")
 KUBERNETES = re.compile(rf"{PREFIX}(.*_)?(SERVICE_HOST|SERVICE_PORT.*|PORT|PORT_.*)")
 
 
@@ -75,6 +76,12 @@ def _setting(default: Any, parse: Callable[[str], Any], shown: str, meaning: str
     if callable(default):
         return dataclasses.field(default_factory=default, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def traces_wanted(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether OpenTelemetry's own environment variables say where spans shall go, and do not switch them off."""
+    off = environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or environ.get("OTEL_TRACES_EXPORTER") == "none"
+    return not off and any(environ.get(name) for name in TRACES)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

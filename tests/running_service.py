@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -33,12 +34,19 @@ def free_port() -> int:
 class RunningService:
     """A server process on a port of its own; a context in which it answers."""
 
-    def __init__(self, log: Path, command: tuple[str, ...] = MODULE, **settings: str) -> None:
+    def __init__(
+        self,
+        log: Path,
+        command: tuple[str, ...] = MODULE,
+        environment: Mapping[str, str] | None = None,
+        **settings: str,
+    ) -> None:
         self.address = f"127.0.0.1:{free_port()}"
         self.url = f"http://{self.address}"
         self._log = log
         self._command = [part.replace("{address}", self.address) for part in command]
         self._environment = clean_environment(**{"bind": self.address, "workers": "1"} | settings)
+        self._environment |= environment or {}
 
     def __enter__(self) -> Self:
         with self._log.open("wb") as log:
