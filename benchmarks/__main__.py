@@ -18,6 +18,7 @@ def main() -> int:
     _uploads(commands.add_parser("uploads", help="digits that people upload: how many are read, source by source"))
     _confidence(commands.add_parser("confidence", help="calibration of the probabilities, and pictures of no digits"))
     _reading(commands.add_parser("reading", help="milliseconds to decode, normalise and read one upload"))
+    _observation(commands.add_parser("observation", help="what metrics, request ids and logs cost a request"))
     asked = parser.parse_args()
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     try:
@@ -101,6 +102,18 @@ def _reading(parser: argparse.ArgumentParser) -> None:
         from benchmarks import reading_time
 
         reading_time.measure(asked.rounds, asked.model)
+
+    parser.set_defaults(run=run)
+
+
+def _observation(parser: argparse.ArgumentParser) -> None:
+    parser.description = "An Iris row through the application, without a server; one core, in turns."
+    parser.add_argument("--rounds", type=int, default=101, help="turns of each (default: %(default)s)")
+
+    def run(asked: argparse.Namespace) -> None:
+        from benchmarks import observation_cost
+
+        observation_cost.measure(asked.rounds)
 
     parser.set_defaults(run=run)
 

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import socket
 import sys
 import time
 import urllib.error
@@ -72,11 +73,27 @@ def main() -> int:
     except StartError as error:
         print(f"digitalis: {error}", file=sys.stderr)
         return 2
-    if not _opens(settings, folders):
+    if not (_is_free(settings.bind) and _opens(settings, folders)):
         return 2
     sys.argv = ["digitalis", "-c", "python:service.gunicorn_conf", "service.app:create_app()"]
     Service(settings, folders).run()
     return 0
+
+
+def _is_free(address: str) -> bool:
+    """Whether nobody listens there yet; Gunicorn would try five times, and not name the setting."""
+    host, _, port = address.rpartition(":")
+    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host.strip("[]"), int(port)))
+        except OSError as error:
+            print(
+                f"digitalis: cannot listen on {address}: {error.strerror}; DIGITALIS_BIND sets another", file=sys.stderr
+            )
+            return False
+    return True
 
 
 def _opens(settings: Settings, folders: list[Path]) -> bool:

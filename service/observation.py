@@ -27,7 +27,7 @@ class Observed:
     """An application whose requests are watched; `recorder` is set anew where workers share their counters."""
 
     def __init__(self, application: Application, observers: Sequence[Observer], recorder: Recorder) -> None:
-        self._application = application
+        self.application = application
         self._observers = observers
         self.recorder = recorder
 
@@ -43,7 +43,7 @@ class Observed:
             return start_response(status, headers, *error)
 
         try:
-            return self._application(environ, start)
+            return self.application(environ, start)
         except BaseException:
             watch.ended(500)
             raise

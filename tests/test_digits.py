@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import SAMPLES
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks.difficulties import PAPERS, corpus
 from benchmarks.papers import Paper, penned, photographed
@@ -323,3 +323,12 @@ def test_clutter_upon_clutter_is_never_taken_for_the_digit() -> None:
         except UnusableInput:
             continue
         assert ink.image.max() > 100
+
+
+@pytest.mark.parametrize("number", [10, 11, 27, 44, 47, 58, 77, 93])
+def test_printed_numbers_of_two_digits_are_more_than_one_digit(number: int) -> None:
+    page = Image.new("L", (220, 180), 255)
+    font = ImageFont.load_default(size=120)
+    ImageDraw.Draw(page).text((110, 90), str(number), fill=0, font=font, anchor="mm")
+    with pytest.raises(UnusableInput, match="more than one digit: 2 separate pieces"):
+        normalise(np.asarray(page))

@@ -274,5 +274,6 @@ def test_a_port_in_use_stops_the_start() -> None:
     port = free_port()
     with socket.create_server(("127.0.0.1", port)):
         failed = failed_start(bind=f"127.0.0.1:{port}")
-    assert failed.returncode != 0
-    assert "Address already in use" in failed.stderr or "Connection in use" in failed.stderr
+    assert failed.returncode == 2
+    message = f"digitalis: cannot listen on 127.0.0.1:{port}: Address already in use; DIGITALIS_BIND sets another"
+    assert failed.stderr.splitlines() == [message]

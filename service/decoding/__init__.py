@@ -40,7 +40,9 @@ def decode(body: Body, bundle: Bundle, settings: Settings, *, show: bool = False
         raise BadRequest("the body is empty")
     taken = media_types(bundle)
     if body.media_type not in taken:
-        shown = "bytes whose Content-Type is not said" if body.content_type in UNTYPED else body.content_type
+        shown = (
+            "bytes whose Content-Type does not say what they are" if body.content_type in UNTYPED else body.content_type
+        )
         raise UnsupportedMediaType(f"{bundle.name} does not take {shown}: send {', '.join(taken)}")
     if not bundle.takes_images:
         return Decoded({"features": vectors.decode(body, bundle.features, settings)})

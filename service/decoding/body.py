@@ -38,7 +38,7 @@ class Body:
     def media_type(self) -> str:
         """`application/json`, `text/csv`, `multipart/form-data`, `image/*`, or whatever else the client says."""
         if self.content_type in UNTYPED:
-            return JSON if self.data[:64].lstrip()[:1] == b"{" else IMAGE
+            return JSON if self.data[:64].lstrip()[:1] in (b"{", b"[") else IMAGE
         return IMAGE if self.content_type.startswith("image/") else self.content_type
 
 

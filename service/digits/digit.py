@@ -12,6 +12,7 @@ NEAR = 0.5  # of the digit's longest side: so far away may a stroke be that belo
 SHARE = 0.03  # of the largest piece's ink: less is a speck
 LARGE = 0.25  # of the largest piece's ink, and half its height: this much may be a digit of its own
 APART = 0.15  # of the height: digits of one number leave so much between them
+ALIKE = 0.85  # of each other's height: such two, as high up as each other and with paper between them, are two digits
 CROWD = 8  # pieces of such a size are no writing
 
 
@@ -42,10 +43,18 @@ def _refuse_others(pieces: Pieces, main: int, large: Mask) -> None:
     gap = max(APART * height, 2)  # one pixel parts the pieces of one digit, where it is drawn with few
     beside = np.maximum(pieces.left - pieces.right[main], pieces.left[main] - pieces.right) >= gap
     above = np.maximum(pieces.top - pieces.bottom[main], pieces.top[main] - pieces.bottom) >= 4 * gap
-    others = large & (pieces.height >= height / 2) & (beside | above)
+    others = large & (pieces.height >= height / 2) & (beside | above | _beside_as_high(pieces, main))
     if others.any():
         count = 1 + np.count_nonzero(others)
         raise UnusableInput(f"more than one digit: {count} separate pieces are each as large as one; send one digit")
+
+
+def _beside_as_high(pieces: Pieces, main: int) -> Mask:
+    """The like of 4 and 4 set close: one beside the other, both from the same top to the same bottom."""
+    shared = np.minimum(pieces.bottom, pieces.bottom[main]) - np.maximum(pieces.top, pieces.top[main])
+    whole = np.maximum(pieces.bottom, pieces.bottom[main]) - np.minimum(pieces.top, pieces.top[main])
+    between = np.maximum(pieces.left - pieces.right[main], pieces.left[main] - pieces.right)
+    return np.asarray((shared >= ALIKE * whole) & (between >= 2) & (pieces.ink >= ALIKE / 2 * pieces.ink[main]))
 
 
 def _with_parts(pieces: Pieces, main: int, candidates: Mask) -> Mask:

@@ -19,7 +19,7 @@ class Watch:
     """It is told when decoding begins and ends, what the network answered, and the status of the answer."""
 
     __slots__ = ("_outputs", "_recorder", "decoded_at", "ended_at", "predicted_at", "protocol", "read_at",
-                 "reason", "request_id", "started_at", "title")  # fmt: skip
+                 "reason", "request_id", "rows", "started_at", "title")  # fmt: skip
 
     def __init__(self, recorder: Recorder, request_id: str) -> None:
         self.request_id = request_id
@@ -28,6 +28,7 @@ class Watch:
         self.protocol = ""
         self._outputs: Arrays = {}
         self.reason = ""
+        self.rows = 0
         self.started_at = time.perf_counter_ns()
         self.read_at = self.decoded_at = self.predicted_at = self.ended_at = 0
         with recorder.lock:
@@ -48,11 +49,7 @@ class Watch:
     def predicted(self, outputs: Arrays) -> None:
         """The network has answered."""
         self.predicted_at, self._outputs = time.perf_counter_ns(), outputs
-
-    @property
-    def rows(self) -> int:
-        """How many rows the network answered."""
-        return len(next(iter(self._outputs.values()))) if self._outputs else 0
+        self.rows = len(next(iter(outputs.values())))
 
     def stages(self) -> tuple[int, int, int, int]:
         """Nanoseconds of decoding, inference, encoding, and of the whole, once it is ended."""
@@ -96,11 +93,11 @@ class Watch:
         for histogram, duration in zip(place.stages, self.stages(), strict=True):
             numbers[histogram + bisect_left(DURATIONS, duration)] += 1
             numbers[histogram + len(DURATIONS) + 1] += duration
-        rows = self.rows
-        numbers[place.rows + bisect_left(ROWS, rows)] += 1
-        numbers[place.rows + len(ROWS) + 1] += rows
+        numbers[place.rows + bisect_left(ROWS, self.rows)] += 1
+        numbers[place.rows + len(ROWS) + 1] += self.rows
         if "probabilities" in self._outputs:
             _answered(numbers, place, self._outputs["probabilities"])
+        self._outputs = {}  # a request's environment is a cycle: what hangs on it waits for the garbage collector
 
 
 def _answered(numbers: memoryview, place: Layout, probabilities: NDArray[np.float32]) -> None:
