@@ -173,14 +173,15 @@ def answered(url: str, query: str) -> list[Any]:
     """What Prometheus answers, once it has scraped."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
+        time.sleep(0.3)
         try:
-            answer = httpx.get(url, params={"query": query}).json()
+            response = httpx.get(url, params={"query": query})
         except httpx.TransportError:
-            answer = {}
+            continue
+        answer = response.json() if response.status_code != 503 else {}  # it is still opening its storage
         assert answer.get("status") != "error", answer
         if found := answer.get("data", {}).get("result"):
             return list(found)
-        time.sleep(0.5)
     raise RuntimeError(f"Prometheus has no answer to {query}")
 
 
