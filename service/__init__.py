@@ -6,7 +6,7 @@ The life of one, and where to read on:
 
     gunicorn_conf       a worker process, which opened every model after the fork, takes the request
     observation             it gets an id and is watched: `telemetry` counts it, for all workers
-    routes/v1           the view (routes/v2 for the Open Inference Protocol): four statements, one for each step below
+    routes/v1           the view (routes/v2 for the Open Inference Protocol): the steps below, each told to the watch
     repository          1. find     which model, which version
     routes/body           the body, read once, within the limits
     decoding/           2. decode   bytes -> named arrays: `images`, `vectors`, or V2's `tensors`

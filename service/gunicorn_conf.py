@@ -35,20 +35,18 @@ control_socket_disable = True  # it would need a writable home
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - heartbeats in memory
 
 
-_telemetry: Telemetry | None = None  # of all workers, mapped before the first fork
-
-
-def on_starting(_server: Any) -> None:
-    """What the workers will share."""
+def on_starting(server: Any) -> None:
+    """What the workers will share is mapped before the first fork."""
     folders = find_bundles(_settings.models_dir)
     labels = {(folder.parent.name, folder.name): read_labels(folder) for folder in folders}
-    globals()["_telemetry"] = Telemetry(labels, workers=2 * _settings.workers + SPARE)
+    server.telemetry = Telemetry(labels, workers=2 * _settings.workers + SPARE)
 
 
 def pre_fork(server: Any, worker: Any) -> None:
     """Each worker writes into a block of counters that no other living one has."""
     taken = {other.block for other in server.WORKERS.values()}
     worker.block = next(block for block in itertools.count() if block not in taken)
+    worker.telemetry = server.telemetry
 
 
 def post_fork(_server: Any, worker: Any) -> None:
@@ -61,8 +59,8 @@ def post_fork(_server: Any, worker: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     """Each worker says that it is ready; the first one says where, and what to try."""
     models: ModelRepository = worker.wsgi.extensions["models"]
-    if _telemetry is not None and _telemetry.has(models.titles()):
-        worker.wsgi.extensions["observed"].recorder = _telemetry.recorder(worker.block)
+    if worker.telemetry.has(models.titles()):
+        worker.wsgi.extensions["observed"].recorder = worker.telemetry.recorder(worker.block)
     else:
         worker.log.warning("There are models that were not here at the start: this worker's statistics are its own")
     worker.log.info("Ready: %d models are open", len(models.names()))
@@ -81,7 +79,7 @@ def invitation(models: ModelRepository, address: str) -> str:
         picture = next(iter(sorted(Path("samples").glob("*.png"))), "digit.png")
         lines.append(f"  curl -F image=@{picture} {url}/{bundle.name}:predict")
     vectors = [bundle for bundle in found if not bundle.takes_images]
-    # A row that is long enough to look like data, and short enough to type
+    # A row that is long enough to look like data, and short enough to type.
     short = sorted(vectors, key=lambda bundle: abs(len(bundle.features) - 4))[:1]
     lines += [f"  curl -d '{json.dumps(v1_request(bundle))}' {url}/{bundle.name}:predict" for bundle in short]
     return "\n".join([*lines, ""])

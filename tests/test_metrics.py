@@ -16,6 +16,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from running_service import ROOT, RunningService, free_port
 
+from service.observation import Observed
+from service.telemetry import Telemetry, Watch
+
 ROW = {"instances": [[5.1, 3.5, 1.4, 0.2]]}
 PACKAGE = ROOT / "build/prometheus/usr/bin"
 
@@ -94,6 +97,28 @@ def test_refusals_are_counted_by_their_reason_and_what_is_of_no_model_apart(serv
     assert value(served, "digitalis_refusals_total", model="mnist", reason="UnusableInput") == 1
     assert value(served, "digitalis_requests_total", model="mnist", status="422") == 1
     assert value(served, "digitalis_requests_total", model="", status="404") == 1
+
+
+class Broken:
+    """An observer that fails."""
+
+    def ended(self, watch: Watch, environ: dict[str, Any], status: int) -> None:
+        raise OSError("the log is full")
+
+
+@pytest.mark.parametrize("observers", [[], [Broken()]])
+def test_a_request_that_ends_without_an_answer_is_counted_once_and_is_in_flight_no_more(observers: list[Any]) -> None:
+    def application(_environ: dict[str, Any], start: Any) -> list[bytes]:
+        if not observers:
+            raise SystemExit
+        start("200 OK", [])
+        return []
+
+    telemetry = Telemetry({})
+    with pytest.raises((SystemExit, OSError)):
+        Observed(application, observers, telemetry.recorder())({}, lambda *_: None)
+    assert sum(telemetry.others()) == 1
+    assert telemetry.processes() == [(0, os.getpid(), 0)]
 
 
 def test_models_and_workers_are_described(served: RunningService) -> None:

@@ -11,7 +11,6 @@ NUMBER = 8  # bytes
 HEADER = 2 + len(STATUSES)  # of a block: the worker's process id, requests in flight, and answers of no model
 
 Title = tuple[str, str]  # a model's name and version
-OTHER: Title = ("", "")
 
 
 class Telemetry:

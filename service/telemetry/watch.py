@@ -71,7 +71,9 @@ class Watch:
         )
 
     def ended(self, status: int) -> None:
-        """There is an answer: count it."""
+        """There is an answer, or there will be none: count it, once."""
+        if self.ended_at:
+            return
         self.ended_at = time.perf_counter_ns()
         recorder = self._recorder
         numbers, place = recorder.numbers, recorder.places.get(self.title) if self.title else None
