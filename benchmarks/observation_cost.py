@@ -36,7 +36,7 @@ def measure(rounds: int) -> None:
     folder = max((MODELS / "iris").iterdir())
     app = create_app(Settings(device="cpu"), [folder])
     inner: Application = app.extensions["observed"].application
-    titles = app.extensions["models"].labels()
+    titles = app.extensions["models"].counted()
     log = logging.getLogger("service.requests")
     log.setLevel(logging.INFO)
     handler = logging.StreamHandler(io.StringIO())

@@ -44,7 +44,7 @@ def create_app(settings: Settings | None = None, folders: Iterable[Path] | None 
     observed = app.extensions["observed"] = Observed(
         app.wsgi_app,
         _observers(settings),
-        Telemetry(models.labels()).recorder(),
+        Telemetry(models.counted()).recorder(),
     )
     app.wsgi_app = observed  # type: ignore[method-assign]  # as Flask's documentation has it
 

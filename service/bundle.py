@@ -3,7 +3,7 @@
     manifest.json   everything below but the numbers: the fields of `Bundle`
     model.onnx      the network for ONNX Runtime, weights inside
     model.pt        the same network as TorchScript
-    golden.json     a few inputs with the outputs that every runtime must give: `Golden`
+    golden.json     a few inputs with the outputs that every runtime must give: see `golden`
     curve.json      how the loss fell in training; not read by the service
     report.html     what the network is and does, for people
 
@@ -12,15 +12,17 @@ Everything numerical (scaling, standardisation, softmax) is inside the graph, so
 
 import hashlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
-import numpy as np
 
+from service import drift
 from service.digits import NORMALISER
+from service.drift import Distribution, Share
 from service.errors import BundleError
-from service.signature import NUMPY_DTYPES, Arrays, Signature, TensorSpec
+from service.signature import Signature, TensorSpec
 
 MANIFEST = "manifest.json"
 GOLDEN = "golden.json"
@@ -31,7 +33,7 @@ REPORT = "report.html"
 
 IMAGE_SHAPE = (28, 28)
 BACKGROUND = TensorSpec("background", "FP32", (-1, 1))
-FORMAT = 2
+FORMAT = 3
 NAME = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
 VERSION = re.compile(r"[1-9][0-9]{0,8}")
 
@@ -58,14 +60,6 @@ class DataSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """0 where all there is was learned from: the metrics are of those rows then."""
 
 
-class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One batch of inputs, the outputs for it, and by how much each column of an output may differ (absolutely)."""
-
-    tolerance: dict[str, list[float]]
-    inputs: dict[str, list[Any]]
-    outputs: dict[str, list[Any]]
-
-
 class Abstention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """When an answer is unsure: its label is less likely than `probability`, or the background likelier (0 to 1).
 
@@ -82,8 +76,12 @@ class _Format(msgspec.Struct, frozen=True):
     format: Any
 
 
-class _Labels(msgspec.Struct, frozen=True):
+class Counted(msgspec.Struct, frozen=True):
+    """What is counted of a model's answers, beside the requests: its labels, and the bins of what may drift."""
+
     labels: tuple[str, ...] = ()
+    label_shares: tuple[Share, ...] = ()
+    distributions: tuple[Distribution, ...] = ()
 
 
 class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -100,6 +98,10 @@ class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     normaliser: str | None = None
     """Of an image model: which ink normaliser makes the pictures that the network knows how to read."""
     abstention: Abstention | None = None
+    distributions: tuple[Distribution, ...]
+    """Of the rows of training: of each feature, or of the ink, and of the network's confidence, or its values."""
+    label_shares: tuple[Share, ...] = ()
+    """Of the same rows: how many the network gives each label."""
     files: dict[str, str]
     recipe: dict[str, Any]
     seed: int
@@ -118,16 +120,21 @@ class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         """Whether the one input is a batch of 28x28 images, and not of feature vectors."""
         return self.signature.inputs[0].datatype == "UINT8"
 
+    @property
+    def counted(self) -> Counted:
+        """What is counted of its answers."""
+        return Counted(self.labels, self.label_shares, self.distributions)
+
 
 Contents = dict[str, bytes]  # the files of a bundle by their names, manifest included
 
 
-def read_labels(folder: Path) -> tuple[str, ...]:
-    """What the manifest of a bundle calls its classes, nothing else of it being checked; none if it cannot be read."""
+def read_counted(folder: Path) -> Counted:
+    """What is counted of a bundle, nothing else of its manifest being checked; nothing if that cannot be read."""
     try:
-        return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=_Labels).labels
+        return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Counted)
     except (OSError, msgspec.DecodeError):
-        return ()  # whoever opens the bundle will say what is wrong with it
+        return Counted()  # whoever opens the bundle will say what is wrong with it
 
 
 def load_bundle(folder: Path) -> tuple[Bundle, Contents]:
@@ -158,21 +165,6 @@ def load_bundle(folder: Path) -> tuple[Bundle, Contents]:
 def digest(contents: Contents) -> str:
     """The SHA-256 of the manifest, and so, through its checksums, of the whole bundle."""
     return "sha256:" + sha256(contents[MANIFEST])
-
-
-def read_golden(bundle: Bundle, contents: Contents) -> tuple[Arrays, Arrays, Arrays]:
-    """The golden inputs, the outputs that belong to them, and the absolute tolerance of each column of those."""
-    try:
-        golden = msgspec.json.decode(contents[GOLDEN], type=Golden)
-        specs = bundle.signature.inputs, bundle.signature.outputs
-        inputs, outputs = (
-            {spec.name: np.asarray(values[spec.name], NUMPY_DTYPES[spec.datatype]) for spec in side}
-            for side, values in zip(specs, (golden.inputs, golden.outputs), strict=True)
-        )
-        tolerance = {name: np.broadcast_to(golden.tolerance[name], array.shape) for name, array in outputs.items()}
-    except (msgspec.DecodeError, KeyError, ValueError, OverflowError) as error:
-        raise BundleError(f"{GOLDEN}: {error}") from None
-    return inputs, outputs, tolerance
 
 
 def sha256(content: bytes) -> str:
@@ -207,6 +199,7 @@ def _check_schema(bundle: Bundle, folder: Path) -> None:
             outputs and not _output_fits(bundle),
             f"{bundle.task} with {len(bundle.labels)} labels and {len(bundle.targets)} targets does not fit {output}",
         ),
+        *_wrong_distributions(bundle),
         (outputs and not _abstention_fits(bundle), f"{bundle.abstention} does not fit the outputs {outputs[1:]}"),
     ]
     images = inputs is not None and bundle.takes_images
@@ -216,6 +209,17 @@ def _check_schema(bundle: Bundle, folder: Path) -> None:
     for is_wrong, message in wrong:
         if is_wrong:
             raise BundleError(f"{folder / MANIFEST}: {message}")
+
+
+def _wrong_distributions(bundle: Bundle) -> Iterator[tuple[bool, str]]:
+    found = tuple(one.name for one in bundle.distributions)
+    expected = drift.names(*((column.name for column in columns) for columns in (bundle.features, bundle.targets)))
+    yield found != expected, f"distributions of {', '.join(found)}: expected {', '.join(expected)}"
+    yield len({*found, drift.LABEL}) <= len(found), "two distributions have one name, of them one is the labels'"
+    for one in bundle.distributions:
+        yield not one.fits, f"the distribution of {one.name}: edges must rise, and the shares of all bins be 1 together"
+    whole = not bundle.label_shares or abs(sum(bundle.label_shares) - 1) < 1e-3
+    yield len(bundle.label_shares) != len(bundle.labels) or not whole, "label_shares must be of all labels, 1 together"
 
 
 def _input_fits(bundle: Bundle) -> bool:

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from service.bundle import read_labels
+from service.bundle import read_counted
 from service.examples import v1_request
 from service.repository import ModelRepository, find_bundles
 from service.settings import Settings
@@ -38,8 +38,8 @@ worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa:
 def on_starting(server: Any) -> None:
     """What the workers will share is mapped before the first fork."""
     folders = find_bundles(_settings.models_dir)
-    labels = {(folder.parent.name, folder.name): read_labels(folder) for folder in folders}
-    server.telemetry = Telemetry(labels, workers=2 * _settings.workers + SPARE)
+    counted = {(folder.parent.name, folder.name): read_counted(folder) for folder in folders}
+    server.telemetry = Telemetry(counted, workers=2 * _settings.workers + SPARE)
 
 
 def pre_fork(server: Any, worker: Any) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from service.bundle import GOLDEN, REPORT, VERSION, Bundle, Contents, digest, load_bundle, read_golden
+from service.bundle import GOLDEN, REPORT, VERSION, Bundle, Contents, Counted, digest, load_bundle
 from service.errors import (
     BadRequest,
     BundleError,
@@ -16,6 +16,7 @@ from service.errors import (
     RequestError,
     UnusableInput,
 )
+from service.golden import read_golden
 from service.runtimes import Runtime, open_runtime
 from service.settings import Settings
 from service.signature import Arrays, NotFinite, SignatureMismatch
@@ -111,9 +112,9 @@ class ModelRepository:
         """Name and version of each model: by name, the newest version first."""
         return [(name, version) for name, versions in self._versions.items() for version in versions]
 
-    def labels(self) -> dict[tuple[str, str], tuple[str, ...]]:
-        """The labels of each, by name and version."""
-        return {title: self.find(*title).bundle.labels for title in self.titles()}
+    def counted(self) -> dict[tuple[str, str], Counted]:
+        """What is counted of each, by name and version."""
+        return {title: self.find(*title).bundle.counted for title in self.titles()}
 
     def names(self) -> list[str]:
         """The models' names, sorted."""

@@ -23,7 +23,7 @@ Damage = Callable[[Path], object]
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     """A copy of the Iris bundle, to be damaged."""
-    return Path(shutil.copytree(MODELS / "iris/2", tmp_path / "models/iris/2"))
+    return Path(shutil.copytree(MODELS / "iris/3", tmp_path / "models/iris/3"))
 
 
 def edit_manifest(folder: Path, **changes: object) -> None:
@@ -40,6 +40,11 @@ def edit_golden(folder: Path, edit: Callable[[dict[str, dict[str, list[list[floa
     edit_manifest(folder, files=files | {"golden.json": checksum})
 
 
+def edit_distribution(folder: Path, **changes: object) -> None:
+    first, *rest = json.loads((folder / "manifest.json").read_text())["distributions"]
+    edit_manifest(folder, distributions=[first | changes, *rest])
+
+
 def flip_a_byte(folder: Path) -> None:
     content = bytearray((folder / "model.onnx").read_bytes())
     content[len(content) // 2] ^= 0xFF
@@ -48,7 +53,7 @@ def flip_a_byte(folder: Path) -> None:
 
 def swap_the_networks(folder: Path) -> None:
     """Another network with a checksum to match: only its signature gives it away."""
-    shutil.copy(MODELS / "mnist-deep/3/model.onnx", folder / "model.onnx")
+    shutil.copy(MODELS / "mnist-deep/4/model.onnx", folder / "model.onnx")
     files = json.loads((folder / "manifest.json").read_text())["files"]
     checksum = hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()
     edit_manifest(folder, files=files | {"model.onnx": checksum})
@@ -86,10 +91,10 @@ DAMAGES: list[tuple[str, Damage, str]] = [
     ("a file missing", lambda folder: (folder / "model.pt").unlink(), "model.pt: No such file"),
     ("no manifest", lambda folder: (folder / "manifest.json").unlink(), "manifest.json: No such file"),
     ("not JSON", lambda folder: (folder / "manifest.json").write_text("{"), "manifest.json: Input data"),
-    ("a later format", lambda f: edit_manifest(f, format=3), "manifest.json: format 3, this service reads format 2"),
+    ("a later format", lambda f: edit_manifest(f, format=4), "manifest.json: format 4, this service reads format 3"),
     ("a field that nobody knows", lambda folder: edit_manifest(folder, colour=1), "unknown field `colour`"),
     ("a field of the wrong type", lambda folder: edit_manifest(folder, labels="abc"), "Expected `array`, got `str`"),
-    ("another name", lambda folder: edit_manifest(folder, name="lily"), "it is lily/2, in this folder"),
+    ("another name", lambda folder: edit_manifest(folder, name="lily"), "it is lily/3, in this folder"),
     ("another version", lambda folder: edit_manifest(folder, version="1"), "it is iris/1, in this folder"),
     ("a label too few", lambda folder: edit_manifest(folder, labels=["a", "b"]), "multiclass with 2 labels"),
     ("no features", lambda folder: edit_manifest(folder, features=[]), "with 0 features"),
@@ -99,6 +104,12 @@ DAMAGES: list[tuple[str, Damage, str]] = [
     ("a file elsewhere", lambda folder: edit_manifest(folder, files={"../x": ""}), "files must name model.onnx"),
     ("no inputs, and a normaliser", no_inputs, "the signature must have one input"),
     ("a normaliser for vectors", lambda f: edit_manifest(f, normaliser="ink-2"), "a model of vectors has none"),
+    ("no distributions", lambda f: edit_manifest(f, distributions=[]), "distributions of : expected sepal length (cm)"),
+    ("too few shares", lambda f: edit_distribution(f, shares=[1.0]), "distribution of sepal length (cm): edges"),
+    ("edges that fall", lambda f: edit_distribution(f, edges=[2, 1], shares=[0.5, 0.5, 0]), "edges must rise"),
+    ("shares of other rows", lambda f: edit_distribution(f, edges=[1], shares=[0.5, 0.4]), "be 1 together"),
+    ("a share over 1", lambda f: edit_distribution(f, edges=[], shares=[2]), "Expected `float` <= 1"),
+    ("a share too few", lambda f: edit_manifest(f, label_shares=[0.5, 0.5]), "label_shares must be of all"),
     ("a threshold over 1", lambda f: edit_manifest(f, abstention={"probability": 2}), "Expected `float` <= 1"),
     (
         "a threshold for a background that it has not",
@@ -126,8 +137,8 @@ def test_a_damaged_bundle_does_not_open_and_says_which_file_and_why(bundle: Path
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (flip_a_byte, "iris/2/model.onnx: damaged: SHA-256 is"),
-        (lambda folder: edit_golden(folder, other_answer), "iris/2/golden.json: example 2: probabilities[1]"),
+        (flip_a_byte, "iris/3/model.onnx: damaged: SHA-256 is"),
+        (lambda folder: edit_golden(folder, other_answer), "iris/3/golden.json: example 2: probabilities[1]"),
     ],
     ids=["checksum", "golden example"],
 )

@@ -40,7 +40,7 @@ def test_every_request_has_a_line_with_its_ids_and_stages(tmp_path: Path) -> Non
     assert (success["level"], success["message"]) == ("info", "POST /v1/models/iris:predict 200")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", success["time"])
     assert (success["request_id"], success["trace_id"]) == ("mine", TRACE)
-    assert [success[key] for key in ("model", "version", "protocol", "rows")] == ["iris", "2", "v1", 1]
+    assert [success[key] for key in ("model", "version", "protocol", "rows")] == ["iris", "3", "v1", 1]
     assert 0 < success["infer_ms"] < success["total_ms"]
     assert (refusal["status"], refusal["reason"]) == (400, "BadRequest")
     assert (unknown["status"], unknown["path"]) == (404, "/nowhere")

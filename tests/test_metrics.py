@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import time
@@ -14,13 +13,13 @@ from typing import Any
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from running_service import ROOT, RunningService, free_port
+from real_prometheus import Prometheus, program
+from running_service import ROOT, RunningService
 
 from service.observation import Observed
 from service.telemetry import Telemetry, Watch
 
 ROW = {"instances": [[5.1, 3.5, 1.4, 0.2]]}
-PACKAGE = ROOT / "build/prometheus/usr/bin"
 
 
 @pytest.fixture
@@ -53,7 +52,7 @@ def ask(service: RunningService, body: Any = ROW, model: str = "iris") -> httpx.
 def test_a_thousand_answers_are_a_thousand_also_when_a_worker_is_killed(served: RunningService) -> None:
     for _ in range(1000):
         assert ask(served).status_code == 200
-    asked = {"model": "iris", "version": "2", "protocol": "v1", "status": "200"}
+    asked = {"model": "iris", "version": "3", "protocol": "v1", "status": "200"}
     assert value(served, "digitalis_requests_total", **asked) == 1000
     time.sleep(1)
     os.kill(served.workers()[0], signal.SIGKILL)
@@ -69,7 +68,7 @@ def test_rows_labels_confidence_and_stages_are_counted(served: RunningService) -
     rows = {"instances": [[5.1, 3.5, 1.4, 0.2]] * 3 + [[6.3, 3.3, 6.0, 2.5]]}
     answers = [ask(served), ask(served, rows)]
     predictions = [one for answer in answers for one in answer.json()["predictions"]]
-    iris = {"model": "iris", "version": "2"}
+    iris = {"model": "iris", "version": "3"}
     assert value(served, "digitalis_batch_rows_count", **iris) == 2
     assert value(served, "digitalis_batch_rows_sum", **iris) == 5
     assert value(served, "digitalis_batch_rows_bucket", le="1.0", **iris) == 1
@@ -163,14 +162,6 @@ def test_every_answer_says_how_long_it_took(service: RunningService) -> None:
         assert re.fullmatch(r"total;dur=[0-9.]+", answer.headers["Server-Timing"])
 
 
-def program(name: str) -> str:
-    """Of Debian's package `prometheus`, installed or unpacked by `make test-slow`."""
-    found = shutil.which(name) or (str(PACKAGE / name) if (PACKAGE / name).exists() else None)
-    if found is None:
-        pytest.skip(f"{name} is not here: Debian's package prometheus has it")
-    return found
-
-
 @pytest.mark.slow
 def test_promtool_finds_nothing_to_say(served: RunningService) -> None:
     ask(served)
@@ -183,50 +174,29 @@ def test_promtool_finds_nothing_to_say(served: RunningService) -> None:
 
 
 @pytest.fixture
-def prometheus(served: RunningService, tmp_path: Path) -> Iterator[str]:
-    """The address of a real one that scrapes the service once a second."""
-    address = f"127.0.0.1:{free_port()}"
-    target = f"static_configs: [{{targets: ['{served.address}']}}]"
-    (tmp_path / "p.yml").write_text(f"scrape_configs: [{{job_name: digitalis, scrape_interval: 1s, {target}}}]")
-    command = [program("prometheus"), f"--config.file={tmp_path / 'p.yml'}", f"--storage.tsdb.path={tmp_path / 'data'}"]
-    with subprocess.Popen([*command, f"--web.listen-address={address}"], stderr=subprocess.DEVNULL) as process:
-        yield f"http://{address}/api/v1/query"
-        process.terminate()
-
-
-def answered(url: str, query: str) -> list[Any]:
-    """What Prometheus answers, once it has scraped."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        time.sleep(0.3)
-        try:
-            response = httpx.get(url, params={"query": query})
-        except httpx.TransportError:
-            continue
-        answer = response.json() if response.status_code != 503 else {}  # it is still opening its storage
-        assert answer.get("status") != "error", answer
-        if found := answer.get("data", {}).get("result"):
-            return list(found)
-    raise RuntimeError(f"Prometheus has no answer to {query}")
+def prometheus(served: RunningService, tmp_path: Path) -> Iterator[Prometheus]:
+    """A real one, which scrapes the service, and knows the rules that are shipped."""
+    with Prometheus(served.address, tmp_path) as running:
+        yield running
 
 
 @pytest.mark.slow
-def test_a_real_prometheus_scrapes_it(served: RunningService, prometheus: str) -> None:
+def test_a_real_prometheus_scrapes_it(served: RunningService, prometheus: Prometheus) -> None:
     for _ in range(7):
         ask(served)
-    (found,) = answered(prometheus, 'sum(digitalis_requests_total{model="iris", status="200"}) > 6')
+    (found,) = prometheus.answer('sum(digitalis_requests_total{model="iris", status="200"}) > 6')
     assert found["value"][1] == "7"
 
 
 @pytest.mark.slow
-def test_every_query_of_the_dashboard_has_an_answer(served: RunningService, prometheus: str) -> None:
-    answered(prometheus, 'digitalis_model_info{model="iris"}')
+def test_every_query_of_the_dashboard_has_an_answer(served: RunningService, prometheus: Prometheus) -> None:
+    prometheus.answer('digitalis_model_info{model="iris"}')
     panels = json.loads((ROOT / "docs/grafana.json").read_text())["panels"]
     queries = [target["expr"] for panel in panels for target in panel["targets"]]
-    assert len(queries) >= 13
+    assert len(queries) >= 16
     for _ in range(3):  # a rate needs counts that grow while it looks on
-        ask(served)
+        ask(served, {"instances": ROW["instances"] * 200})
         ask(served, {"instances": []})
         time.sleep(1.1)
     for query in queries:
-        answered(prometheus, query.replace("$model", "iris").replace("$__rate_interval", "30s"))
+        prometheus.answer(query.replace("$model", "iris").replace("$__rate_interval", "30s"))

@@ -13,7 +13,7 @@ from running_service import RunningService
 from service.bundle import load_bundle
 from training.verify import rebuild
 
-FOLDER = MODELS / "mnist-deep/3"
+FOLDER = MODELS / "mnist-deep/4"
 
 
 def png(image: NDArray[np.uint8]) -> bytes:

@@ -17,7 +17,8 @@ from conftest import MODELS
 from PIL import Image
 from running_service import RunningService
 
-from service.bundle import REPORT, Feature, load_bundle, read_golden
+from service.bundle import REPORT, Feature, load_bundle
+from service.golden import read_golden
 from service.repository import find_bundles
 from training import __main__ as command_line
 from training.compare import Shortened, compare, ways
@@ -67,7 +68,7 @@ def test_no_picture_of_a_digit_is_in_a_bundle(name: str) -> None:
     assert "Predictions" not in page
 
 
-@pytest.mark.parametrize("path", ["/v1/models/xor/report", "/v1/models/xor/versions/1/report"])
+@pytest.mark.parametrize("path", ["/v1/models/xor/report", "/v1/models/xor/versions/2/report"])
 def test_the_service_shows_the_page(service: RunningService, path: str) -> None:
     answer = service.client.get(path)
     assert answer.status_code == 200
@@ -75,7 +76,7 @@ def test_the_service_shows_the_page(service: RunningService, path: str) -> None:
     assert answer.headers["Content-Security-Policy"] == (
         "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox"
     )
-    assert answer.content == (MODELS / "xor/1/report.html").read_bytes()
+    assert answer.content == (MODELS / "xor/2/report.html").read_bytes()
 
 
 def test_the_command_writes_the_page_and_its_pictures(tmp_path: Path) -> None:
@@ -190,7 +191,7 @@ def test_one_recipe_that_fails_keeps_no_other_from_its_turn(capsys: pytest.Captu
 def test_a_bundle_that_cannot_be_reopened_says_why(
     damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = Path(shutil.copytree(MODELS / "xor/1", tmp_path / "models/xor/1"))
+    folder = Path(shutil.copytree(MODELS / "xor/2", tmp_path / "models/xor/2"))
     manifest = json.loads((folder / "manifest.json").read_text())
     if damage == "no curve":
         del manifest["files"]["curve.json"]
@@ -199,7 +200,7 @@ def test_a_bundle_that_cannot_be_reopened_says_why(
     (folder / "manifest.json").write_text(json.dumps(manifest))
     asked = ["report", "xor", "--models-dir", str(tmp_path / "models"), "--out", str(tmp_path)]
     assert command_line.main(asked) == 1
-    said = {"no curve": "xor/1 holds no curve.json: train xor again", "another recipe": "its recipe cannot be read"}
+    said = {"no curve": "xor/2 holds no curve.json: train xor again", "another recipe": "its recipe cannot be read"}
     assert said[damage] in capsys.readouterr().err
 
 

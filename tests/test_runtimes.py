@@ -90,13 +90,13 @@ def test_a_runtime_computes_what_numpy_does(settings: Settings, folder: Path, ro
 
 
 def test_a_model_whose_bundle_holds_no_report_says_so(settings: Settings) -> None:
-    bundle, contents = load_bundle(MODELS / "iris/2")
-    with pytest.raises(ReportNotFound, match="iris/2 has no report"):
+    bundle, contents = load_bundle(MODELS / "iris/3")
+    with pytest.raises(ReportNotFound, match="iris/3 has no report"):
         Model(bundle, open_runtime(bundle, contents, settings)).report()
 
 
 def test_what_does_not_fit_the_signature_is_the_clients_mistake(settings: Settings) -> None:
-    model = Model.open(MODELS / "iris/2", settings)
+    model = Model.open(MODELS / "iris/3", settings)
     with pytest.raises(BadRequest, match="iris: features is float64, expected FP32"):
         model.predict({"features": np.zeros((1, 4))})
 
@@ -126,14 +126,14 @@ class BrokenRuntime:
     ids=["an exception", "another shape", "another name"],
 )
 def test_whatever_a_runtime_does_wrong_is_ours(gives: Arrays | Exception) -> None:
-    model = Model(load_bundle(MODELS / "iris/2")[0], BrokenRuntime(gives))
-    with pytest.raises(InferenceFailed, match="iris/2 failed on nowhere"):
+    model = Model(load_bundle(MODELS / "iris/3")[0], BrokenRuntime(gives))
+    with pytest.raises(InferenceFailed, match="iris/3 failed on nowhere"):
         model.predict({"features": np.zeros((1, 4), np.float32)})
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU: asking for it succeeds")
 def test_cuda_that_cannot_be_had_is_refused_by_name_and_passed_over_by_auto() -> None:
-    bundle, contents = load_bundle(MODELS / "iris/2")
+    bundle, contents = load_bundle(MODELS / "iris/3")
     for runtime in ("onnx", "torchscript"):
         with pytest.raises(DeviceUnavailable, match="CUDA"):
             open_runtime(bundle, contents, Settings(runtime=runtime, device="cuda"))
@@ -191,4 +191,4 @@ def test_a_runtime_that_is_not_installed_is_named_with_its_extra(monkeypatch: py
     with pytest.raises(
         DeviceUnavailable, match="torchscript needs torch, which is not installed: install the extra torchscript"
     ):
-        open_runtime(*load_bundle(MODELS / "iris/2"), Settings(runtime="torchscript"))
+        open_runtime(*load_bundle(MODELS / "iris/3"), Settings(runtime="torchscript"))

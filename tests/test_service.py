@@ -115,21 +115,21 @@ def test_a_worker_that_is_replaced_answers_as_its_siblings(tmp_path: Path) -> No
     models = Path(shutil.copytree(MODELS, tmp_path / "models"))
     with RunningService(tmp_path / "log", workers="2", models_dir=str(models)) as service:
         service.wait_for_workers(2)
-        (models / "iris/3").mkdir()
+        (models / "iris/4").mkdir()
         os.kill(service.workers()[0], signal.SIGKILL)
         service.wait_for_workers(3)
         versions = set()
         for _ in range(20):
             answer = httpx.post(f"{service.url}/v1/models/iris:predict", json=ROW, timeout=30)
             versions.add(answer.json()["model_version"])
-        assert versions == {"2"}
+        assert versions == {"3"}
 
 
 def test_a_worker_that_cannot_be_replaced_does_not_stop_the_others(tmp_path: Path) -> None:
     models = Path(shutil.copytree(MODELS, tmp_path / "models"))
     with RunningService(tmp_path / "log", workers="2", models_dir=str(models)) as service:
         service.wait_for_workers(2)
-        (models / "iris/2/model.onnx").write_bytes(b"")
+        (models / "iris/3/model.onnx").write_bytes(b"")
         os.kill(service.workers()[0], signal.SIGKILL)
         deadline = time.monotonic() + 30
         while "a worker cannot start, and will be tried again" not in service.log():

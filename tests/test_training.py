@@ -246,7 +246,7 @@ def accept_checksum(folder: Path, name: str) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
-@pytest.mark.parametrize("bundle", ["iris/2", "mnist-deep/3", "mnist/2"])
+@pytest.mark.parametrize("bundle", ["iris/3", "mnist-deep/4", "mnist/3"])
 def test_verify_passes_what_was_exported_and_shows_a_table(bundle: str) -> None:
     done = run("verify", f"models/{bundle}")
     assert done.returncode == 0, done.stderr
@@ -255,7 +255,7 @@ def test_verify_passes_what_was_exported_and_shows_a_table(bundle: str) -> None:
             assert f"{runtime}  {rows}".replace("TorchScript  ", "TorchScript   ") in done.stdout
 
 
-@pytest.mark.parametrize("bundle", ["iris/2", "mnist-deep/3", "mnist/2"])
+@pytest.mark.parametrize("bundle", ["iris/3", "mnist-deep/4", "mnist/3"])
 def test_a_weight_nudged_by_hand_fails_verification(bundle: str, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(MODELS / bundle, tmp_path / bundle))
     edit_weight(folder / "model.onnx")
@@ -268,7 +268,7 @@ def test_a_weight_nudged_by_hand_fails_verification(bundle: str, tmp_path: Path)
 
 def test_an_onnx_file_that_computes_something_else_fails_verification(tmp_path: Path) -> None:
     """Every weight in its place, but no ReLU after the first layer."""
-    folder = Path(shutil.copytree(MODELS / "iris/2", tmp_path / "iris/2"))
+    folder = Path(shutil.copytree(MODELS / "iris/3", tmp_path / "iris/3"))
     model = onnx.load(folder / "model.onnx")
     next(node for node in model.graph.node if node.op_type == "Relu").op_type = "Identity"
     onnx.save(model, folder / "model.onnx")
@@ -341,9 +341,9 @@ def test_what_is_not_understood_is_refused(arguments: tuple[str, ...], words: st
 
 def test_the_network_sees_numbers_scaled_inside_the_graph() -> None:
     """Pixels of 255 and centimetres go in as they are: the first layer's inputs are 0 to 1, and standardised."""
-    deep = rebuild(*load_bundle(MODELS / "mnist-deep/3"))
+    deep = rebuild(*load_bundle(MODELS / "mnist-deep/4"))
     assert deep.scale(torch.full((1, 28, 28), 255, dtype=torch.uint8)).unique().tolist() == [1.0]
-    iris = rebuild(*load_bundle(MODELS / "iris/2"))
+    iris = rebuild(*load_bundle(MODELS / "iris/3"))
     prepared = iris.scale(IRIS.train(seed=0).inputs)
     np.testing.assert_allclose(prepared.mean(dim=0), 0, atol=1e-5)
     np.testing.assert_allclose(prepared.std(dim=0, correction=0), 1, atol=1e-5)

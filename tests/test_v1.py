@@ -20,13 +20,13 @@ def test_the_list_names_every_model(service: RunningService) -> None:
 
 def test_the_status_is_tensorflow_servings_and_kserves_and_says_all_of_the_bundle(service: RunningService) -> None:
     status = service.client.get("/v1/models/iris").json()
-    manifest = json.loads((MODELS / "iris/2/manifest.json").read_text())
+    manifest = json.loads((MODELS / "iris/3/manifest.json").read_text())
     assert status["model_version_status"] == [
-        {"version": "2", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
+        {"version": "3", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
     ]
     assert status["name"] == "iris"
     assert status["ready"] is True
-    assert status["versions"] == ["2"]
+    assert status["versions"] == ["3"]
     for same in ("task", "signature", "labels", "features", "targets", "metrics", "version"):
         assert status[same] == manifest.get(same, [])
     assert status["runtime"] in RUNTIMES.values()
@@ -35,13 +35,13 @@ def test_the_status_is_tensorflow_servings_and_kserves_and_says_all_of_the_bundl
 
 
 def test_one_version_has_the_same_status(service: RunningService) -> None:
-    assert service.client.get("/v1/models/iris/versions/2").json() == service.client.get("/v1/models/iris").json()
+    assert service.client.get("/v1/models/iris/versions/3").json() == service.client.get("/v1/models/iris").json()
 
 
 def test_the_metadata_is_tensorflow_servings_with_the_origin_beside_it(service: RunningService) -> None:
     found = service.client.get("/v1/models/mnist-deep/metadata").json()
-    assert found == service.client.get("/v1/models/mnist-deep/versions/3/metadata").json()
-    assert found["model_spec"] == {"name": "mnist-deep", "signature_name": "", "version": "3"}
+    assert found == service.client.get("/v1/models/mnist-deep/versions/4/metadata").json()
+    assert found["model_spec"] == {"name": "mnist-deep", "signature_name": "", "version": "4"}
     definition = found["metadata"]["signature_def"]["signature_def"]["serving_default"]
     assert definition["inputs"]["image"]["dtype"] == "DT_UINT8"
     assert [dim["size"] for dim in definition["inputs"]["image"]["tensor_shape"]["dim"]] == ["-1", "28", "28"]
@@ -50,7 +50,7 @@ def test_the_metadata_is_tensorflow_servings_with_the_origin_beside_it(service: 
     assert found["origin"]["recipe"]["name"] == "mnist-deep"
 
 
-@pytest.mark.parametrize("path", ["", "/versions/2", "/metadata", "/versions/2/metadata", "/report"])
+@pytest.mark.parametrize("path", ["", "/versions/3", "/metadata", "/versions/3/metadata", "/report"])
 def test_of_an_unknown_model_nothing_is_said(service: RunningService, path: str) -> None:
     answer = service.client.get(f"/v1/models/lily{path}")
     assert answer.status_code == 404
@@ -60,7 +60,7 @@ def test_of_an_unknown_model_nothing_is_said(service: RunningService, path: str)
 def test_a_prediction_names_the_model_and_every_probability(service: RunningService) -> None:
     body = {"instances": [[5.1, 3.5, 1.4, 0.2]]}
     answer = service.client.post("/v1/models/iris:predict", json=body).json()
-    assert (answer["model_name"], answer["model_version"]) == ("iris", "2")
+    assert (answer["model_name"], answer["model_version"]) == ("iris", "3")
     (prediction,) = answer["predictions"]
     assert list(prediction) == ["label", "probability", "probabilities"]
     assert list(prediction["probabilities"]) == ["setosa", "versicolor", "virginica"]
@@ -198,7 +198,7 @@ def test_no_digit_of_the_samples_is_unsure(service: RunningService) -> None:
 def test_an_answer_below_the_bundles_threshold_is_unsure_and_has_no_label_if_the_setting_says_so(
     tmp_path: Path,
 ) -> None:
-    folder = Path(shutil.copytree(MODELS / "iris/2", tmp_path / "models/iris/2"))
+    folder = Path(shutil.copytree(MODELS / "iris/3", tmp_path / "models/iris/3"))
     manifest = json.loads((folder / "manifest.json").read_text()) | {"abstention": {"probability": 0.985}}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     rows = {"instances": [[5.1, 3.5, 1.4, 0.2], [6.3, 3.3, 6.0, 2.5]]}

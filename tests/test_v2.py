@@ -59,19 +59,19 @@ def test_the_server_says_its_name_and_which_extensions_it_speaks(service: Runnin
     assert "classification" in found["extensions"]
 
 
-@pytest.mark.parametrize("path", ["/v2/models/mnist-deep", "/v2/models/mnist-deep/versions/3"])
+@pytest.mark.parametrize("path", ["/v2/models/mnist-deep", "/v2/models/mnist-deep/versions/4"])
 def test_the_metadata_are_the_signature(service: RunningService, path: str) -> None:
     runtime = service.client.get("/v1/models/mnist-deep").json()["runtime"]
     assert service.client.get(path).json() == {
         "name": "mnist-deep",
-        "versions": ["3"],
+        "versions": ["4"],
         "platform": PLATFORMS[runtime],
         "inputs": [{"name": "image", "datatype": "UINT8", "shape": [-1, 28, 28]}],
         "outputs": [{"name": "probabilities", "datatype": "FP32", "shape": [-1, 10]}],
     }
 
 
-@pytest.mark.parametrize("path", ["/v2/models/iris/ready", "/v2/models/iris/versions/2/ready"])
+@pytest.mark.parametrize("path", ["/v2/models/iris/ready", "/v2/models/iris/versions/3/ready"])
 def test_a_model_that_is_there_is_ready(service: RunningService, path: str) -> None:
     assert service.client.get(path).json() == {"name": "iris", "ready": True}
 
@@ -82,7 +82,7 @@ def test_the_models_are_listed_and_indexed_with_their_versions(service: RunningS
     for body in (b"", b"{}", b'{"ready": true}'):
         found = service.client.post("/v2/repository/index", content=body).json()
         assert [entry["name"] for entry in found] == names
-        assert {"name": "iris", "version": "2", "state": "READY", "reason": ""} in found
+        assert {"name": "iris", "version": "3", "state": "READY", "reason": ""} in found
 
 
 def test_the_configuration_is_tritons(service: RunningService) -> None:
@@ -96,7 +96,7 @@ def test_an_answer_has_the_models_name_the_version_and_the_id_that_was_given(ser
     body = {"id": "seven", "inputs": [features()], "parameters": {"priority": 3, "x": "y", "z": 0.5, "on": True}}
     found = infer(service, body).json()
     assert list(found) == ["model_name", "model_version", "outputs", "id"]
-    assert (found["model_name"], found["model_version"], found["id"]) == ("iris", "2", "seven")
+    assert (found["model_name"], found["model_version"], found["id"]) == ("iris", "3", "seven")
     (output,) = found["outputs"]
     assert (output["name"], output["datatype"], output["shape"]) == ("probabilities", "FP32", [2, 3])
     assert "id" not in infer(service, {"inputs": [features()]}).json()
@@ -263,7 +263,7 @@ def test_the_statistics_are_of_all_workers_and_outlive_one(tmp_path: Path) -> No
         assert found()["execution_count"] == 51
         everything = service.client.get("/v2/models/stats").json()["model_stats"]
         assert [one["name"] for one in everything] == sorted(path.name for path in MODELS.iterdir())
-        assert service.client.get("/v2/models/iris/versions/2/stats").json()["model_stats"] == [found()]
+        assert service.client.get("/v2/models/iris/versions/3/stats").json()["model_stats"] == [found()]
 
 
 def kill(service: RunningService) -> None:

@@ -17,6 +17,7 @@ The life of one, and where to read on:
     backprop           the same step, written out, where speed counts
     trials             many small networks at once: from how many seeds does it learn?
     export         5. exported   one network -> ONNX, TorchScript, manifest, golden examples; then renamed into models/
+    spread             how the rows of training are distributed, for whoever looks for drift
     report/            and a page of what it is, how it learned, and where it errs
     verify         6. verified   both files against the network, through the runtimes that will serve them
 

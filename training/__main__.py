@@ -103,7 +103,7 @@ def _verify(group: Commands) -> None:
         "types, shapes and values with the network, at batches of 1, 2, 17 and 256.\n\n"
         "example:\n  python -m training verify models/*/*",
     )
-    verify.add_argument("bundles", nargs="+", type=Path, metavar="BUNDLE", help="a folder such as models/iris/2")
+    verify.add_argument("bundles", nargs="+", type=Path, metavar="BUNDLE", help="a folder such as models/iris/3")
     verify.set_defaults(run=commands.verify_bundles)
 
 

@@ -34,17 +34,18 @@ from service.bundle import (
     Bundle,
     DataSource,
     Feature,
-    Golden,
     sha256,
 )
 from service.decoding.images import Budget, decode_image
 from service.digits import NORMALISER, normalise
+from service.golden import Golden
 from service.signature import Signature, TensorSpec
 from training.datasets import Dataset, checksum
 from training.networks import Network
 from training.progress import Point
 from training.recipes.definition import Recipe
 from training.report.page import Report
+from training.spread import distributions
 from training.train import Trained
 from training.verify import ROUNDING, Finding, random_inputs, spreads, verify
 
@@ -81,6 +82,7 @@ def write(folder: Path, recipe: Recipe, trained: Trained, dataset: Dataset) -> B
     (folder / GOLDEN).write_bytes(msgspec.json.encode(golden_examples(network, signature, features, targets)))
     trained = dataclasses.replace(trained, curve=thinned(trained.curve))
     (folder / CURVE).write_bytes(msgspec.json.encode(trained.curve))
+    spread, label_shares = distributions(network, dataset, trained.train)
     report = Report(folder.name, recipe, trained, dataset)
     (folder / REPORT).write_bytes(report.html(report.sections()))
     held_out = [trained.held_out] if trained.held_out else []
@@ -95,6 +97,8 @@ def write(folder: Path, recipe: Recipe, trained: Trained, dataset: Dataset) -> B
         targets=targets,
         normaliser=NORMALISER if recipe.takes_images else None,
         abstention=trained.abstention,
+        distributions=spread,
+        label_shares=tuple(label_shares),
         files={name: sha256((folder / name).read_bytes()) for name in (ONNX, TORCHSCRIPT, GOLDEN, CURVE, REPORT)},
         recipe=msgspec.to_builtins(recipe),
         seed=trained.seed,

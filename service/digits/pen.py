@@ -1,5 +1,6 @@
 """The pen: ink of any size and width -> 28x28 as MNIST's makers made theirs."""
 
+import functools
 import math
 
 import numpy as np
@@ -43,13 +44,34 @@ def as_mnist(ink: Grey) -> Grey:
 
 
 def stroke_width(mask: Mask) -> float:
-    """The mean width of strokes in pixels: twice their area over their outline.
+    """The mean width of strokes in pixels."""
+    return areas_and_widths(mask[np.newaxis])[0][1]
 
-    The outline is counted in pixels' edges, which makes it 4/pi times too long.
+
+def areas_and_widths(masks: Mask) -> list[tuple[int, float]]:
+    """Of each mask [n, height, width] the pixels of ink, and the mean width of its strokes in pixels.
+
+    That is twice the area over the outline, which is counted in pixels' edges, 4/pi times too long. For that a mask
+    becomes one number, a bit a pixel: its bits are counted faster than anything else.
     """
-    within = np.count_nonzero(mask[1:] != mask[:-1]) + np.count_nonzero(mask[:, 1:] != mask[:, :-1])
-    at_edge = sum(np.count_nonzero(edge) for edge in (mask[0], mask[-1], mask[:, 0], mask[:, -1]))
-    return 2 * np.count_nonzero(mask) / max(1.0, (within + at_edge) * math.pi / 4)
+    count, height, width = masks.shape
+    first, inner = _columns(height, width)
+    found = []
+    for row in np.packbits(masks.reshape(count, height * width), axis=1, bitorder="little"):
+        bits = int.from_bytes(row.tobytes(), "little")
+        across = ((bits ^ bits >> 1) & inner).bit_count() + (bits & first).bit_count()
+        across += (bits >> (width - 1) & first).bit_count()
+        down = (bits ^ bits << width).bit_count()
+        area = bits.bit_count()
+        found.append((area, 2 * area / max(1.0, (across + down) * math.pi / 4)))
+    return found
+
+
+@functools.lru_cache(256)
+def _columns(height: int, width: int) -> tuple[int, int]:
+    """The first column of a picture of this size, and all but the last, as numbers."""
+    first = sum(1 << (row * width) for row in range(height))
+    return first, first * ((1 << (width - 1)) - 1)
 
 
 def _enlarged(ink: Grey) -> Grey:

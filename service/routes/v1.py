@@ -47,7 +47,7 @@ def predict(name: str, version: str | None = None) -> Response:
     decoded = decode(body, model.bundle, settings(), show=show)
     watched.decoded()
     outputs = model.predict(decoded.inputs)
-    watched.predicted(outputs)
+    watched.predicted(decoded.inputs, outputs)
     return answer(encode(model.bundle, decoded, outputs, abstain=abstain))
 
 

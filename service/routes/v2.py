@@ -65,7 +65,7 @@ def infer(name: str, version: str | None = None) -> Response:
     inference = decode(body, request.headers.get(JSON_LENGTH), model.bundle, settings())
     watched.decoded()
     outputs = model.predict(inference.inputs)
-    watched.predicted(outputs)
+    watched.predicted(inference.inputs, outputs)
     response, behind = encode(model.bundle, inference, outputs)
     return _compressed(_tensors(ENCODER.encode(response), behind))
 

@@ -36,6 +36,7 @@ class Answers:
     rows: Histogram
     confidences: Histogram
     labels: list[int]
+    bins: list[list[int]]  # of each quantity that may drift
     refused: dict[str, int]
     failure_ns: int
 
@@ -49,7 +50,8 @@ class Answers:
             [Histogram.at(numbers, stage, SECONDS, NANOSECONDS) for stage in layout.stages],
             Histogram.at(numbers, layout.rows, ROWS),
             Histogram.at(numbers, layout.confidences, CONFIDENCES, MILLIONTHS),
-            numbers[layout.labels : layout.labels + len(telemetry.labels[title])],
+            numbers[layout.labels : layout.labels + len(telemetry.counted[title].labels)],
+            [numbers[at : at + len(one.shares)] for at, one in zip(layout.bins, layout.distributions, strict=True)],
             dict(zip(REASONS, numbers[layout.refused :], strict=False)),
             numbers[layout.failure_ns],
         )

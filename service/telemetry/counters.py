@@ -3,8 +3,9 @@
 import mmap
 import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
+from service.bundle import Counted
 from service.telemetry.layout import STATUSES, Layout
 
 NUMBER = 8  # bytes
@@ -14,11 +15,11 @@ Title = tuple[str, str]  # a model's name and version
 
 
 class Telemetry:
-    """The counters of some models, of all workers. `labels` are each model's, by its name and version."""
+    """The counters of some models, by name and version, of all workers."""
 
-    def __init__(self, labels: Mapping[Title, Sequence[str]], workers: int = 1) -> None:
-        self.labels = dict(labels)
-        self.layouts = {title: Layout(len(of_it)) for title, of_it in self.labels.items()}
+    def __init__(self, counted: Mapping[Title, Counted], workers: int = 1) -> None:
+        self.counted = dict(counted)
+        self.layouts = {title: Layout(of_it) for title, of_it in self.counted.items()}
         self._starts: dict[Title, int] = {}
         end = HEADER
         for title, layout in self.layouts.items():
@@ -29,7 +30,7 @@ class Telemetry:
 
     def has(self, titles: Iterable[Title]) -> bool:
         """Whether there are counters for all of these models."""
-        return self.labels.keys() >= set(titles)
+        return self.counted.keys() >= set(titles)
 
     def recorder(self, worker: int = 0) -> "Recorder":
         """The one that writes into this worker's block; nothing of the one before it is in flight any more."""
@@ -78,5 +79,5 @@ class Recorder:
         self.header = telemetry.header(worker)
         self.numbers[self.header], self.numbers[self.header + 1] = os.getpid(), 0
         self.places = {
-            title: Layout(len(labels), telemetry.part(title, worker)) for title, labels in telemetry.labels.items()
+            title: Layout(counted, telemetry.part(title, worker)) for title, counted in telemetry.counted.items()
         }

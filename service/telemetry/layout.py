@@ -1,5 +1,8 @@
 """Which numbers are counted of each model, and where each of them stands in the model's part of a worker's block."""
 
+from service.bundle import Counted
+from service.drift import edges_of
+
 PROTOCOLS = ("v1", "v2")
 STATUSES = (200, 400, 404, 405, 413, 415, 422, 429, 500, 501, 503, 504)
 STAGES = ("decode", "infer", "encode", "total")
@@ -16,14 +19,20 @@ MILLIONTHS = 1_000_000  # a confidence is summed in them
 class Layout:
     """Where each number of one model begins, by name; a histogram's buckets end in the one beyond all, and its sum."""
 
-    def __init__(self, labels: int, start: int = 0) -> None:
+    def __init__(self, counted: Counted, start: int = 0) -> None:
         histogram = len(DURATIONS) + 2
         self.requests, end = start, start + len(PROTOCOLS) * len(STATUSES)
         self.stages = tuple(range(end, end + len(STAGES) * histogram, histogram))
         end += len(STAGES) * histogram
         self.rows, end = end, end + len(ROWS) + 2
         self.confidences, end = end, end + len(CONFIDENCES) + 2
-        self.labels, end = end, end + labels
+        self.labels, end = end, end + len(counted.labels)
+        self.bins = []
+        for distribution in counted.distributions:
+            self.bins.append(end)
+            end += len(distribution.shares)
+        self.distributions = counted.distributions
+        self.edges = [edges.tolist() for edges in edges_of(counted.distributions)]
         self.refused, end = end, end + len(REASONS)
         self.failure_ns, end = end, end + 1
         self.last_ms, end = end, end + 1

@@ -17,6 +17,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.utils import floatToGoString
 
+from service.drift import LABEL
 from service.repository import ModelRepository
 from service.telemetry.answers import Answers, Histogram
 from service.telemetry.counters import Telemetry
@@ -44,7 +45,7 @@ class _Collector:
 
     def collect(self) -> Iterator[Metric]:
         """Every family, each model that has been asked in it."""
-        answers = {title: Answers.of(self._telemetry, title) for title in self._telemetry.labels}
+        answers = {title: Answers.of(self._telemetry, title) for title in self._telemetry.counted}
         asked = {title: found for title, found in answers.items() if any(found.requests.values())}
         yield from self._requests(answers)
         yield from self._refusals(asked)
@@ -55,6 +56,7 @@ class _Collector:
         sure = ((title, found.confidences) for title, found in asked.items() if found.labels)
         yield _histograms("digitalis_prediction_confidence_ratio", "Probability of the likeliest label", MODEL, sure)
         yield from self._predictions(asked)
+        yield from self._drift(asked)
         yield from self._info()
         yield from self._processes()
 
@@ -82,9 +84,25 @@ class _Collector:
     def _predictions(self, asked: dict[tuple[str, str], Answers]) -> Iterator[Metric]:
         family = CounterMetricFamily("digitalis_predictions", "Rows by their likeliest label", labels=(*MODEL, "label"))
         for title, found in asked.items():
-            for label, count in zip(self._telemetry.labels[title], found.labels, strict=True):
+            for label, count in zip(self._telemetry.counted[title].labels, found.labels, strict=True):
                 family.add_metric((*title, label), count)
         yield family
+
+    def _drift(self, asked: dict[tuple[str, str], Answers]) -> Iterator[Metric]:
+        labels = (*MODEL, "feature", "bin")
+        rows = CounterMetricFamily("digitalis_feature_rows", "Rows, by where a feature lies", labels=labels)
+        shares = GaugeMetricFamily("digitalis_feature_training_ratio", "Share of the training rows", labels=labels)
+        for title, found in asked.items():
+            known = self._telemetry.counted[title]
+            for one, counts in zip(known.distributions, found.bins, strict=True):
+                for name, count, share in zip(one.bins, counts, one.shares, strict=True):
+                    rows.add_metric((*title, one.name, name), count)
+                    shares.add_metric((*title, one.name, name), share)
+            for name, count, share in zip(known.labels, found.labels, known.label_shares, strict=True):
+                rows.add_metric((*title, LABEL, name), count)
+                shares.add_metric((*title, LABEL, name), share)
+        yield rows
+        yield shares
 
     def _info(self) -> Iterator[Metric]:
         family = InfoMetricFamily("digitalis_model", "The models that are open", labels=MODEL)

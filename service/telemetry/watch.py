@@ -4,8 +4,8 @@ import time
 from bisect import bisect_left
 
 import numpy as np
-from numpy.typing import NDArray
 
+from service.drift import counted, quantities, seen
 from service.signature import Arrays
 from service.telemetry.counters import Recorder, Title
 from service.telemetry.layout import CONFIDENCES, DURATIONS, MILLIONTHS, PROTOCOLS, REASONS, ROWS, STATUSES, Layout
@@ -18,7 +18,7 @@ REASON_PLACES = {reason: place for place, reason in enumerate(REASONS)}
 class Watch:
     """It is told when decoding begins and ends, what the network answered, and the status of the answer."""
 
-    __slots__ = ("_outputs", "_recorder", "decoded_at", "ended_at", "predicted_at", "protocol", "read_at",
+    __slots__ = ("_inputs", "_outputs", "_recorder", "decoded_at", "ended_at", "predicted_at", "protocol", "read_at",
                  "reason", "request_id", "rows", "started_at", "title")  # fmt: skip
 
     def __init__(self, recorder: Recorder, request_id: str) -> None:
@@ -26,6 +26,7 @@ class Watch:
         self._recorder = recorder
         self.title: Title | None = None
         self.protocol = ""
+        self._inputs: Arrays = {}
         self._outputs: Arrays = {}
         self.reason = ""
         self.rows = 0
@@ -46,9 +47,9 @@ class Watch:
         """The arrays are there."""
         self.decoded_at = time.perf_counter_ns()
 
-    def predicted(self, outputs: Arrays) -> None:
+    def predicted(self, inputs: Arrays, outputs: Arrays) -> None:
         """The network has answered."""
-        self.predicted_at, self._outputs = time.perf_counter_ns(), outputs
+        self.predicted_at, self._inputs, self._outputs = time.perf_counter_ns(), inputs, outputs
         self.rows = len(next(iter(outputs.values())))
 
     def stages(self) -> tuple[int, int, int, int]:
@@ -97,26 +98,40 @@ class Watch:
             numbers[histogram + len(DURATIONS) + 1] += duration
         numbers[place.rows + bisect_left(ROWS, self.rows)] += 1
         numbers[place.rows + len(ROWS) + 1] += self.rows
-        if "probabilities" in self._outputs:
-            _answered(numbers, place, self._outputs["probabilities"])
-        self._outputs = {}  # a request's environment is a cycle: what hangs on it waits for the garbage collector
+        (_count_one if self.rows == 1 else _count_many)(numbers, place, self._inputs, self._outputs)
+        # A request's environment is a cycle: what hangs on it would wait for the garbage collector.
+        self._inputs = self._outputs = {}
 
 
-def _answered(numbers: memoryview, place: Layout, probabilities: NDArray[np.float32]) -> None:
-    """Count the likeliest label of each row, and how likely it is: FP32 [n, classes]."""
-    if len(probabilities) == 1:  # in a fifth of the time that the lines below take
-        (row,) = probabilities.tolist()
-        confidence = max(row)
-        numbers[place.labels + row.index(confidence)] += 1
+def _count_one(numbers: memoryview, place: Layout, inputs: Arrays, outputs: Arrays) -> None:
+    """One row's label, how likely it is, and its quantities: in plain numbers, a fifth of the time of arrays."""
+    ((name, answer),) = [(name, array) for name, array in outputs.items() if name != "background"]
+    said = answer[0].tolist()
+    if name == "probabilities":
+        confidence = max(said)
+        numbers[place.labels + said.index(confidence)] += 1
         numbers[place.confidences + bisect_left(CONFIDENCES, confidence)] += 1
         numbers[place.confidences + len(CONFIDENCES) + 1] += round(confidence * MILLIONTHS)
-        return
-    best = probabilities.max(axis=1)
-    for label, count in enumerate(np.bincount(probabilities.argmax(axis=1)).tolist()):
-        numbers[place.labels + label] += count
-    for bucket, count in enumerate(np.bincount(np.searchsorted(CONFIDENCES, best)).tolist()):
-        numbers[place.confidences + bucket] += count
-    numbers[place.confidences + len(CONFIDENCES) + 1] += round(float(best.sum(dtype=np.float64)) * MILLIONTHS)
+        said = [confidence]
+    for value, start, edges in zip(seen(inputs)[0] + said, place.bins, place.edges, strict=True):
+        numbers[start + bisect_left(edges, value)] += 1
+
+
+def _count_many(numbers: memoryview, place: Layout, inputs: Arrays, outputs: Arrays) -> None:
+    """The same of many rows."""
+    if "probabilities" in outputs:
+        probabilities = outputs["probabilities"]
+        best = probabilities.max(axis=1)
+        _add(numbers, place.labels, np.bincount(probabilities.argmax(axis=1)).tolist())
+        _add(numbers, place.confidences, np.bincount(np.searchsorted(CONFIDENCES, best)).tolist())
+        numbers[place.confidences + len(CONFIDENCES) + 1] += round(float(best.sum(dtype=np.float64)) * MILLIONTHS)
+    for start, counts in zip(place.bins, counted(place.distributions, quantities(inputs, outputs)), strict=True):
+        _add(numbers, start, counts)
+
+
+def _add(numbers: memoryview, start: int, counts: list[int]) -> None:
+    for at, count in enumerate(counts, start):
+        numbers[at] += count
 
 
 def _status(status: int) -> int:

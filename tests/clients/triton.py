@@ -32,12 +32,12 @@ def main() -> None:
     assert client.is_server_live()
     assert client.is_server_ready()
     assert client.is_model_ready("iris")
-    assert client.is_model_ready("iris", "2")
+    assert client.is_model_ready("iris", "3")
     assert not client.is_model_ready("lily")
     assert "binary_tensor_data" in client.get_server_metadata()["extensions"]
     assert client.get_model_metadata("iris")["inputs"] == [{"name": "features", "datatype": "FP32", "shape": [-1, 4]}]
-    assert client.get_model_metadata("iris", "2")["versions"] == ["2"]
-    assert {"name": "iris", "version": "2", "state": "READY", "reason": ""} in client.get_model_repository_index()
+    assert client.get_model_metadata("iris", "3")["versions"] == ["3"]
+    assert {"name": "iris", "version": "3", "state": "READY", "reason": ""} in client.get_model_repository_index()
     assert client.get_model_config("iris")["input"][0]["data_type"] == "TYPE_FP32"
 
     features = tensor("features", ROWS, "FP32")
@@ -45,14 +45,14 @@ def main() -> None:
     probabilities = found.as_numpy("probabilities")
     assert probabilities.argmax(axis=1).tolist() == [0, 2]
     assert found.get_response()["id"] == "seven"
-    assert found.get_response()["model_version"] == "2"
+    assert found.get_response()["model_version"] == "3"
     for count in (1, 256):
         images = tensor("image", np.random.default_rng(0).integers(0, 256, (count, 28, 28), np.uint8), "UINT8")
         assert client.infer("mnist", [images]).as_numpy("background").shape == (count, 1)
     for options in (
         {"request_compression_algorithm": "gzip"}, {"request_compression_algorithm": "deflate"},
         {"response_compression_algorithm": "gzip"}, {"response_compression_algorithm": "deflate"},
-        {"model_version": "2"}, {"timeout": 1_000_000}, {"priority": 3}, {"parameters": {"mine": "x"}},
+        {"model_version": "3"}, {"timeout": 1_000_000}, {"priority": 3}, {"parameters": {"mine": "x"}},
     ):  # fmt: skip
         assert np.array_equal(client.infer("iris", [features], **options).as_numpy("probabilities"), probabilities)
     plain = triton.InferInput("features", [2, 4], "FP32")

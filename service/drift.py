@@ -1,0 +1,95 @@
+"""The quantities whose distribution tells that what comes in is not what a network learned from.
+
+A bundle holds how each was distributed over the rows of training; the service counts the rows that it answers in the
+same bins, and a rule makes the population stability index of the two (docs/observability.md).
+"""
+
+import functools
+import itertools
+from collections.abc import Iterable
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from service.digits.pen import areas_and_widths
+from service.signature import Arrays
+
+INK = ("ink fraction", "stroke width")  # of a 28x28 image: 0 to 1, and in pixels
+CONFIDENCE = "confidence"  # of the likeliest label: 0 to 1
+LABEL = "label"  # the likeliest one
+PIXELS = 28 * 28
+FULL = 128  # of 255: this much is ink
+MOST_IMAGES = 32  # of a request are measured: it takes a microsecond each
+
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Floats = NDArray[np.float32]
+
+
+class Distribution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a quantity was distributed in training: the share of the rows (0 to 1) in each bin.
+
+    A bin ends with one of the `edges`, which belongs to it; the last bin has no end, the first no beginning.
+    """
+
+    name: str
+    edges: tuple[float, ...]
+    shares: tuple[Share, ...]
+
+    @property
+    def fits(self) -> bool:
+        """Whether the edges rise and the shares are of all rows, but for rounding."""
+        rising = all(a < b for a, b in itertools.pairwise(self.edges))
+        return rising and len(self.shares) == len(self.edges) + 1 and abs(sum(self.shares) - 1) < 1e-3
+
+    @property
+    def bins(self) -> list[str]:
+        """Each bin in words, in order: `<= 1.4`, `(1.4, 1.6]`, `> 1.6`."""
+        if not self.edges:
+            return ["any"]
+        ends = [f"{edge:.6g}" for edge in self.edges]
+        between = [f"({low}, {high}]" for low, high in itertools.pairwise(ends)]
+        return [f"<= {ends[0]}", *between, f"> {ends[-1]}"]
+
+
+def quantities(inputs: Arrays, outputs: Arrays, most_images: int = MOST_IMAGES) -> Floats:
+    """FP32 [rows, quantities]: of each row what is `seen` in it, and then its confidence, or its values.
+
+    Of more images than so many a sample, evenly spaced.
+    """
+    said = outputs.get("values")
+    if said is None:
+        said = outputs["probabilities"].max(axis=1, keepdims=True)
+    if "features" in inputs:
+        return np.concatenate((inputs["features"], said), axis=1)
+    images = inputs["image"]
+    step = -(-len(images) // most_images)
+    return np.concatenate((np.array(seen({"image": images[::step]}), np.float32), said[::step]), axis=1)
+
+
+def seen(inputs: Arrays) -> list[list[float]]:
+    """Of each row its features, or the `INK` of its image."""
+    if "features" in inputs:
+        rows: list[list[float]] = inputs["features"].tolist()
+        return rows
+    return [[area / PIXELS, width] for area, width in areas_and_widths(inputs["image"] >= FULL)]
+
+
+def names(features: Iterable[str], targets: Iterable[str]) -> tuple[str, ...]:
+    """What the columns of `quantities` are, of a network with such features (none: images) and targets."""
+    return (*(tuple(features) or INK), *(tuple(targets) or (CONFIDENCE,)))
+
+
+def counted(distributions: tuple[Distribution, ...], rows: Floats) -> list[list[int]]:
+    """How many of the rows [n, quantities] lie in each bin of each quantity."""
+    return [
+        np.bincount(edges.searchsorted(column), minlength=len(edges) + 1).tolist()
+        for edges, column in zip(edges_of(distributions), rows.T, strict=True)
+    ]
+
+
+@functools.cache
+def edges_of(distributions: tuple[Distribution, ...]) -> list[Floats]:
+    """The edges of each as FP32, which is what the rows are."""
+    return [np.array(distribution.edges, np.float32) for distribution in distributions]
