@@ -35,8 +35,8 @@ def measure(rounds: int) -> None:
     """Print the microseconds of a request, medians of turns, and what each way takes more than none."""
     folder = max((MODELS / "iris").iterdir())
     app = create_app(Settings(device="cpu"), [folder])
-    inner: Application = app.extensions["observed"].application
-    titles = app.extensions["models"].counted()
+    inner: Application = app.observed.application
+    titles = app.models.counted()
     log = logging.getLogger("service.requests")
     log.setLevel(logging.INFO)
     handler = logging.StreamHandler(io.StringIO())

@@ -3,6 +3,8 @@
 Workers open their models after the fork: ONNX Runtime's and CUDA's threads do not survive one.
 """
 
+import contextlib
+import ctypes
 import itertools
 import json
 import logging
@@ -17,13 +19,14 @@ from service.settings import Settings
 from service.telemetry import Telemetry
 
 FEW = 6  # models that are named one by one
+M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # of glibc's mallopt(3)
 SPARE = 16  # blocks of counters, beside two a worker: while all are replaced, the old ones still live
 
 _settings = Settings.from_env()
 
 bind = _settings.bind
 workers = _settings.workers
-worker_class = "service.worker.Worker"
+worker_class = "service.server.worker.Worker"
 threads = _settings.request_threads
 timeout = 120  # seconds without a sign of life, the opening of all models included
 graceful_timeout = _settings.graceful_timeout
@@ -50,7 +53,8 @@ def pre_fork(server: Any, worker: Any) -> None:
 
 
 def post_fork(_server: Any, worker: Any) -> None:
-    """What the service logs goes where Gunicorn logs."""
+    """What the service logs goes where Gunicorn logs; and memory goes back to the system."""
+    _return_memory()
     ours = logging.getLogger("service")
     ours.handlers = worker.log.error_log.handlers
     ours.setLevel(worker.log.error_log.level)
@@ -58,14 +62,22 @@ def post_fork(_server: Any, worker: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """Each worker says that it is ready; the first one says where, and what to try."""
-    models: ModelRepository = worker.wsgi.extensions["models"]
+    models: ModelRepository = worker.wsgi.models
     if worker.telemetry.has(models.titles()):
-        worker.wsgi.extensions["observed"].recorder = worker.telemetry.recorder(worker.block)
+        worker.wsgi.observed.recorder = worker.telemetry.recorder(worker.block)
     else:
         worker.log.warning("There are models that were not here at the start: this worker's statistics are its own")
     worker.log.info("Ready: %d models are open", len(models.names()))
     if worker.age == 1:
         print(invitation(models, _settings.bind), flush=True)
+
+
+def _return_memory() -> None:
+    """Let what a large picture took go back to the system: glibc would keep it, once for each thread."""
+    with contextlib.suppress(OSError, AttributeError):  # another libc
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(M_MMAP_THRESHOLD, 2**20)
+        libc.mallopt(M_ARENA_MAX, 2)
 
 
 def invitation(models: ModelRepository, address: str) -> str:

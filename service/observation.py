@@ -36,9 +36,7 @@ class Observed:
         watch = environ[WATCH] = Watch(self.recorder, _request_id(environ.get("HTTP_X_REQUEST_ID")))
 
         def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
-            watch.ended(int(status[:3]))
-            for observer in self._observers:
-                observer.ended(watch, environ, int(status[:3]))
+            self._ended(watch, environ, int(status[:3]))
             headers += [("X-Request-ID", watch.request_id), ("Server-Timing", watch.timing())]
             return start_response(status, headers, *error)
 
@@ -47,6 +45,19 @@ class Observed:
         except BaseException:
             watch.ended(500)
             raise
+
+    def gave_up(self, environ: dict[str, Any], status: int) -> list[tuple[str, str]]:
+        """Called by the server, where it answers in the application's place; headers for that answer."""
+        watch: Watch | None = environ.get(WATCH)
+        if watch is None:
+            return []
+        self._ended(watch, environ, status)
+        return [("X-Request-ID", watch.request_id)]
+
+    def _ended(self, watch: Watch, environ: dict[str, Any], status: int) -> None:
+        if watch.ended(status):
+            for observer in self._observers:
+                observer.ended(watch, environ, status)
 
 
 def _request_id(given: str | None) -> str:

@@ -90,9 +90,12 @@ class Settings:
 
     bind: str = _setting("127.0.0.1:8000", _address, "127.0.0.1:8000", "host:port to listen on")
     workers: int = _setting(available_cores, _count, "one a core", "worker processes; each opens every model")
-    request_threads: int = _setting(16, _count, "16", "requests that one worker reads and answers at a time")
+    request_threads: int = _setting(16, _count, "16", "slow requests that one worker answers at a time")
     read_timeout: int = _setting(
         60, _count, "60", "seconds in which a request must have arrived, its body included; then it is cut off"
+    )
+    answer_timeout: int = _setting(
+        60, _count, "60", "seconds after which a request is answered 504, and the worker that has no answer replaced"
     )
     intra_op_threads: int | None = _setting(
         None, _count, "cores / workers", "threads that one inference may use, in each worker"

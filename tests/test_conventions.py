@@ -54,9 +54,9 @@ def test_onnx_runtime_is_imported_by_one_file() -> None:
     assert found == ["service/runtimes/onnx_runtime.py"]
 
 
-def test_flask_stays_in_the_routes_and_the_factory() -> None:
+def test_flask_stays_in_the_routes() -> None:
     found = {path for path, tree in modules("service") if imports(tree) & {"flask", "werkzeug"}}
-    assert {path for path in found if not path.startswith("service/routes/")} == {"service/app.py"}
+    assert {path for path in found if not path.startswith("service/routes/")} == set()
 
 
 def test_routes_hold_no_numbers() -> None:

@@ -102,7 +102,7 @@ def test_a_slow_answer_is_not_cut_off(tmp_path: Path) -> None:
     application = tmp_path / "slow.py"
     application.write_text(
         "import time\nfrom service.app import create_app\napp = create_app()\n"
-        "runtime = app.extensions['models'].find('iris').runtime\nrun = runtime.run\n"
+        "runtime = app.models.find('iris').runtime\nrun = runtime.run\n"
         "runtime.run = lambda inputs: time.sleep(4) or run(inputs)\n"
     )
     command = (*GUNICORN, "-c", "python:service.gunicorn_conf", "--pythonpath", f"{tmp_path},{ROOT}", "slow:app")
@@ -248,7 +248,7 @@ def test_a_failure_of_ours_is_logged_under_an_id_and_says_nothing_of_the_inside(
         "from service.app import create_app\n"
         "app = create_app()\n"
         "def fail(inputs): raise RuntimeError('the inside')\n"
-        "app.extensions['models'].find('iris').runtime.run = fail\n"
+        "app.models.find('iris').runtime.run = fail\n"
     )
     command = (*GUNICORN, "--pythonpath", f"{tmp_path},{ROOT}", "broken:app")
     with RunningService(tmp_path / "log", command, models_dir=str(MODELS)) as service:

@@ -1,50 +1,87 @@
-"""HTTP in, HTTP out: one module for each protocol. A view finds, decodes, predicts, encodes; no numbers here."""
+"""HTTP in, HTTP out: one module for each protocol. A view finds, decodes, predicts, encodes; no numbers here.
 
-from typing import Any
+A view is given what was `Asked`, and gives an `Answer`. `dispatch` finds it by the path.
+"""
+
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs
 
 import msgspec
-from flask import Response, current_app, request
-from werkzeug.routing import BaseConverter
 
-from service.observation import WATCH, Observed
+from service.observation import WATCH
 from service.repository import Model, ModelRepository
 from service.settings import Settings
 from service.telemetry import Telemetry, Watch
 
+JSON = "application/json"
+STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 ENCODER = msgspec.json.Encoder()
 
-
-class ModelConverter(BaseConverter):
-    """A model's name or version in a path: up to the colon of `:predict`."""
-
-    regex = "[^/:]+"
+Environment = dict[str, Any]
 
 
-def models() -> ModelRepository:
-    """The models of this application."""
-    repository: ModelRepository = current_app.extensions["models"]
-    return repository
+class Answer(NamedTuple):
+    """What a view gives."""
+
+    body: bytes
+    content_type: str = JSON
+    status: int = 200
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def __call__(self, environ: Environment, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Over WSGI."""
+        head = [("Content-Type", self.content_type), ("Content-Length", str(len(self.body))), *self.headers]
+        start_response(STATUS_LINES[self.status], head)
+        return () if environ["REQUEST_METHOD"] == "HEAD" else (self.body,)
 
 
-def settings() -> Settings:
-    """The settings of this application."""
-    found: Settings = current_app.extensions["settings"]
-    return found
+class Asked(NamedTuple):
+    """A request as a view sees it: its environment, and what the application has."""
+
+    environ: Environment
+    models: ModelRepository
+    settings: Settings
+    telemetry: Telemetry
+
+    @property
+    def path(self) -> str:
+        """As text."""
+        return text_of(self.environ["PATH_INFO"])
+
+    @property
+    def media_type(self) -> str:
+        """The media type alone, in lower case; empty where the client says none."""
+        return str(self.environ.get("CONTENT_TYPE", "")).partition(";")[0].strip().lower()
+
+    @property
+    def length(self) -> int | None:
+        """Bytes of the body, as announced; None of one in chunks."""
+        text = self.environ.get("CONTENT_LENGTH", "")
+        return int(text) if text.isdecimal() else None
+
+    def header(self, name: str) -> str | None:
+        """A field of the head."""
+        return self.environ.get("HTTP_" + name.upper().replace("-", "_"))
+
+    def query(self, name: str) -> list[str]:
+        """All values of a parameter of the query."""
+        text = self.environ.get("QUERY_STRING")
+        return parse_qs(text, keep_blank_values=True, errors="replace").get(name, []) if text else []
+
+    def watch(self, model: Model, protocol: str) -> Watch:
+        """The watch of this request, which is to this model from here on."""
+        found: Watch = self.environ[WATCH]
+        found.of((model.bundle.name, model.bundle.version), protocol)
+        return found
 
 
-def watch(model: Model, protocol: str) -> Watch:
-    """The watch of the request at hand, which is to this model from here on."""
-    found: Watch = request.environ[WATCH]
-    found.of((model.bundle.name, model.bundle.version), protocol)
-    return found
-
-
-def telemetry() -> Telemetry:
-    """The counters of all workers."""
-    observed: Observed = current_app.extensions["observed"]
-    return observed.recorder.telemetry
-
-
-def answer(content: Any, status: int = 200) -> Response:
+def answer(content: Any, status: int = 200) -> Answer:
     """JSON, on a line of its own: people read it on terminals."""
-    return Response(ENCODER.encode(content) + b"\n", status, content_type="application/json")
+    return Answer(ENCODER.encode(content) + b"\n", status=status)
+
+
+def text_of(path: str) -> str:
+    """A path, whose bytes WSGI gives as Latin-1."""
+    return path.encode("latin1").decode("utf-8", "replace")

@@ -5,49 +5,49 @@ import io
 import zlib
 from typing import IO
 
-from flask import request
-from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
+from werkzeug.http import parse_options_header
 
 from service.decoding.body import FORM, Body, Upload
 from service.errors import BadRequest, PayloadTooLarge, UnsupportedMediaType
-from service.routes import settings
+from service.routes import Asked
 
 ANY_ZLIB_OR_GZIP = zlib.MAX_WBITS | 32  # zlib finds out by the header which of the two it is
 MOST_FIELDS = 1000
 MOST_MEMBERS = 100  # of a gzip body: each costs a copy of all that follow
 
 
-def read_body() -> Body:
+def read_body(asked: Asked) -> Body:
     """A form's files, or bytes; raises 400 for a form that is broken, and as `read_bytes` does."""
-    data = read_bytes()
-    if request.mimetype == FORM:
-        return Body(FORM, files=_files(data))
-    return Body(request.mimetype, data)
+    data = read_bytes(asked)
+    if asked.media_type == FORM:
+        return Body(FORM, files=_files(data, asked.environ["CONTENT_TYPE"]))
+    return Body(asked.media_type, data)
 
 
-def read_bytes() -> bytes:
+def read_bytes(asked: Asked) -> bytes:
     """The body, inflated; raises 400 for one that is broken or cut short, 413 for one over the limit, 415."""
-    most = settings().max_body_bytes
-    data = _read(most)
-    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    most = asked.settings.max_body_bytes
+    data = _read(asked, most)
+    encoding = (asked.header("Content-Encoding") or "").strip().lower()
     return data if encoding in ("", "identity") else _inflated(data, encoding, most)
 
 
-def _read(most: int) -> bytes:
-    length = request.content_length
+def _read(asked: Asked, most: int) -> bytes:
+    length = asked.length
     if length is not None and length > most:
-        _drain(request.environ["wsgi.input"], min(length, 4 * most))
+        _drain(asked.environ["wsgi.input"], min(length, 4 * most))
         raise PayloadTooLarge(f"the body is over {most} bytes")
+    stream = asked.environ["wsgi.input"]
     try:
-        data = request.get_data(cache=False, parse_form_data=False)
-    except RequestEntityTooLarge:
-        raise PayloadTooLarge(f"the body is over {most} bytes") from None
-    except ClientDisconnected:
+        ends = asked.environ.get("wsgi.input_terminated", False)
+        data: bytes = stream.read(most + 1 if ends else length or 0)
+    except EOFError:
         raise BadRequest("the body ended too soon") from None
     except Exception as error:  # noqa: BLE001 - whatever the server raises of a connection: the bytes did not come
         raise BadRequest(f"the body cannot be read: {error}") from None
-    if len(data) > most:  # one in chunks, without a length, was cut after most + 1
+    if len(data) > most:  # one in chunks, which has no length
         raise PayloadTooLarge(f"the body is over {most} bytes")
     if length is not None and len(data) < length:
         raise BadRequest(f"the body ended after {len(data)} of {length} bytes")
@@ -82,10 +82,12 @@ def _inflated(data: bytes, encoding: str, most: int) -> bytes:
     raise BadRequest(f"the {encoding} body has over {MOST_MEMBERS} members: compress it as one")
 
 
-def _files(data: bytes) -> list[Upload]:
+def _files(data: bytes, content_type: str) -> list[Upload]:
     parser = FormDataParser(_in_memory, max_form_memory_size=len(data), max_form_parts=MOST_FIELDS, silent=False)
     try:
-        _, _, files = parser.parse(io.BytesIO(data), FORM, len(data), request.mimetype_params)
+        _, _, files = parser.parse(io.BytesIO(data), FORM, len(data), parse_options_header(content_type)[1])
+    except RequestEntityTooLarge:
+        raise PayloadTooLarge("the form has too many fields") from None
     except ValueError as error:
         raise BadRequest(f"the form cannot be read: {error}") from None
     uploads = [Upload(file.filename or "", file.read()) for _, file in files.items(multi=True)]

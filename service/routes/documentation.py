@@ -1,13 +1,14 @@
 """The service's own description: OpenAPI for tools, and a page for people, with Swagger UI, to try requests on."""
 
-from flask import Blueprint, Response, current_app
+import functools
+
+from flask import Blueprint
 from flask_swagger_ui import get_swaggerui_blueprint
 
-from service.decoding.body import JSON
-from service.routes import ENCODER, models
+from service.routes import ENCODER, JSON, Answer, Asked
+from service.routes.dispatch import Service
 from service.routes.openapi import described, document
 
-documentation = Blueprint("documentation", __name__)
 page = get_swaggerui_blueprint(
     "/docs",
     "/openapi.json",
@@ -16,11 +17,18 @@ page = get_swaggerui_blueprint(
 )
 
 
-@documentation.get("/openapi.json")
-@described({JSON: {"type": "object"}})
-def openapi() -> Response:
-    """What is read here: the OpenAPI document."""
-    built = current_app.extensions
-    if "openapi" not in built:
-        built["openapi"] = ENCODER.encode(document(current_app, models())) + b"\n"
-    return Response(built["openapi"], content_type=JSON)
+def documentation_of(app: Service) -> Blueprint:
+    """The route to the document, which is written when it is asked for the first time."""
+    documentation = Blueprint("documentation", __name__)
+
+    @functools.cache
+    def written() -> bytes:
+        return ENCODER.encode(document(app, app.models)) + b"\n"
+
+    @documentation.get("/openapi.json")
+    @described({JSON: {"type": "object"}})
+    def openapi(_asked: Asked) -> Answer:
+        """What is read here: the OpenAPI document."""
+        return Answer(written())
+
+    return documentation

@@ -1,9 +1,9 @@
 """Liveness and readiness. A worker that answers at all has opened every model and seen its golden examples."""
 
-from flask import Blueprint, Response
+from flask import Blueprint
 
 from service.encoding.description import Alive, Live, Ready
-from service.routes import answer
+from service.routes import Answer, Asked, answer
 from service.routes.openapi import described
 
 health = Blueprint("health", __name__)
@@ -11,20 +11,20 @@ health = Blueprint("health", __name__)
 
 @health.get("/")
 @described(Alive)
-def alive() -> Response:
+def alive(_asked: Asked) -> Answer:
     """KServe's liveness in V1, and where to read on."""
     return answer(Alive())
 
 
 @health.get("/v2/health/live")
 @described(Live)
-def live() -> Response:
+def live(_asked: Asked) -> Answer:
     """The process answers."""
     return answer(Live())
 
 
 @health.get("/v2/health/ready")
 @described(Ready)
-def ready() -> Response:
+def ready(_asked: Asked) -> Answer:
     """Every model answers. Models open before the first request is accepted, so this is true or nothing answers."""
     return answer(Ready())

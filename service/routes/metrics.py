@@ -1,8 +1,8 @@
 """What Prometheus reads."""
 
-from flask import Blueprint, Response, request
+from flask import Blueprint
 
-from service.routes import models, telemetry
+from service.routes import Answer, Asked
 from service.routes.openapi import described
 from service.telemetry.prometheus import exposition
 
@@ -11,7 +11,7 @@ metrics = Blueprint("metrics", __name__)
 
 @metrics.get("/metrics")
 @described({"text/plain": str})
-def read() -> Response:
+def read(asked: Asked) -> Answer:
     """Counters of all workers, as Prometheus reads them."""
-    page, media_type = exposition(telemetry(), models(), request.headers.get("Accept", ""))
-    return Response(page, content_type=media_type)
+    page, media_type = exposition(asked.telemetry, asked.models, asked.header("Accept") or "")
+    return Answer(page, media_type)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import msgspec
 from flask import Flask
@@ -32,7 +32,6 @@ TAGS = [
 Document = dict[str, Any]
 Media = Mapping[str, Any]  # a media type, and the msgspec type of what it holds; None for bytes
 OfBundle = Callable[[Bundle], Media]
-View = TypeVar("View", bound=Callable[..., Any])
 
 
 class Refusal(msgspec.Struct):
@@ -68,15 +67,21 @@ def described(
     refuses: Sequence[type[RequestError]] = (),
     parameters: Callable[[Bundle], Sequence[Parameter]] | None = None,
     example: Callable[[Bundle], Any] | None = None,
-) -> Callable[[View], View]:
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Mark a view: it gives this type as JSON (or each media type of a mapping), and so on."""
     media = gives if isinstance(gives, Mapping) or inspect.isfunction(gives) else {JSON: gives}
 
-    def mark(view: View) -> View:
+    def mark(view: Callable[..., Any]) -> Callable[..., Any]:
         view.operation = Operation(media, takes, refuses, parameters, example)  # type: ignore[attr-defined]
         return view
 
     return mark
+
+
+def undescribed(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a view of ours that the document leaves out."""
+    view.operation = None  # type: ignore[attr-defined]
+    return view
 
 
 def document(app: Flask, models: ModelRepository) -> Document:

@@ -1,6 +1,6 @@
 """The V1 protocol of TensorFlow Serving and KServe."""
 
-from flask import Blueprint, Response, request
+from flask import Blueprint
 
 from service.bundle import Bundle
 from service.decoding import decode, media_types
@@ -16,7 +16,7 @@ from service.errors import (
     UnusableInput,
 )
 from service.examples import v1_request
-from service.routes import answer, models, settings, watch
+from service.routes import Answer, Asked, answer
 from service.routes.body import read_body
 from service.routes.openapi import Media, Parameter, described
 
@@ -38,13 +38,13 @@ def _gives(bundle: Bundle) -> Media:
 @v1.post("/<model:name>:predict")
 @v1.post("/<model:name>/versions/<model:version>:predict")
 @described(_gives, media_types, REFUSED, _options, v1_request)
-def predict(name: str, version: str | None = None) -> Response:
+def predict(asked: Asked, name: str, version: str | None = None) -> Answer:
     """Classify every instance of the body."""
-    model = models().find(name, version)
-    watched = watch(model, "v1")
-    show, abstain, body = shows_ink(model.bundle), abstains(model.bundle), read_body()
+    model = asked.models.find(name, version)
+    watched = asked.watch(model, "v1")
+    show, abstain, body = shows_ink(asked, model.bundle), abstains(asked, model.bundle), read_body(asked)
     watched.read()
-    decoded = decode(body, model.bundle, settings(), show=show)
+    decoded = decode(body, model.bundle, asked.settings, show=show)
     watched.decoded()
     outputs = model.predict(decoded.inputs)
     watched.predicted(decoded.inputs, outputs)
@@ -53,61 +53,61 @@ def predict(name: str, version: str | None = None) -> Response:
 
 @v1.get("")
 @described(Names)
-def list_models() -> Response:
+def list_models(asked: Asked) -> Answer:
     """The names, as KServe lists them."""
-    return answer(Names(models().names()))
+    return answer(Names(asked.models.names()))
 
 
 @v1.get("/<model:name>")
 @v1.get("/<model:name>/versions/<model:version>")
 @described(ModelStatus, refuses=[ModelNotFound])
-def status(name: str, version: str | None = None) -> Response:
+def status(asked: Asked, name: str, version: str | None = None) -> Answer:
     """All that a client wants to know: TensorFlow Serving's status, KServe's readiness, and the bundle's own facts."""
-    model = models().find(name, version)
-    versions = models().versions(name)
+    model = asked.models.find(name, version)
+    versions = asked.models.versions(name)
     return answer(status_of(model, versions, shown=versions if version is None else [version]))
 
 
 @v1.get("/<model:name>/metadata")
 @v1.get("/<model:name>/versions/<model:version>/metadata")
 @described(ModelMetadata, refuses=[ModelNotFound])
-def metadata(name: str, version: str | None = None) -> Response:
+def metadata(asked: Asked, name: str, version: str | None = None) -> Answer:
     """TensorFlow Serving's metadata, and where the bundle came from."""
-    return answer(metadata_of(models().find(name, version).bundle))
+    return answer(metadata_of(asked.models.find(name, version).bundle))
 
 
 @v1.get("/<model:name>/report")
 @v1.get("/<model:name>/versions/<model:version>/report")
 @described({"text/html": str}, refuses=[ModelNotFound, ReportNotFound])
-def report(name: str, version: str | None = None) -> Response:
+def report(asked: Asked, name: str, version: str | None = None) -> Answer:
     """The bundle's page for people. It comes with the bundle, so the browser is told to run nothing in it."""
-    page = Response(models().find(name, version).report(), content_type="text/html; charset=utf-8")
-    page.headers["Content-Security-Policy"] = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox"
-    return page
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox"
+    page = asked.models.find(name, version).report()
+    return Answer(page, "text/html; charset=utf-8", headers=(("Content-Security-Policy", policy),))
 
 
-def shows_ink(bundle: Bundle) -> bool:
+def shows_ink(asked: Asked, bundle: Bundle) -> bool:
     """Whether `?debug=ink` asks to be shown what the network saw; raises `BadRequest` where that cannot be."""
-    asked = request.args.getlist("debug")
-    for value in asked:
+    values = asked.query("debug")
+    for value in values:
         if value != "ink":
             raise BadRequest(f"debug={value}: the only one is debug=ink, which shows what the network saw of a picture")
-    if asked and not bundle.takes_images:
+    if values and not bundle.takes_images:
         raise BadRequest(f"debug=ink: {bundle.name} takes no pictures")
-    return bool(asked)
+    return bool(values)
 
 
-def abstains(bundle: Bundle) -> bool:
+def abstains(asked: Asked, bundle: Bundle) -> bool:
     """Whether an unsure answer shall have no label: `?abstain=true`, or the setting where a request does not say.
 
     Raises `BadRequest` where that cannot be asked for; the setting is for the models that have thresholds.
     """
-    asked = request.args.getlist("abstain")
-    for value in asked:
+    values = asked.query("abstain")
+    for value in values:
         if value not in ("true", "false"):
             raise BadRequest(f"abstain={value}: true (an unsure answer has no label) or false")
-    if len(set(asked)) > 1:
+    if len(set(values)) > 1:
         raise BadRequest("abstain is asked for, and not: send it once")
-    if "true" in asked and bundle.abstention is None:
+    if "true" in values and bundle.abstention is None:
         raise BadRequest(f"abstain=true: {bundle.name} has no thresholds below which an answer is unsure")
-    return asked[0] == "true" if asked else settings().abstain
+    return values[0] == "true" if values else asked.settings.abstain

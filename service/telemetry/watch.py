@@ -71,10 +71,10 @@ class Watch:
             f"total;dur={total / 1e6:.3f}"
         )
 
-    def ended(self, status: int) -> None:
-        """There is an answer, or there will be none: count it, once."""
+    def ended(self, status: int) -> bool:
+        """There is an answer, or there will be none: count it; whether it had not ended before."""
         if self.ended_at:
-            return
+            return False
         self.ended_at = time.perf_counter_ns()
         recorder = self._recorder
         numbers, place = recorder.numbers, recorder.places.get(self.title) if self.title else None
@@ -82,7 +82,7 @@ class Watch:
             numbers[recorder.header + 1] -= 1
             if place is None:
                 numbers[recorder.header + 2 + _status(status)] += 1
-                return
+                return True
             numbers[place.requests + PROTOCOL_PLACES[self.protocol] + _status(status)] += 1
             if status == STATUSES[0] and self._outputs:
                 self._succeeded(numbers, place)
@@ -90,6 +90,7 @@ class Watch:
                 numbers[place.failure_ns] += self.ended_at - self.started_at
                 if self.reason in REASON_PLACES:
                     numbers[place.refused + REASON_PLACES[self.reason]] += 1
+        return True
 
     def _succeeded(self, numbers: memoryview, place: Layout) -> None:
         numbers[place.last_ms] = time.time_ns() // 1_000_000

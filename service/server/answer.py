@@ -1,0 +1,67 @@
+"""From a whole request to the bytes of its answer: what PEP 3333 asks of a server."""
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from email.utils import formatdate
+from typing import Any, NamedTuple
+
+Environment = dict[str, Any]
+Application = Callable[[Environment, Callable[..., Any]], Iterable[bytes]]
+
+
+class Request(NamedTuple):
+    """A whole one, and whether its connection stays open after it."""
+
+    environ: Environment
+    keep_alive: bool
+
+
+def respond(application: Application, request: Request) -> bytes:
+    """Run the application: its whole answer, as it goes over the wire."""
+    started: list[Any] = []
+    environ = request.environ
+
+    def start_response(status: str, headers: list[tuple[str, str]], _error: Any = None) -> None:
+        started[:] = status, headers
+
+    parts = application(environ, start_response)
+    try:
+        body = b"".join(parts)
+    finally:
+        if close := getattr(parts, "close", None):
+            close()
+    status, headers = started
+    return _head(status, headers, request, len(body)) + (b"" if environ["REQUEST_METHOD"] == "HEAD" else body)
+
+
+def _head(status: str, headers: list[tuple[str, str]], request: Request, length: int) -> bytes:
+    lines = [f"HTTP/1.1 {status}", *[f"{name}: {value}" for name, value in headers], _date()]
+    if not request.keep_alive:
+        lines.append("Connection: close")
+    elif request.environ["SERVER_PROTOCOL"] == "HTTP/1.0":
+        lines.append("Connection: keep-alive")
+    if not any(name.lower() == "content-length" for name, _ in headers) and status[:3] not in ("204", "304"):
+        lines.append(f"Content-Length: {length}")
+    head = "\r\n".join(lines)
+    if head.count("\n") != len(lines) - 1 or head.count("\r") != len(lines) - 1:
+        raise ValueError("a line break in a header of the answer")
+    return head.encode("latin1") + b"\r\n\r\n"
+
+
+def plain_answer(status: str, message: str, headers: Iterable[tuple[str, str]] = ()) -> bytes:
+    """An answer of the server's own, after which the connection is closed."""
+    body = json.dumps({"error": message}).encode()
+    fields = [("Content-Type", "application/json"), *headers]
+    return _head(status, fields, Request({"SERVER_PROTOCOL": "HTTP/1.1"}, keep_alive=False), len(body)) + body
+
+
+_DATE = [0, ""]
+
+
+def _date() -> str:
+    """The field that says the time, made once a second."""
+    now = int(time.time())
+    if _DATE[0] != now:
+        _DATE[:] = now, f"Date: {formatdate(now, usegmt=True)}"
+    return str(_DATE[1])

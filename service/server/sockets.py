@@ -1,0 +1,111 @@
+"""The sockets of a worker, and what is waited for on each of them."""
+
+import contextlib
+import os
+import select
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from service.server.answer import Environment
+from service.server.connection import Connection
+
+
+class Sockets:
+    """Those that listen, and the connections: at most so `many`, whose bodies are so `large` at most.
+
+    One thread polls; any may close a connection, or wait for something on it.
+    """
+
+    def __init__(self, listeners: Sequence[Any], waker: int, many: int, large: int) -> None:
+        self.connections: dict[int, Connection] = {}
+        self._waker = waker
+        self._many = many
+        self._large = large
+        self._listeners = {listener.fileno(): listener for listener in listeners}
+        self._templates = {fd: _template(listener.getsockname()) for fd, listener in self._listeners.items()}
+        self._listens = False
+        self._poll = select.epoll()
+        self._poll.register(waker, select.EPOLLIN)  # written to where the one who polls shall look up
+        self.listen(on=True)
+
+    def poll(self, seconds: float) -> Iterator[Connection]:
+        """The connections on which something has happened, new ones accepted meanwhile."""
+        for fd, _ in self._poll.poll(seconds):
+            connection = self.connections.get(fd)
+            if connection is not None:
+                yield connection
+            elif fd in self._listeners:
+                self._accept(fd)
+            else:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self._waker, 4096)
+
+    def listen(self, *, on: bool) -> None:
+        """Accept connections, unless there are too many, or none."""
+        on = on and len(self.connections) < self._many
+        if on == self._listens:
+            return
+        for fd, listener in self._listeners.items():
+            listener.settimeout(0)
+            if on:
+                self._poll.register(fd, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+            else:
+                self._poll.unregister(fd)
+        self._listens = on
+
+    def wait_for(self, connection: Connection, events: int) -> None:
+        """Poll a connection for these events, and for no others; 0 is for none."""
+        if events == connection.events:
+            return
+        if not connection.events:
+            self._poll.register(connection.fd, events)
+        elif events:
+            self._poll.modify(connection.fd, events)
+        else:
+            self._poll.unregister(connection.fd)
+        connection.events = events
+
+    def close(self, connection: Connection) -> None:
+        """The connection is over."""
+        self.wait_for(connection, 0)
+        self.connections.pop(connection.fd, None)
+        connection.sock.close()
+
+    def outlived(self, now: float, keepalive: float, patience: float) -> Iterator[Connection]:
+        """Close what was idle for so long; a request that has been coming for too long is cut, to be answered."""
+        for connection in list(self.connections.values()):
+            age = now - connection.since
+            if not connection.events:
+                continue  # it is being answered
+            if connection.is_idle:
+                if age > keepalive:
+                    self.close(connection)
+            elif age > patience and (connection.unsent or connection.discards):
+                self.close(connection)
+            elif age > patience:
+                connection.cut(EOFError())
+                yield connection
+
+    def _accept(self, fd: int) -> None:
+        try:
+            sock, peer = self._listeners[fd].accept()
+        except OSError:
+            return  # another worker was faster, or whoever came is gone
+        sock.settimeout(0)
+        if isinstance(peer, tuple):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection = Connection(sock, peer, self._templates[fd], self._large)
+        self.connections[connection.fd] = connection
+        self.wait_for(connection, select.EPOLLIN)
+        self.listen(on=True)
+
+
+def _template(name: Any) -> Environment:
+    """What all environments of a listener share (PEP 3333)."""
+    host, port = name[:2] if isinstance(name, tuple) else (name, "")
+    server = {"SERVER_SOFTWARE": "gunicorn", "SERVER_NAME": host, "SERVER_PORT": str(port), "SCRIPT_NAME": ""}
+    run = {"wsgi.multithread": True, "wsgi.multiprocess": True, "wsgi.run_once": False}
+    streams = {"wsgi.input_terminated": True, "wsgi.errors": sys.stderr}
+    return {"wsgi.version": (1, 0), "wsgi.url_scheme": "http"} | server | run | streams

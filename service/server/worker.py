@@ -1,0 +1,247 @@
+"""Gunicorn's worker, made for answers that take microseconds and must not wait for those that take seconds.
+
+One thread leads: it reads from all connections and answers whole requests itself, at once, with nothing handed over.
+While it answers, the lead lies on the table. If an answer takes longer than a tick, the main thread, which watches
+and does nothing else, gives the lead to another thread, which goes on reading; the slow one sends its answer when
+it has it. So there is no guess at what will be slow, and what is quick costs no switch of threads.
+"""
+
+import contextlib
+import functools
+import os
+import queue
+import select
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+from gunicorn.workers import base
+
+from service.errors import SettingsError
+from service.observation import Observed
+from service.server.answer import Request, plain_answer, respond
+from service.server.connection import Connection
+from service.server.sockets import Sockets
+from service.settings import Settings
+
+TICK = 0.02  # seconds that an answer may take before another thread leads
+TURN = 1.0  # seconds: the leader looks at all connections so often
+LINGER = 2.0  # seconds that idle connections stay open after SIGTERM, for a request that is on its way
+LARGE = 2**18  # bytes of a body: its answer will take more than a tick, so the lead is given away at once
+QUICK = ("GET", "HEAD", "OPTIONS")  # answered even when all threads wait for slow answers
+
+
+NOBODY: Any = object()
+
+
+@dataclass(eq=False)
+class Lead:
+    """What lies on the table while the leader answers."""
+
+    connection: Connection
+    request: Request
+    since: float
+
+
+class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
+    """A process that answers; `threads` of its requests may be slow at once."""
+
+    alive: bool
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        settings = Settings.from_env()
+        self._patience = settings.read_timeout
+        self._longest = settings.answer_timeout
+        self._largest = settings.max_body_bytes
+        self._slow: dict[Connection, Lead] = {}  # answered by threads that have lost the lead
+        self._waiting: deque[Connection] = deque()  # for a thread: all are slow
+        self._free: queue.SimpleQueue[None] = queue.SimpleQueue()  # the lead, for who waits for it
+        self._lock = threading.Lock()
+        self._table: Lead | None = None
+        self._hopeless = False
+        self._turned_at = self._stopped_at = 0.0
+        self._done = threading.Event()
+
+    @classmethod
+    def check_config(cls, cfg: Any, _log: Any) -> None:
+        """Called at the start: what this worker does not speak is said."""
+        if cfg.is_ssl:
+            raise SettingsError("this worker speaks no TLS: let a proxy do it, or use Gunicorn's own: -k gthread")
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """SIGTERM: nothing new is accepted, what has begun is answered."""
+        super().handle_exit(sig, frame)
+        self._wake()
+
+    def run(self) -> None:
+        """In the main thread: start the others, and watch them until all is answered after SIGTERM."""
+        self._sockets = Sockets(self.sockets, self.PIPE[0], self.cfg.worker_connections, self._largest)
+        for _ in range(self.cfg.threads + 1):
+            threading.Thread(target=self._work, daemon=True).start()
+        self._free.put(None)
+        while not self._done.is_set():
+            lead = self._table
+            time.sleep(TICK)
+            if lead is not None:
+                self._give_away(lead)
+            self._give_up_the_hopeless()
+        if self._hopeless:
+            os._exit(0)  # a thread that never ends would keep the process
+
+    # The lead.
+
+    def _work(self) -> None:
+        while True:
+            self._free.get()
+            try:
+                self._lead()
+            except BaseException:
+                self.log.exception("a thread of the worker failed")
+                os._exit(1)  # Gunicorn starts another worker
+
+    def _lead(self) -> None:
+        """Read and answer, until the lead is lost or everything is done."""
+        while not self._done.is_set():
+            for connection in self._sockets.poll(TICK if self._waiting else TURN):
+                if not self._serve(connection):
+                    return
+            if self._waiting and len(self._slow) < self.cfg.threads and not self._answer(self._waiting.popleft()):
+                return
+            if (time.monotonic() - self._turned_at >= TURN or not self.alive) and not self._turn():
+                return
+
+    def _serve(self, connection: Connection) -> bool:
+        """Go on with a connection on which something happened; whether the lead is still this thread's."""
+        if connection.unsent:
+            connection.flush()
+        else:
+            connection.receive()
+        return self._answer(connection)
+
+    def _answer(self, connection: Connection) -> bool:
+        """Answer what has come whole; whether the lead is still this thread's."""
+        while connection.requests and not connection.unsent:
+            request = connection.requests[0]
+            if len(self._slow) >= self.cfg.threads and request.environ["REQUEST_METHOD"] not in QUICK:
+                self._sockets.wait_for(connection, 0)
+                self._waiting.append(connection)
+                return True
+            lead = self._table = Lead(connection, request, time.monotonic())
+            if int(request.environ.get("CONTENT_LENGTH") or 0) > LARGE:
+                self._give_away(lead)
+            answer = self._respond(lead)
+            if not self._take_back(lead):
+                self._answered_slowly(connection, answer)
+                return False
+            self._send(connection, answer)
+        self._settle(connection)
+        return True
+
+    def _respond(self, lead: Lead) -> bytes:
+        request = lead.request if self.alive else lead.request._replace(keep_alive=False)
+        request.environ["digitalis.step_aside"] = functools.partial(self._give_away, lead)
+        self.nr += 1
+        if self.nr >= self.max_requests and self.alive:
+            self.log.info("Autorestarting worker after current request.")
+            self.alive = False
+        try:
+            return respond(self.wsgi, request)
+        except Exception:
+            self.log.exception("the application failed at %s", request.environ["RAW_URI"])
+            return plain_answer("500 Internal Server Error", "internal error")
+
+    def _send(self, connection: Connection, answer: bytes) -> None:
+        request = connection.requests.popleft()
+        connection.since = time.monotonic()
+        connection.send(answer)
+        if not (request.keep_alive and self.alive):
+            connection.requests.clear()
+            connection.last = True
+
+    def _settle(self, connection: Connection) -> None:
+        """Wait for what comes next on a connection, or close it."""
+        if connection.refusal and not connection.unsent:
+            self.log.warning("what came from %s is no HTTP: %s", connection.peer, connection.refusal.decode())
+            connection.send(connection.refusal)
+            connection.refusal, connection.last = b"", True
+        if connection.last and not connection.unsent:
+            connection.finish()
+        if connection.ends and not connection.unsent:
+            self._sockets.close(connection)
+        else:
+            self._sockets.wait_for(connection, select.EPOLLOUT if connection.unsent else select.EPOLLIN)
+
+    # Answers that take their time.
+
+    def _give_away(self, lead: Lead) -> None:
+        """Another thread leads from here on, if this lead still lies on the table."""
+        with self._lock:
+            if self._table is not lead or len(self._slow) > self.cfg.threads:
+                return
+            self._table = None
+            self._slow[lead.connection] = lead
+            self._sockets.wait_for(lead.connection, 0)
+        self._free.put(None)
+
+    def _take_back(self, lead: Lead) -> bool:
+        """Whether the lead has not been given away meanwhile."""
+        with self._lock:
+            kept = self._table is lead
+            if kept:
+                self._table = None
+        return kept
+
+    def _answered_slowly(self, connection: Connection, answer: bytes) -> None:
+        if not self._claim(connection):
+            return  # it was too late
+        self._send(connection, answer)
+        if connection.requests and not connection.unsent:
+            self._waiting.append(connection)
+        else:
+            self._settle(connection)
+        if self._waiting:
+            self._wake()
+
+    def _claim(self, connection: Connection) -> bool:
+        """Whether a slow request is this caller's to answer: nobody else has answered it."""
+        return self._slow.pop(connection, NOBODY) is not NOBODY
+
+    def _give_up_the_hopeless(self) -> None:
+        """Answer 504 where no answer comes, and let the worker be replaced: its thread may never come back."""
+        for connection, lead in list(self._slow.items()):
+            if time.monotonic() - lead.since > self._longest and self._claim(connection):
+                self._hopeless, self.alive = True, False
+                message = f"no answer within {self._longest} seconds"
+                self.log.error("%s: %s; this worker is replaced", lead.request.environ["RAW_URI"], message)
+                observed = getattr(self.wsgi, "observed", None)
+                headers = observed.gave_up(lead.request.environ, 504) if isinstance(observed, Observed) else []
+                connection.send(plain_answer("504 Gateway Timeout", message, headers))
+                self._sockets.close(connection)
+                self._wake()
+
+    # Once a second.
+
+    def _turn(self) -> bool:
+        """A sign of life, and an end to what has taken too long; whether this thread still leads."""
+        now = self._turned_at = time.monotonic()
+        self.notify()
+        if self.ppid != os.getppid():
+            self.alive = False
+        if not self.alive and not self._stopped_at:
+            self._stopped_at = now
+        self._sockets.listen(on=self.alive)
+        lingered = bool(self._stopped_at) and now - self._stopped_at > LINGER
+        for connection in self._sockets.outlived(now, 0 if lingered else self.cfg.keepalive, self._patience):
+            if not self._answer(connection):
+                return False
+        if self._stopped_at and not (self._sockets.connections or self._slow):
+            self._done.set()
+        return True
+
+    def _wake(self) -> None:
+        """Let the leader look up."""
+        with contextlib.suppress(BlockingIOError):
+            os.write(self.PIPE[1], b".")
