@@ -40,7 +40,7 @@ VERSION = re.compile(r"[1-9][0-9]{0,8}")
 Task = Literal["multiclass", "binary", "regression"]
 
 
-class Feature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Feature(msgspec.Struct, frozen=True, cache_hash=True, forbid_unknown_fields=True):
     """A column, what goes in or a value that comes out, spelled as its data set does, with the range in training."""
 
     name: str

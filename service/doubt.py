@@ -16,14 +16,18 @@ Floats = NDArray[np.float32]
 
 def warnings_of(features: tuple[Feature, ...], rows: Floats) -> Iterator[tuple[int, str]]:
     """For each value of FP32 [n, features] that is outside: its row, and the warning in words, in order."""
-    lowest, highest = _ranges(features)
+    lowest, highest, ranges = _ranges(features)
+    if len(rows) == 1 and all(map(_within, rows[0].tolist(), ranges)):
+        return  # in a third of the time of arrays
     outside = (rows < lowest) | (rows > highest)
-    if not outside.any():
-        return
     for row, column in zip(*outside.nonzero(), strict=True):
         feature = features[column]
         seen = f"{feature.minimum:.7} to {feature.maximum:.7}"
         yield int(row), f"{feature.name} = {rows[row, column]:.7g} is outside {seen} seen in training"
+
+
+def _within(value: float, ends: tuple[float, float]) -> bool:
+    return ends[0] <= value <= ends[1]
 
 
 def doubt_of(bundle: Bundle, probability: float, background: float) -> str | None:
@@ -39,7 +43,8 @@ def doubt_of(bundle: Bundle, probability: float, background: float) -> str | Non
 
 
 @functools.cache
-def _ranges(features: tuple[Feature, ...]) -> tuple[Floats, Floats]:
-    """As FP32, so that the outermost value of the training data is inside."""
-    lowest, highest = ([getattr(feature, end) for feature in features] for end in ("minimum", "maximum"))
-    return np.array(lowest, np.float32), np.array(highest, np.float32)
+def _ranges(features: tuple[Feature, ...]) -> tuple[Floats, Floats, list[tuple[float, float]]]:
+    """As FP32, so that the outermost value of the training data is inside; and as pairs of numbers."""
+    lowest = np.array([feature.minimum for feature in features], np.float32)
+    highest = np.array([feature.maximum for feature in features], np.float32)
+    return lowest, highest, list(zip(lowest.tolist(), highest.tolist(), strict=True))

@@ -27,7 +27,7 @@ Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Floats = NDArray[np.float32]
 
 
-class Distribution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Distribution(msgspec.Struct, frozen=True, cache_hash=True, forbid_unknown_fields=True):
     """How a quantity was distributed in training: the share of the rows (0 to 1) in each bin.
 
     A bin ends with one of the `edges`, which belongs to it; the last bin has no end, the first no beginning.

@@ -61,7 +61,7 @@ class RequestLog:
         """A request has its answer."""
         if self._which == "none":
             return
-        if self._which == "slow" and status < 400 and watch.stages()[-1] < self._slow_ns:
+        if self._which == "slow" and status < 400 and watch.stages[-1] < self._slow_ns:
             return
         fields = _fields(watch, environ, status)
         level = logging.ERROR if status >= 500 and status != 501 else logging.INFO
@@ -78,7 +78,7 @@ def _fields(watch: Watch, environ: dict[str, Any], status: int) -> dict[str, Any
         found |= {"model": watch.title[0], "version": watch.title[1], "protocol": watch.protocol}
     if watch.reason:
         found["reason"] = watch.reason
-    durations = [round(duration / 1e6, 3) for duration in watch.stages()]
+    durations = [round(duration / 1e6, 3) for duration in watch.stages]
     if watch.predicted_at:
         return found | {"rows": watch.rows} | dict(zip(STAGES, durations, strict=True))
     return found | {"total_ms": durations[-1]}

@@ -3,6 +3,7 @@
 The vocabulary is the Open Inference Protocol's: data types are `UINT8`, `FP32`; -1 is a dimension of any size.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -26,7 +27,7 @@ class NotFinite(SignatureMismatch):
 
 
 class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One tensor: its name, its data type, and its shape with -1 for the batch."""
+    """One tensor: its name, its data type, and its shape, whose first dimension is the batch: -1, for any size."""
 
     name: str
     datatype: Datatype
@@ -37,11 +38,9 @@ class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if array.dtype != NUMPY_DTYPES[self.datatype]:
             found = DATATYPES.get(array.dtype, str(array.dtype))
             raise SignatureMismatch(f"{self.name} is {found}, expected {self.datatype}")
-        if len(array.shape) != len(self.shape) or any(
-            size not in (-1, found) for size, found in zip(self.shape, array.shape, strict=True)
-        ):
+        if array.shape[1:] != self.shape[1:]:
             raise SignatureMismatch(f"{self.name} has shape {list(array.shape)}, expected {list(self.shape)}")
-        if self.datatype == "FP32" and not np.isfinite(array).all():
+        if self.datatype == "FP32" and not finite(array):
             raise NotFinite(f"{self.name} holds NaN or an infinity, expected finite numbers")
 
 
@@ -67,9 +66,14 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         _check(self.outputs, arrays)
 
 
+def finite(array: NDArray[Any]) -> bool:
+    """Whether there is neither NaN nor an infinity in it: if there is, the sum of squares is none or infinite."""
+    return math.isfinite(np.vdot(array, array)) or bool(np.isfinite(array).all())
+
+
 def _check(specs: tuple[TensorSpec, ...], arrays: Arrays) -> None:
-    names = [spec.name for spec in specs]
-    if set(names) != set(arrays):
-        raise SignatureMismatch(f"found {sorted(arrays)}, expected {sorted(names)}")
+    if len(specs) != len(arrays) or any(spec.name not in arrays for spec in specs):
+        names = sorted(spec.name for spec in specs)
+        raise SignatureMismatch(f"found {sorted(arrays)}, expected {names}")
     for spec in specs:
         spec.check(arrays[spec.name])

@@ -1,8 +1,8 @@
 """The body of a request, and the two things every decoder needs: its true media type, and its JSON."""
 
-import functools
-from dataclasses import dataclass, field
-from typing import TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -26,15 +26,14 @@ class Upload:
     data: bytes
 
 
-@dataclass(frozen=True)
-class Body:
+class Body(NamedTuple):
     """What a client sent: a form's files, or the bytes of anything else."""
 
     content_type: str
     data: bytes = b""
-    files: list[Upload] = field(default_factory=list)
+    files: Sequence[Upload] = ()
 
-    @functools.cached_property
+    @property
     def media_type(self) -> str:
         """`application/json`, `text/csv`, `multipart/form-data`, `image/*`, or whatever else the client says."""
         if self.content_type in UNTYPED:

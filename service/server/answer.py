@@ -36,17 +36,16 @@ def respond(application: Application, request: Request) -> bytes:
 
 
 def _head(status: str, headers: list[tuple[str, str]], request: Request, length: int) -> bytes:
-    lines = [f"HTTP/1.1 {status}", *[f"{name}: {value}" for name, value in headers], _date()]
-    if not request.keep_alive:
-        lines.append("Connection: close")
-    elif request.environ["SERVER_PROTOCOL"] == "HTTP/1.0":
-        lines.append("Connection: keep-alive")
-    if not any(name.lower() == "content-length" for name, _ in headers) and status[:3] not in ("204", "304"):
-        lines.append(f"Content-Length: {length}")
-    head = "\r\n".join(lines)
-    if head.count("\n") != len(lines) - 1 or head.count("\r") != len(lines) - 1:
+    fields = "".join([f"{name}: {value}\r\n" for name, value in headers])
+    if fields.count("\n") != len(headers) or fields.count("\r") != len(headers):
         raise ValueError("a line break in a header of the answer")
-    return head.encode("latin1") + b"\r\n\r\n"
+    if "Content-Length:" not in fields and "content-length:" not in fields.lower() and status[:3] not in ("204", "304"):
+        fields += f"Content-Length: {length}\r\n"
+    if not request.keep_alive:
+        fields += "Connection: close\r\n"
+    elif request.environ["SERVER_PROTOCOL"] == "HTTP/1.0":
+        fields += "Connection: keep-alive\r\n"
+    return f"HTTP/1.1 {status}\r\n{fields}{_date()}\r\n\r\n".encode("latin1")
 
 
 def plain_answer(status: str, message: str, headers: Iterable[tuple[str, str]] = ()) -> bytes:

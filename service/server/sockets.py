@@ -15,16 +15,16 @@ from service.server.connection import Connection
 class Sockets:
     """Those that listen, and the connections: at most so `many`, whose bodies are so `large` at most.
 
-    One thread polls; any may close a connection, or wait for something on it.
+    What is `shared` is in all environments. One thread polls; any may close a connection, or wait for something on it.
     """
 
-    def __init__(self, listeners: Sequence[Any], waker: int, many: int, large: int) -> None:
+    def __init__(self, listeners: Sequence[Any], waker: int, many: int, large: int, shared: Environment) -> None:
         self.connections: dict[int, Connection] = {}
         self._waker = waker
         self._many = many
         self._large = large
         self._listeners = {listener.fileno(): listener for listener in listeners}
-        self._templates = {fd: _template(listener.getsockname()) for fd, listener in self._listeners.items()}
+        self._templates = {fd: _template(listener.getsockname()) | shared for fd, listener in self._listeners.items()}
         self._listens = False
         self._poll = select.epoll()
         self._poll.register(waker, select.EPOLLIN)  # written to where the one who polls shall look up

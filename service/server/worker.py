@@ -7,7 +7,6 @@ it has it. So there is no guess at what will be slow, and what is quick costs no
 """
 
 import contextlib
-import functools
 import os
 import queue
 import select
@@ -31,8 +30,6 @@ TURN = 1.0  # seconds: the leader looks at all connections so often
 LINGER = 2.0  # seconds that idle connections stay open after SIGTERM, for a request that is on its way
 LARGE = 2**18  # bytes of a body: its answer will take more than a tick, so the lead is given away at once
 QUICK = ("GET", "HEAD", "OPTIONS")  # answered even when all threads wait for slow answers
-
-
 NOBODY: Any = object()
 
 
@@ -43,6 +40,7 @@ class Lead:
     connection: Connection
     request: Request
     since: float
+    thread: int
 
 
 class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
@@ -61,8 +59,7 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
         self._free: queue.SimpleQueue[None] = queue.SimpleQueue()  # the lead, for who waits for it
         self._lock = threading.Lock()
         self._table: Lead | None = None
-        self._hopeless = False
-        self._turned_at = self._stopped_at = 0.0
+        self._hopeless, self._turned_at, self._stopped_at = False, 0.0, 0.0
         self._done = threading.Event()
 
     @classmethod
@@ -78,7 +75,8 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
 
     def run(self) -> None:
         """In the main thread: start the others, and watch them until all is answered after SIGTERM."""
-        self._sockets = Sockets(self.sockets, self.PIPE[0], self.cfg.worker_connections, self._largest)
+        shared = {"digitalis.step_aside": self._step_aside}
+        self._sockets = Sockets(self.sockets, self.PIPE[0], self.cfg.worker_connections, self._largest, shared)
         for _ in range(self.cfg.threads + 1):
             threading.Thread(target=self._work, daemon=True).start()
         self._free.put(None)
@@ -129,7 +127,7 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
                 self._sockets.wait_for(connection, 0)
                 self._waiting.append(connection)
                 return True
-            lead = self._table = Lead(connection, request, time.monotonic())
+            lead = self._table = Lead(connection, request, time.monotonic(), threading.get_ident())
             if int(request.environ.get("CONTENT_LENGTH") or 0) > LARGE:
                 self._give_away(lead)
             answer = self._respond(lead)
@@ -142,10 +140,9 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
 
     def _respond(self, lead: Lead) -> bytes:
         request = lead.request if self.alive else lead.request._replace(keep_alive=False)
-        request.environ["digitalis.step_aside"] = functools.partial(self._give_away, lead)
         self.nr += 1
-        if self.nr >= self.max_requests and self.alive:
-            self.log.info("Autorestarting worker after current request.")
+        if self.nr == self.max_requests:
+            self.log.info("%d requests are answered: this worker is replaced", self.nr)
             self.alive = False
         try:
             return respond(self.wsgi, request)
@@ -175,6 +172,12 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
             self._sockets.wait_for(connection, select.EPOLLOUT if connection.unsent else select.EPOLLIN)
 
     # Answers that take their time.
+
+    def _step_aside(self) -> None:
+        """Called by an application that is about to wait (`environ["digitalis.step_aside"]()`): others go on."""
+        lead = self._table
+        if lead is not None and lead.thread == threading.get_ident():
+            self._give_away(lead)
 
     def _give_away(self, lead: Lead) -> None:
         """Another thread leads from here on, if this lead still lies on the table."""
@@ -233,8 +236,8 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
         if not self.alive and not self._stopped_at:
             self._stopped_at = now
         self._sockets.listen(on=self.alive)
-        lingered = bool(self._stopped_at) and now - self._stopped_at > LINGER
-        for connection in self._sockets.outlived(now, 0 if lingered else self.cfg.keepalive, self._patience):
+        keepalive = 0 if self._stopped_at and now - self._stopped_at > LINGER else self.cfg.keepalive
+        for connection in self._sockets.outlived(now, keepalive, self._patience):
             if not self._answer(connection):
                 return False
         if self._stopped_at and not (self._sockets.connections or self._slow):

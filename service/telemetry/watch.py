@@ -19,7 +19,7 @@ class Watch:
     """It is told when decoding begins and ends, what the network answered, and the status of the answer."""
 
     __slots__ = ("_inputs", "_outputs", "_recorder", "decoded_at", "ended_at", "predicted_at", "protocol", "read_at",
-                 "reason", "request_id", "rows", "started_at", "title")  # fmt: skip
+                 "reason", "request_id", "rows", "stages", "started_at", "title")  # fmt: skip
 
     def __init__(self, recorder: Recorder, request_id: str) -> None:
         self.request_id = request_id
@@ -31,6 +31,7 @@ class Watch:
         self.reason = ""
         self.rows = 0
         self.started_at = time.perf_counter_ns()
+        self.stages = (0, 0, 0, 0)  # nanoseconds of decoding, inference, encoding, and of the whole, once it is ended
         self.read_at = self.decoded_at = self.predicted_at = self.ended_at = 0
         with recorder.lock:
             recorder.numbers[recorder.header + 1] += 1
@@ -52,18 +53,9 @@ class Watch:
         self.predicted_at, self._inputs, self._outputs = time.perf_counter_ns(), inputs, outputs
         self.rows = len(next(iter(outputs.values())))
 
-    def stages(self) -> tuple[int, int, int, int]:
-        """Nanoseconds of decoding, inference, encoding, and of the whole, once it is ended."""
-        return (
-            self.decoded_at - self.read_at,
-            self.predicted_at - self.decoded_at,
-            self.ended_at - self.predicted_at,
-            self.ended_at - self.started_at,
-        )
-
     def timing(self) -> str:
         """What `Server-Timing` says of it: milliseconds; of a refusal the whole alone."""
-        decode, infer, encode, total = self.stages()
+        decode, infer, encode, total = self.stages
         if not self.predicted_at:
             return f"total;dur={total / 1e6:.3f}"
         return (
@@ -75,7 +67,11 @@ class Watch:
         """There is an answer, or there will be none: count it; whether it had not ended before."""
         if self.ended_at:
             return False
-        self.ended_at = time.perf_counter_ns()
+        end = self.ended_at = time.perf_counter_ns()
+        self.stages = (
+            self.decoded_at - self.read_at, self.predicted_at - self.decoded_at, end - self.predicted_at,
+            end - self.started_at,
+        )  # fmt: skip
         recorder = self._recorder
         numbers, place = recorder.numbers, recorder.places.get(self.title) if self.title else None
         with recorder.lock:
@@ -94,7 +90,7 @@ class Watch:
 
     def _succeeded(self, numbers: memoryview, place: Layout) -> None:
         numbers[place.last_ms] = time.time_ns() // 1_000_000
-        for histogram, duration in zip(place.stages, self.stages(), strict=True):
+        for histogram, duration in zip(place.stages, self.stages, strict=True):
             numbers[histogram + bisect_left(DURATIONS, duration)] += 1
             numbers[histogram + len(DURATIONS) + 1] += duration
         numbers[place.rows + bisect_left(ROWS, self.rows)] += 1

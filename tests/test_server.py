@@ -1,0 +1,357 @@
+"""The server that our Gunicorn workers run: slow answers and slow clients hold nobody up, and HTTP is kept to."""
+
+import contextlib
+import json
+import re
+import shutil
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Self
+
+import httpx
+import pytest
+from conftest import MODELS
+from running_service import ROOT, RunningService
+from test_service import GUNICORN
+
+ROW = {"instances": [[5.1, 3.5, 1.4, 0.2]]}
+BODY = json.dumps(ROW).encode()
+PREDICT = b"POST /v1/models/iris:predict HTTP/1.1\r\nHost: x\r\n"
+REQUEST = PREDICT + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+SLOW = """
+import os, threading, time
+from service.app import create_app
+app = create_app()
+runtime = app.models.find("iris").runtime
+run = runtime.run
+"""
+
+
+def changed(folder: Path, lines: str, **settings: str) -> RunningService:
+    """A service of one model, of irises, that does something else before it runs."""
+    shutil.copytree(MODELS / "iris", folder / "models/iris")
+    (folder / "slow.py").write_text(SLOW + lines)
+    command = (*GUNICORN, "-c", "python:service.gunicorn_conf", "--pythonpath", f"{folder},{ROOT}", "slow:app")
+    return RunningService(folder / "log", command, None, models_dir=str(folder / "models"), **settings)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    """One worker, as it is."""
+    with RunningService(tmp_path_factory.mktemp("server") / "log", read_timeout="3", max_body_bytes="1000000") as one:
+        yield one
+
+
+def ask(service: RunningService, model: str = "iris", timeout: float = 30) -> httpx.Response:
+    return httpx.post(f"{service.url}/v1/models/{model}:predict", json=ROW, timeout=timeout)
+
+
+class Talk:
+    """A connection by hand: bytes go out, whole answers come in."""
+
+    def __init__(self, service: RunningService) -> None:
+        host, _, port = service.address.partition(":")
+        self.socket = socket.create_connection((host, int(port)), timeout=20)
+        self._stream = self.socket.makefile("rb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._stream.close()
+        self.socket.close()
+
+    def send(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def answer(self) -> bytes:
+        """One whole answer, or nothing if the server has hung up."""
+        head = b""
+        for line in self._stream:
+            head += line
+            if line == b"\r\n":
+                break
+        length = re.search(rb"(?i)content-length: (\d+)", head)
+        return head + (self._stream.read(int(length[1])) if length else b"")
+
+
+def test_others_are_answered_during_a_slow_inference(tmp_path: Path) -> None:
+    """Two seconds in one thread: health, other models and the same one are answered by the same worker meanwhile."""
+    lines = "first = [True]\nruntime.run = lambda i: (first and first.pop() and time.sleep(2)) or run(i)\n"
+    with changed(tmp_path, lines) as service, ThreadPoolExecutor() as pool:
+        begun = time.monotonic()
+        slow = pool.submit(ask, service)
+        time.sleep(0.2)
+        for _ in range(10):
+            assert service.client.get("/v2/health/ready", timeout=1).status_code == 200
+            assert ask(service, timeout=1).status_code == 200
+        assert time.monotonic() - begun < 1.8
+        assert not slow.done()
+        assert slow.result().status_code == 200
+
+
+def test_health_is_answered_when_all_threads_are_slow_and_the_others_wait_their_turn(tmp_path: Path) -> None:
+    lines = "runtime.run = lambda i: time.sleep(1) or run(i)\n"
+    with changed(tmp_path, lines, request_threads="2") as service, ThreadPoolExecutor() as pool:
+        slow = [pool.submit(ask, service) for _ in range(5)]
+        time.sleep(0.3)
+        asked = time.monotonic()
+        assert service.client.get("/v2/health/live", timeout=1).status_code == 200
+        assert time.monotonic() - asked < 0.5
+        assert [one.result().status_code for one in slow] == [200] * 5
+
+
+ASIDE = """
+inner = app.wsgi_app
+def outer(environ, start_response):
+    environ["digitalis.step_aside"]()
+    return inner(environ, start_response)
+app.wsgi_app = outer
+"""
+
+
+@pytest.mark.parametrize("aside", ["", ASIDE], ids=["by patience", "by asking for it"])
+def test_requests_may_wait_for_each_other(tmp_path: Path, aside: str) -> None:
+    """As those of a batch do: each is answered only when all are there."""
+    lines = "barrier = threading.Barrier(4)\nruntime.run = lambda i: (barrier.wait(10), run(i))[1]\n" + aside
+    with changed(tmp_path, lines) as service, ThreadPoolExecutor() as pool:
+        answers = [pool.submit(ask, service) for _ in range(4)]
+        assert [one.result().status_code for one in answers] == [200] * 4
+
+
+def test_an_inference_that_hangs_is_answered_504_and_its_worker_replaced(tmp_path: Path) -> None:
+    hangs = tmp_path / "hangs"
+    hangs.touch()
+    lines = f"runtime.run = lambda i: os.path.exists({str(hangs)!r}) and time.sleep(600) or run(i)\n"
+    with changed(tmp_path, lines, answer_timeout="2") as service:
+        (worker,) = service.workers()
+        asked = time.monotonic()
+        answer = ask(service)
+        assert (answer.status_code, answer.json()) == (504, {"error": "no answer within 2 seconds"})
+        assert 1.5 < time.monotonic() - asked < 6
+        assert "X-Request-ID" in answer.headers
+        hangs.unlink()
+        service.wait_for_workers(2)
+        assert ask(service).status_code == 200
+        assert service.workers() != [worker]
+        assert 'status="504"' in httpx.get(f"{service.url}/metrics").text
+        assert "this worker is replaced" in service.log()
+
+
+def test_a_slow_inference_is_finished_after_sigterm(tmp_path: Path) -> None:
+    with (
+        changed(tmp_path, "runtime.run = lambda i: time.sleep(2) or run(i)\n") as service,
+        ThreadPoolExecutor() as pool,
+    ):
+        slow = pool.submit(ask, service)
+        time.sleep(0.5)
+        service.process.send_signal(signal.SIGTERM)
+        assert slow.result().status_code == 200
+        assert service.process.wait(20) == 0
+
+
+def test_a_connection_that_is_kept_alive_is_answered_once_more_after_sigterm(tmp_path: Path) -> None:
+    """For a moment: a client may have sent a request before it could know; then the answer says that it is the last."""
+    with RunningService(tmp_path / "log") as service, Talk(service) as connection:
+        connection.send(REQUEST)
+        assert b"Connection: close" not in connection.answer()
+        service.process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        connection.send(REQUEST)
+        assert b"Connection: close" in connection.answer()
+        assert service.process.wait(20) == 0
+
+
+def test_a_slow_sender_holds_nobody_up(plain: RunningService) -> None:
+    with Talk(plain) as slow:
+        for byte in REQUEST[:40]:
+            slow.send(bytes([byte]))
+            assert plain.client.get("/v2/health/live", timeout=1).status_code == 200
+        slow.send(REQUEST[40:])
+        assert slow.answer().startswith(b"HTTP/1.1 200 OK")
+
+
+def test_a_slow_reader_holds_nobody_up_and_gets_all(plain: RunningService) -> None:
+    rows = json.dumps({"instances": ROW["instances"] * 10_000}).encode()
+    with Talk(plain) as slow:
+        slow.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.send(PREDICT + b"Content-Length: %d\r\n\r\n" % len(rows) + rows)
+        time.sleep(0.5)
+        assert ask(plain, timeout=2).status_code == 200
+        answer = slow.answer()
+    assert len(json.loads(answer.partition(b"\r\n\r\n")[2])["predictions"]) == 10_000
+
+
+def test_requests_that_come_at_once_are_answered_in_order(plain: RunningService) -> None:
+    rows = [[5.1, 3.5, 1.4, 0.2], [6.3, 3.3, 6.0, 2.5], [5.1, 3.5, 1.4, 0.2]]
+    bodies = [json.dumps({"instances": [row]}).encode() for row in rows]
+    with Talk(plain) as connection:
+        connection.send(b"".join(PREDICT + b"Content-Length: %d\r\n\r\n" % len(body) + body for body in bodies))
+        answers = [connection.answer() for _ in bodies]
+    assert [json.loads(one.splitlines()[-1])["predictions"][0]["label"] for one in answers] == [
+        "setosa", "virginica", "setosa",
+    ]  # fmt: skip
+
+
+def test_a_body_in_chunks_is_put_together(plain: RunningService) -> None:
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (BODY[:5], BODY[5:6], BODY[6:]))
+    with Talk(plain) as connection:
+        connection.send(PREDICT + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\nX-Trailer: 1\r\n\r\n")
+        assert b'"label":"setosa"' in connection.answer()
+        connection.send(REQUEST)  # the connection goes on
+        assert b'"label":"setosa"' in connection.answer()
+
+
+def test_who_asks_before_sending_is_told_to_go_on(plain: RunningService) -> None:
+    with Talk(plain) as connection:
+        connection.send(PREDICT + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(BODY))
+        assert connection.answer() == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.send(BODY)
+        assert connection.answer().startswith(b"HTTP/1.1 200 OK")
+
+
+@pytest.mark.parametrize(
+    "head", [b"Content-Length: 2000000\r\n", b"Expect: 100-continue\r\nContent-Length: 2000000\r\n"]
+)
+def test_who_would_send_too_much_is_told_before_it_has(plain: RunningService, head: bytes) -> None:
+    with Talk(plain) as connection:
+        connection.send(PREDICT + head + b"\r\n")
+        answer = connection.answer()
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"the body is over 1000000 bytes" in answer
+
+
+def test_chunks_that_never_end_are_not_kept(plain: RunningService) -> None:
+    with Talk(plain) as connection:
+        connection.send(PREDICT + b"Transfer-Encoding: chunked\r\n\r\n" + b"fffff\r\n" + b"[" * 0xFFFFF + b"\r\n")
+        assert connection.answer().startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize(
+    ("head", "status", "words"),
+    [
+        (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 101 + b"\r\n", 431, b"over 100 fields"),
+        (b"GET / HTTP/1.1\r\nX: " + b"y" * 200_000, 431, b"over 65536 bytes of header"),
+        (b"GET /" + b"y" * 200_000, 431, b"over 65536 bytes of header"),
+        (PREDICT + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n", 400, b"Content-Length"),
+        (PREDICT + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400, b"Transfer-Encoding"),
+        (PREDICT + b"Content-Length: -1\r\n\r\n", 400, b"Content-Length"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, b"this is not HTTP/1.1"),
+        (b"\x16\x03\x01\x02\x00\x01", 400, b"this is not HTTP/1.1"),
+        (b"GET / HTTP/1.1\r\nA b: c\r\n\r\n", 400, b"header"),
+        (b"GET / HTTP/1.1\r\nA: b\r\n c\r\n\r\n", 400, b"this is not HTTP/1.1"),
+    ],
+)
+def test_what_is_no_http_is_refused_in_json_and_nobody_else_notices(
+    plain: RunningService, head: bytes, status: int, words: bytes
+) -> None:
+    with Talk(plain) as connection:
+        connection.send(head)
+        answer = connection.answer()
+    assert answer.startswith(b"HTTP/1.1 %d " % status), answer
+    assert words in answer
+    assert b'{"error": "' in answer
+    assert plain.client.get("/v2/health/live").status_code == 200
+
+
+def test_an_answer_comes_before_the_refusal_of_what_follows_it(plain: RunningService) -> None:
+    with Talk(plain) as connection:
+        connection.send(REQUEST + b"nonsense\r\n\r\n")
+        assert connection.answer().startswith(b"HTTP/1.1 200 OK")
+        assert connection.answer().startswith(b"HTTP/1.1 400 Bad Request")
+
+
+@pytest.mark.parametrize(
+    ("version", "field", "stays"),
+    [(b"1.1", b"", True), (b"1.1", b"Connection: close\r\n", False), (b"1.0", b"", False),
+     (b"1.0", b"Connection: keep-alive\r\n", True), (b"1.1", b"Connection: Upgrade\r\nUpgrade: h2c\r\n", False)],
+)  # fmt: skip
+def test_a_connection_stays_open_as_http_says(
+    plain: RunningService,
+    version: bytes,
+    field: bytes,
+    stays: bool,  # noqa: FBT001
+) -> None:
+    with Talk(plain) as connection:
+        connection.send(b"GET /v2 HTTP/" + version + b"\r\nHost: x\r\n" + field + b"\r\n")
+        assert connection.answer().startswith(b"HTTP/1.1 200 OK")
+        if stays:
+            connection.send(b"GET /v2 HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert connection.answer().startswith(b"HTTP/1.1 200 OK")
+        else:
+            assert connection.answer() == b""
+
+
+def test_a_name_with_an_underscore_cannot_pass_for_one_with_a_hyphen(plain: RunningService) -> None:
+    with Talk(plain) as connection:
+        connection.send(b"GET /v2 HTTP/1.1\r\nHost: x\r\nX_Request_ID: forged\r\n\r\n")
+        assert b"forged" not in connection.answer()
+
+
+def test_targets_are_read_in_every_form(plain: RunningService) -> None:
+    for target in (b"/v1/models/%69ris", b"http://x/v1/models/iris", b"/v1/models/iris?a=%20"):
+        with Talk(plain) as connection:
+            connection.send(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert b'"name":"iris"' in connection.answer()
+
+
+def test_early_hang_ups_leave_nothing_behind(plain: RunningService) -> None:
+    (worker,) = plain.workers()
+    before = len(list(Path(f"/proc/{worker}/fd").iterdir()))
+    for end in range(0, len(REQUEST), 3):
+        with Talk(plain) as connection:
+            connection.send(REQUEST[:end])
+            if end % 2:  # with a reset
+                connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+    assert ask(plain).status_code == 200
+    time.sleep(0.5)
+    assert plain.workers() == [worker]
+    assert len(list(Path(f"/proc/{worker}/fd").iterdir())) <= before + 1
+    assert "Traceback" not in plain.log()
+
+
+def test_hundreds_of_connections_are_served(plain: RunningService) -> None:
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(Talk(plain)) for _ in range(400)]
+        for connection in connections:
+            connection.send(REQUEST)
+        assert all(connection.answer().startswith(b"HTTP/1.1 200 OK") for connection in connections)
+
+
+def test_large_bodies_at_once_do_not_mix(plain: RunningService) -> None:
+    """Bodies over the size from which on another thread leads at once."""
+    rows = [[[5.1, 3.5, 1.4, 0.2]] * 9000, [[6.3, 3.3, 6.0, 2.5]] * 9000]
+    found: list[set[str]] = []
+
+    def send(body: list[list[float]]) -> None:
+        answer = httpx.post(f"{plain.url}/v1/models/iris:predict", json={"instances": body}, timeout=30)
+        found.append({one["label"] for one in answer.json()["predictions"]})
+
+    threads = [threading.Thread(target=send, args=(rows[i % 2],)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(map(sorted, found)) == [["setosa"]] * 4 + [["virginica"]] * 4
+
+
+def test_tls_is_refused_at_the_start_with_a_reason(tmp_path: Path) -> None:
+    command = (*GUNICORN, "-c", "python:service.gunicorn_conf", "--certfile", __file__, "service.app:create_app()")
+    service = RunningService(tmp_path / "log", command)
+    with pytest.raises(RuntimeError, match="this worker speaks no TLS"):
+        service.__enter__()
+
+
+def test_gunicorns_max_requests_is_kept_to(tmp_path: Path) -> None:
+    command = (*GUNICORN, "-c", "python:service.gunicorn_conf", "--max-requests", "5", "service.app:create_app()")
+    with RunningService(tmp_path / "log", command) as service:
+        (worker,) = service.workers()
+        for _ in range(12):
+            assert ask(service).status_code == 200
+        service.wait_for_workers(2)
+        assert worker not in service.workers()
