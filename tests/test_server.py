@@ -179,7 +179,7 @@ def test_a_slow_sender_holds_nobody_up(plain: RunningService) -> None:
 def test_a_slow_reader_holds_nobody_up_and_gets_all(plain: RunningService) -> None:
     rows = json.dumps({"instances": ROW["instances"] * 10_000}).encode()
     with Talk(plain) as slow:
-        slow.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**16)
         slow.send(PREDICT + b"Content-Length: %d\r\n\r\n" % len(rows) + rows)
         time.sleep(0.5)
         assert ask(plain, timeout=2).status_code == 200

@@ -47,4 +47,5 @@ def decode(body: Body, bundle: Bundle, settings: Settings, *, show: bool = False
     if not bundle.takes_images:
         return Decoded({"features": vectors.decode(body, bundle.features, settings)})
     seen = images.decode(body, settings)
-    return Decoded({"image": np.stack([one.image for one in seen])}, seen if show else ())
+    pictures = np.stack([one.image for one in seen]) if len(seen) > 1 else seen[0].image[np.newaxis]
+    return Decoded({"image": pictures}, seen if show else ())

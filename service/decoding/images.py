@@ -23,6 +23,7 @@ from service.settings import Settings
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 LARGE = 640  # pixels of the shorter side: a larger JPEG is decoded at a part of its size, transparency at a reduced one
+TURNED = {"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"}  # where Pillow looks for the orientation
 DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
 
 Image.MAX_IMAGE_PIXELS = None  # the limit is ours, checked before anything is decoded; Pillow's would only warn
@@ -154,6 +155,10 @@ def decode_image(data: bytes, budget: Budget) -> Picture:
 
 def _orientation(image: Image.Image) -> int:
     """As EXIF numbers them, 1 to 8; 1 is upright, and what everything counts as that says nothing sensible."""
+    if image.format == "PNG":
+        image.load()  # its EXIF may stand behind its pixels
+    if not (image.info.keys() & TURNED or image.format == "TIFF"):
+        return 1
     found = image.getexif().get(ExifTags.Base.Orientation, 1)
     return int(found) if found in range(1, 9) else 1  # files say 6, 6.0 and 6/1
 
@@ -166,7 +171,7 @@ def _grey(image: Image.Image) -> NDArray[np.uint8]:
         factor = min(rgba.size) // LARGE
         return digits.greyed(_on_paper(rgba.reduce(factor) if factor > 1 else rgba))
     if image.mode in ("1", "L"):
-        return np.asarray(image.convert("L"))
+        return np.asarray(image if image.mode == "L" else image.convert("L"))
     return digits.greyed(image.convert("RGB"))
 
 

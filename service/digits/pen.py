@@ -6,7 +6,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from service.digits.paper import Grey, ranked, sliding
+from service.digits.paper import Grey, sliding
 from service.digits.pieces import Mask
 
 FIELD = 28
@@ -14,6 +14,8 @@ BOX = 20
 MIDDLE = 14.0  # where the centre of mass belongs, in pixel indices
 OFF_CENTRE = 0.75  # pixels: so far from it may the centre of mass be, where whole pixels are moved
 PLACES = np.arange(FIELD)
+ROW = (1 << FIELD) - 1
+MOMENTS = np.stack([np.ones(FIELD * FIELD), *np.divmod(np.arange(FIELD * FIELD), FIELD)], axis=1).astype(np.float32)
 FAINT = 16  # of 255: below this there is no ink
 FINE = 60  # pixels: smaller ink is enlarged before its pen is measured
 THIN, PEN = 2.0, 2.4  # pixels of the box: a thinner pen than the one is brought to the other
@@ -22,17 +24,20 @@ FULL_SHARE = 20  # the darkest twentieth of the box is full ink
 
 def is_normalised(grey: Grey) -> bool:
     """Whether the geometry is MNIST's: dark paper, longest side of the ink 18 to 20, centre of mass in the middle."""
-    if grey.shape != (FIELD, FIELD) or ranked(grey, 0.5) >= FAINT:
+    if grey.shape != (FIELD, FIELD):
         return False
-    ink = np.where(grey >= FAINT, grey, 0)
-    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
-    if not rows.size:
+    inked = grey >= FAINT
+    bits = as_number(inked)
+    if bits == 0 or 2 * bits.bit_count() > FIELD * FIELD:
         return False
-    longest = max(np.ptp(rows), np.ptp(columns)) + 1
-    if not BOX - 2 <= longest <= BOX:
+    rows = bits.bit_length() - 1, (bits & -bits).bit_length() - 1
+    columns = functools.reduce(int.__or__, [bits >> (row * FIELD) & ROW for row in range(rows[1] // FIELD, FIELD)])
+    height = rows[0] // FIELD - rows[1] // FIELD + 1
+    width = columns.bit_length() - (columns & -columns).bit_length() + 1
+    if not BOX - 2 <= max(height, width) <= BOX:
         return False
-    down, across = _centre_of_mass(ink)
-    return math.hypot(down - MIDDLE, across - MIDDLE) <= OFF_CENTRE
+    mass, down, across = (grey * inked).ravel().astype(np.float32) @ MOMENTS  # whole numbers that FP32 holds
+    return math.hypot(down / mass - MIDDLE, across / mass - MIDDLE) <= OFF_CENTRE
 
 
 def as_mnist(ink: Grey) -> Grey:
@@ -54,17 +59,22 @@ def areas_and_widths(masks: Mask) -> list[tuple[int, float]]:
     That is twice the area over the outline, which is counted in pixels' edges, 4/pi times too long. For that a mask
     becomes one number, a bit a pixel: its bits are counted faster than anything else.
     """
-    count, height, width = masks.shape
+    _, height, width = masks.shape
     first, inner = _columns(height, width)
     found = []
-    for row in np.packbits(masks.reshape(count, height * width), axis=1, bitorder="little"):
-        bits = int.from_bytes(row.tobytes(), "little")
+    for mask in masks:
+        bits = as_number(mask)
         across = ((bits ^ bits >> 1) & inner).bit_count() + (bits & first).bit_count()
         across += (bits >> (width - 1) & first).bit_count()
         down = (bits ^ bits << width).bit_count()
         area = bits.bit_count()
         found.append((area, 2 * area / max(1.0, (across + down) * math.pi / 4)))
     return found
+
+
+def as_number(mask: Mask) -> int:
+    """A bit a pixel: the first of the first row is the lowest."""
+    return int.from_bytes(np.packbits(mask, bitorder="little").tobytes(), "little")
 
 
 @functools.lru_cache(256)

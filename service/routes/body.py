@@ -1,20 +1,15 @@
 """The body of the request at hand, read once, within the limits, whatever its framing."""
 
 import contextlib
-import io
 import zlib
 from typing import IO
 
-from werkzeug.exceptions import RequestEntityTooLarge
-from werkzeug.formparser import FormDataParser
-from werkzeug.http import parse_options_header
-
-from service.decoding.body import FORM, Body, Upload
+from service.decoding.body import FORM, Body
 from service.errors import BadRequest, PayloadTooLarge, UnsupportedMediaType
 from service.routes import Asked
+from service.routes.form import files_of
 
 ANY_ZLIB_OR_GZIP = zlib.MAX_WBITS | 32  # zlib finds out by the header which of the two it is
-MOST_FIELDS = 1000
 MOST_MEMBERS = 100  # of a gzip body: each costs a copy of all that follow
 
 
@@ -22,7 +17,7 @@ def read_body(asked: Asked) -> Body:
     """A form's files, or bytes; raises 400 for a form that is broken, and as `read_bytes` does."""
     data = read_bytes(asked)
     if asked.media_type == FORM:
-        return Body(FORM, files=_files(data, asked.environ["CONTENT_TYPE"]))
+        return Body(FORM, files=files_of(data, asked.environ["CONTENT_TYPE"]))
     return Body(asked.media_type, data)
 
 
@@ -80,22 +75,3 @@ def _inflated(data: bytes, encoding: str, most: int) -> bytes:
         if not data:
             return plain
     raise BadRequest(f"the {encoding} body has over {MOST_MEMBERS} members: compress it as one")
-
-
-def _files(data: bytes, content_type: str) -> list[Upload]:
-    parser = FormDataParser(_in_memory, max_form_memory_size=len(data), max_form_parts=MOST_FIELDS, silent=False)
-    try:
-        _, _, files = parser.parse(io.BytesIO(data), FORM, len(data), parse_options_header(content_type)[1])
-    except RequestEntityTooLarge:
-        raise PayloadTooLarge("the form has too many fields") from None
-    except ValueError as error:
-        raise BadRequest(f"the form cannot be read: {error}") from None
-    uploads = [Upload(file.filename or "", file.read()) for _, file in files.items(multi=True)]
-    if not uploads:
-        raise BadRequest("no file in the form: send at least one, as `curl -F image=@digit.png` does")
-    return uploads
-
-
-def _in_memory(*_args: object, **_kwargs: object) -> IO[bytes]:
-    """Uploads stay in memory: they are bounded already, and the file system may be read-only."""
-    return io.BytesIO()
