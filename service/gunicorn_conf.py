@@ -19,7 +19,7 @@ from service.settings import Settings
 from service.telemetry import Telemetry
 
 FEW = 6  # models that are named one by one
-M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # of glibc's mallopt(3)
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # of glibc's mallopt(3)
 SPARE = 16  # blocks of counters, beside two a worker: while all are replaced, the old ones still live
 
 _settings = Settings.from_env()
@@ -77,6 +77,7 @@ def _return_memory() -> None:
     with contextlib.suppress(OSError, AttributeError):  # another libc
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(M_MMAP_THRESHOLD, 2**20)
+        libc.mallopt(M_TRIM_THRESHOLD, 2**22)  # what requests take again and again is kept
         libc.mallopt(M_ARENA_MAX, 2)
 
 

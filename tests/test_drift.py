@@ -17,7 +17,7 @@ from sklearn.datasets import load_iris
 
 from service.bundle import load_bundle
 from service.digits.pen import areas_and_widths
-from service.drift import INK, MOST_IMAGES, Distribution, counted, quantities
+from service.drift import INK, MOST_IMAGES, Distribution, counted, quantities, sampled
 
 FOLDERS = sorted(MODELS.glob("*/*"))
 PSI = "digitalis:feature_population_stability_index:psi1h"
@@ -56,7 +56,7 @@ def test_a_value_lies_in_the_bin_that_it_ends() -> None:
     distribution = Distribution("x", (0.1, 2.0), (0.2, 0.3, 0.5))
     assert distribution.bins == ["<= 0.1", "(0.1, 2]", "> 2"]
     rows = np.array([[0.1], [0.10001], [2.0], [2.5], [-7.0]], np.float32)
-    assert counted((distribution,), rows) == [[2, 2, 1]]
+    assert [counts.tolist() for counts in counted((distribution,), rows)] == [[2, 2, 1]]
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=[folder.parent.name for folder in FOLDERS])
@@ -76,7 +76,7 @@ def test_irises_are_distributed_as_scikit_learn_has_them() -> None:
     petal = next(one for one in load_bundle(folder)[0].distributions if one.name == "petal length (cm)")
     everything = load_iris().data[:, 2].astype(np.float32)  # 150 rows, of which 105 were learned from
     (found,) = counted((petal,), everything[:, None])
-    assert np.abs(np.array(found) / 150 - petal.shares).max() < 0.05
+    assert np.abs(found / 150 - petal.shares).max() < 0.05
 
 
 def test_rows_are_counted_one_by_one_and_in_batches_alike(served: RunningService) -> None:
@@ -101,11 +101,9 @@ def test_values_of_a_regression_are_counted_too(served: RunningService) -> None:
 
 def test_of_many_images_some_are_measured(service: RunningService) -> None:
     images = np.random.default_rng(0).integers(0, 256, (100, 28, 28), np.uint8)
-    probabilities = np.full((100, 10), 0.1, np.float32)
-    found = quantities({"image": images}, {"probabilities": probabilities})
-    assert found.shape == (25, 3)
-    assert len(found) <= MOST_IMAGES
-    assert found[:, 0] == pytest.approx((images[::4] >= 128).mean(axis=(1, 2)), abs=1e-6)
+    some, said = sampled({"image": images}, {"probabilities": np.full((100, 10), 0.1, np.float32)})
+    assert len(some["image"]) == len(said["probabilities"]) == 8 <= MOST_IMAGES
+    assert quantities(some, said)[:, 0] == pytest.approx((images[::13] >= 128).mean(axis=(1, 2)), abs=1e-6)
     assert service.client.post("/v1/models/mnist:predict", json={"instances": images.tolist()}).status_code == 200
 
 
@@ -131,7 +129,7 @@ def fed(service: RunningService, prometheus: Prometheus, model: str, rows: NDArr
 
     send(rows[:1])
     prometheus.answer(f'digitalis_feature_rows_total{{model="{model}"}}')
-    for part in np.array_split(rows, -(-len(rows) // 30)):
+    for part in np.array_split(rows, -(-len(rows) // 8)):
         send(part)
 
 

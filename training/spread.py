@@ -22,7 +22,7 @@ def distributions(network: Network, dataset: Dataset, train: Split) -> tuple[tup
     features, targets = ([one.name for one in found] for found in (dataset.features(train), dataset.targets(train)))
     answers = torch.cat([network.outputs(batch)[0] for batch in train.inputs.split(BATCH)]).numpy()
     inputs = {"features" if features else "image": train.inputs.numpy()}
-    columns = drift.quantities(inputs, {"values" if targets else "probabilities": answers}, most_images=len(answers))
+    columns = drift.quantities(inputs, {"values" if targets else "probabilities": answers})
     named = zip(drift.names(features, targets), columns.T, strict=True)
     likeliest = [] if targets else np.bincount(answers.argmax(axis=1), minlength=answers.shape[1]).tolist()
     return tuple(distribution(name, column) for name, column in named), [_share(one, answers) for one in likeliest]

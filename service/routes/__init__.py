@@ -13,7 +13,7 @@ import msgspec
 from service.observation import WATCH
 from service.repository import Model, ModelRepository
 from service.settings import Settings
-from service.telemetry import Telemetry, Watch
+from service.telemetry import Recorder, Telemetry, Watch
 
 JSON = "application/json"
 STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
@@ -43,7 +43,12 @@ class Asked(NamedTuple):
     environ: Environment
     models: ModelRepository
     settings: Settings
-    telemetry: Telemetry
+    recorder: Recorder
+
+    @property
+    def telemetry(self) -> Telemetry:
+        """The counters of all workers."""
+        return self.recorder.telemetry
 
     @property
     def path(self) -> str:

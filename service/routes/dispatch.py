@@ -56,7 +56,7 @@ class Service(Flask):
         if view is None:
             found: Iterable[bytes] = super().wsgi_app(environ, start_response)
             return found
-        asked = Asked(environ, self.models, self.settings, self.observed.recorder.telemetry)
+        asked = Asked(environ, self.models, self.settings, self.observed.recorder)
         try:
             given: Answer = view(asked, **arguments)
         except Exception as error:  # noqa: BLE001 - it is logged, if it is ours

@@ -13,5 +13,6 @@ metrics = Blueprint("metrics", __name__)
 @described({"text/plain": str})
 def read(asked: Asked) -> Answer:
     """Counters of all workers, as Prometheus reads them."""
+    asked.recorder.flush()
     page, media_type = exposition(asked.telemetry, asked.models, asked.header("Accept") or "")
     return Answer(page, media_type)

@@ -1,6 +1,7 @@
 """The server: Gunicorn's parent process and signals, and a worker that is made for short answers.
 
-    worker      the process: threads that take the lead from each other, deadlines, the end
+    worker      the process: reading, answering, deadlines, the end
+    lead        how threads take it from each other
     sockets     what it listens on, and its connections
     connection  one of them: bytes to whole requests
     answer      a whole request to the bytes of its answer

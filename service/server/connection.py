@@ -16,7 +16,6 @@ import httptools
 
 from service.server.answer import Environment, Request, plain_answer
 
-CHUNK = 2**18  # bytes read at once
 LARGEST_HEAD = 2**16  # bytes
 MOST_FIELDS = 100
 MOST_DISCARDED = 4  # times the largest body
@@ -44,11 +43,12 @@ class _TooManyFields(Exception):
 class Connection:
     """A socket that does not block, what came from it, and what is still to be sent.
 
-    `template` is the part of an environment that all requests share; `largest` is how long a body may be: of a longer
-    one the application gets no more than one byte over it, and the rest is thrown away.
+    It reads into a `buffer` that may be others' too, as nothing stays there. `template` is the part of an environment
+    that all requests share; `largest` is how long a body may be: of a longer one the application gets one byte over
+    it, and the rest is thrown away.
     """
 
-    def __init__(self, sock: socket.socket, peer: Any, template: Environment, largest: int) -> None:
+    def __init__(self, sock: socket.socket, peer: Any, template: Environment, largest: int, buffer: memoryview) -> None:
         self.sock = sock
         self.fd = sock.fileno()
         self.peer = str(peer[0]) if isinstance(peer, tuple) else ""
@@ -62,6 +62,7 @@ class Connection:
         self.refusal = b""  # the answer to what is no HTTP
         self._template = template | {"REMOTE_ADDR": self.peer, "REMOTE_PORT": str(peer[1]) if self.peer else ""}
         self._largest = largest
+        self._buffer = buffer
         self._discarded = 0
         self._parser = httptools.HttpRequestParser(self)
         self._begun = False
@@ -86,22 +87,22 @@ class Connection:
     def receive(self) -> None:
         """Read what is there; whole requests are appended to `requests`."""
         try:
-            data = self.sock.recv(CHUNK)
+            count = self.sock.recv_into(self._buffer)
         except BlockingIOError:
             return
         except OSError:  # it is gone, and so is whoever waited for answers
             self.requests.clear()
             self._begun, self.ends = False, True
             return
-        if not data:
+        if not count:
             self.cut(EOFError())
         elif self.discards:
-            self._discarded += len(data)
+            self._discarded += count
             self.ends = self._discarded > MOST_DISCARDED * self._largest
         else:
-            self._feed(data)
+            self._feed(self._buffer[:count])
 
-    def _feed(self, data: bytes) -> None:
+    def _feed(self, data: memoryview) -> None:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:

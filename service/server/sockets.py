@@ -11,6 +11,8 @@ from typing import Any
 from service.server.answer import Environment
 from service.server.connection import Connection
 
+AT_ONCE = 2**18  # bytes that are read
+
 
 class Sockets:
     """Those that listen, and the connections: at most so `many`, whose bodies are so `large` at most.
@@ -23,6 +25,7 @@ class Sockets:
         self._waker = waker
         self._many = many
         self._large = large
+        self._buffer = memoryview(bytearray(AT_ONCE))
         self._listeners = {listener.fileno(): listener for listener in listeners}
         self._templates = {fd: _template(listener.getsockname()) | shared for fd, listener in self._listeners.items()}
         self._listens = False
@@ -96,7 +99,7 @@ class Sockets:
         sock.settimeout(0)
         if isinstance(peer, tuple):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection = Connection(sock, peer, self._templates[fd], self._large)
+        connection = Connection(sock, peer, self._templates[fd], self._large, self._buffer)
         self.connections[connection.fd] = connection
         self.wait_for(connection, select.EPOLLIN)
         self.listen(on=True)

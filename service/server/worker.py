@@ -8,20 +8,19 @@ it has it. So there is no guess at what will be slow, and what is quick costs no
 
 import contextlib
 import os
-import queue
 import select
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
 from typing import Any
 
 from gunicorn.workers import base
 
 from service.errors import SettingsError
 from service.observation import Observed
-from service.server.answer import Request, plain_answer, respond
+from service.server.answer import plain_answer, respond
 from service.server.connection import Connection
+from service.server.lead import Lead, Table
 from service.server.sockets import Sockets
 from service.settings import Settings
 
@@ -30,17 +29,6 @@ TURN = 1.0  # seconds: the leader looks at all connections so often
 LINGER = 2.0  # seconds that idle connections stay open after SIGTERM, for a request that is on its way
 LARGE = 2**18  # bytes of a body: its answer will take more than a tick, so the lead is given away at once
 QUICK = ("GET", "HEAD", "OPTIONS")  # answered even when all threads wait for slow answers
-NOBODY: Any = object()
-
-
-@dataclass(eq=False)
-class Lead:
-    """What lies on the table while the leader answers."""
-
-    connection: Connection
-    request: Request
-    since: float
-    thread: int
 
 
 class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
@@ -54,11 +42,8 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
         self._patience = settings.read_timeout
         self._longest = settings.answer_timeout
         self._largest = settings.max_body_bytes
-        self._slow: dict[Connection, Lead] = {}  # answered by threads that have lost the lead
         self._waiting: deque[Connection] = deque()  # for a thread: all are slow
-        self._free: queue.SimpleQueue[None] = queue.SimpleQueue()  # the lead, for who waits for it
-        self._lock = threading.Lock()
-        self._table: Lead | None = None
+        self._table = Table(self.cfg.threads, lambda connection: self._sockets.wait_for(connection, 0))
         self._hopeless, self._turned_at, self._stopped_at = False, 0.0, 0.0
         self._done = threading.Event()
 
@@ -75,16 +60,16 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
 
     def run(self) -> None:
         """In the main thread: start the others, and watch them until all is answered after SIGTERM."""
-        shared = {"digitalis.step_aside": self._step_aside}
+        shared = {"digitalis.step_aside": self._table.step_aside}
         self._sockets = Sockets(self.sockets, self.PIPE[0], self.cfg.worker_connections, self._largest, shared)
         for _ in range(self.cfg.threads + 1):
             threading.Thread(target=self._work, daemon=True).start()
-        self._free.put(None)
+        self._table.free()
         while not self._done.is_set():
-            lead = self._table
+            lead = self._table.lies
             time.sleep(TICK)
             if lead is not None:
-                self._give_away(lead)
+                self._table.give_away(lead)
             self._give_up_the_hopeless()
         if self._hopeless:
             os._exit(0)  # a thread that never ends would keep the process
@@ -93,7 +78,7 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
 
     def _work(self) -> None:
         while True:
-            self._free.get()
+            self._table.wait()
             try:
                 self._lead()
             except BaseException:
@@ -106,7 +91,7 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
             for connection in self._sockets.poll(TICK if self._waiting else TURN):
                 if not self._serve(connection):
                     return
-            if self._waiting and len(self._slow) < self.cfg.threads and not self._answer(self._waiting.popleft()):
+            if self._waiting and not self._table.is_full and not self._answer(self._waiting.popleft()):
                 return
             if (time.monotonic() - self._turned_at >= TURN or not self.alive) and not self._turn():
                 return
@@ -123,15 +108,15 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
         """Answer what has come whole; whether the lead is still this thread's."""
         while connection.requests and not connection.unsent:
             request = connection.requests[0]
-            if len(self._slow) >= self.cfg.threads and request.environ["REQUEST_METHOD"] not in QUICK:
+            if self._table.is_full and request.environ["REQUEST_METHOD"] not in QUICK:
                 self._sockets.wait_for(connection, 0)
                 self._waiting.append(connection)
                 return True
-            lead = self._table = Lead(connection, request, time.monotonic(), threading.get_ident())
+            lead = self._table.lay(connection, request)
             if int(request.environ.get("CONTENT_LENGTH") or 0) > LARGE:
-                self._give_away(lead)
+                self._table.give_away(lead)
             answer = self._respond(lead)
-            if not self._take_back(lead):
+            if not self._table.take_back(lead):
                 self._answered_slowly(connection, answer)
                 return False
             self._send(connection, answer)
@@ -173,32 +158,8 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
 
     # Answers that take their time.
 
-    def _step_aside(self) -> None:
-        """Called by an application that is about to wait (`environ["digitalis.step_aside"]()`): others go on."""
-        lead = self._table
-        if lead is not None and lead.thread == threading.get_ident():
-            self._give_away(lead)
-
-    def _give_away(self, lead: Lead) -> None:
-        """Another thread leads from here on, if this lead still lies on the table."""
-        with self._lock:
-            if self._table is not lead or len(self._slow) > self.cfg.threads:
-                return
-            self._table = None
-            self._slow[lead.connection] = lead
-            self._sockets.wait_for(lead.connection, 0)
-        self._free.put(None)
-
-    def _take_back(self, lead: Lead) -> bool:
-        """Whether the lead has not been given away meanwhile."""
-        with self._lock:
-            kept = self._table is lead
-            if kept:
-                self._table = None
-        return kept
-
     def _answered_slowly(self, connection: Connection, answer: bytes) -> None:
-        if not self._claim(connection):
+        if not self._table.claim(connection):
             return  # it was too late
         self._send(connection, answer)
         if connection.requests and not connection.unsent:
@@ -208,19 +169,15 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
         if self._waiting:
             self._wake()
 
-    def _claim(self, connection: Connection) -> bool:
-        """Whether a slow request is this caller's to answer: nobody else has answered it."""
-        return self._slow.pop(connection, NOBODY) is not NOBODY
-
     def _give_up_the_hopeless(self) -> None:
         """Answer 504 where no answer comes, and let the worker be replaced: its thread may never come back."""
-        for connection, lead in list(self._slow.items()):
-            if time.monotonic() - lead.since > self._longest and self._claim(connection):
+        for connection, lead in list(self._table.slow.items()):
+            if time.monotonic() - lead.since > self._longest and self._table.claim(connection):
                 self._hopeless, self.alive = True, False
                 message = f"no answer within {self._longest} seconds"
                 self.log.error("%s: %s; this worker is replaced", lead.request.environ["RAW_URI"], message)
-                observed = getattr(self.wsgi, "observed", None)
-                headers = observed.gave_up(lead.request.environ, 504) if isinstance(observed, Observed) else []
+                observed = self._observed()
+                headers = observed.gave_up(lead.request.environ, 504) if observed else []
                 connection.send(plain_answer("504 Gateway Timeout", message, headers))
                 self._sockets.close(connection)
                 self._wake()
@@ -231,6 +188,8 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
         """A sign of life, and an end to what has taken too long; whether this thread still leads."""
         now = self._turned_at = time.monotonic()
         self.notify()
+        if observed := self._observed():
+            observed.recorder.flush()
         if self.ppid != os.getppid():
             self.alive = False
         if not self.alive and not self._stopped_at:
@@ -240,9 +199,13 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
         for connection in self._sockets.outlived(now, keepalive, self._patience):
             if not self._answer(connection):
                 return False
-        if self._stopped_at and not (self._sockets.connections or self._slow):
+        if self._stopped_at and not (self._sockets.connections or self._table.slow):
             self._done.set()
         return True
+
+    def _observed(self) -> Observed | None:
+        """Who watches the requests, if the application is ours."""
+        return getattr(self.wsgi, "observed", None)
 
     def _wake(self) -> None:
         """Let the leader look up."""

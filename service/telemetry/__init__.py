@@ -5,6 +5,7 @@ block alone, so nothing is locked between processes, and what a killed worker ha
 
     layout      which numbers there are of each model
     counters    the memory: `Telemetry` of all workers, `Recorder` of one
+    contents    what was seen and said in many requests
     watch       one request, as it goes
     prometheus  all of it, as Prometheus reads it
 """

@@ -5,7 +5,10 @@ import os
 import threading
 from collections.abc import Iterable, Mapping
 
+import numpy as np
+
 from service.bundle import Counted
+from service.telemetry.contents import Contents
 from service.telemetry.layout import STATUSES, Layout
 
 NUMBER = 8  # bytes
@@ -26,7 +29,9 @@ class Telemetry:
             self._starts[title], end = end, end + layout.size
         self._block = end
         self.workers = workers
-        self.numbers = memoryview(mmap.mmap(-1, workers * self._block * NUMBER)).cast("q")
+        memory = mmap.mmap(-1, workers * self._block * NUMBER)
+        self.numbers = memoryview(memory).cast("q")
+        self.array = np.frombuffer(memory, np.int64)  # the same, for many at once
 
     def has(self, titles: Iterable[Title]) -> bool:
         """Whether there are counters for all of these models."""
@@ -74,10 +79,15 @@ class Recorder:
 
     def __init__(self, telemetry: Telemetry, worker: int) -> None:
         self.telemetry = telemetry
-        self.numbers = telemetry.numbers
+        self.numbers, self.contents = telemetry.numbers, Contents(telemetry.array)
         self.lock = threading.Lock()
         self.header = telemetry.header(worker)
         self.numbers[self.header], self.numbers[self.header + 1] = os.getpid(), 0
         self.places = {
             title: Layout(counted, telemetry.part(title, worker)) for title, counted in telemetry.counted.items()
         }
+
+    def flush(self) -> None:
+        """Count what is kept."""
+        with self.lock:
+            self.contents.count()

@@ -1,7 +1,6 @@
 """Which numbers are counted of each model, and where each of them stands in the model's part of a worker's block."""
 
 from service.bundle import Counted
-from service.drift import edges_of
 
 PROTOCOLS = ("v1", "v2")
 STATUSES = (200, 400, 404, 405, 413, 415, 422, 429, 500, 501, 503, 504)
@@ -26,13 +25,13 @@ class Layout:
         end += len(STAGES) * histogram
         self.rows, end = end, end + len(ROWS) + 2
         self.confidences, end = end, end + len(CONFIDENCES) + 2
-        self.labels, end = end, end + len(counted.labels)
+        self.labels = end
+        self.label_end = end = end + len(counted.labels)
         self.bins = []
         for distribution in counted.distributions:
             self.bins.append(end)
             end += len(distribution.shares)
         self.distributions = counted.distributions
-        self.edges = [edges.tolist() for edges in edges_of(counted.distributions)]
         self.refused, end = end, end + len(REASONS)
         self.failure_ns, end = end, end + 1
         self.last_ms, end = end, end + 1

@@ -3,12 +3,9 @@
 import time
 from bisect import bisect_left
 
-import numpy as np
-
-from service.drift import counted, quantities, seen
 from service.signature import Arrays
 from service.telemetry.counters import Recorder, Title
-from service.telemetry.layout import CONFIDENCES, DURATIONS, MILLIONTHS, PROTOCOLS, REASONS, ROWS, STATUSES, Layout
+from service.telemetry.layout import DURATIONS, PROTOCOLS, REASONS, ROWS, STATUSES, Layout
 
 STATUS_PLACES = {status: place for place, status in enumerate(STATUSES)}
 PROTOCOL_PLACES = {protocol: place * len(STATUSES) for place, protocol in enumerate(PROTOCOLS)}
@@ -95,40 +92,8 @@ class Watch:
             numbers[histogram + len(DURATIONS) + 1] += duration
         numbers[place.rows + bisect_left(ROWS, self.rows)] += 1
         numbers[place.rows + len(ROWS) + 1] += self.rows
-        (_count_one if self.rows == 1 else _count_many)(numbers, place, self._inputs, self._outputs)
-        # A request's environment is a cycle: what hangs on it would wait for the garbage collector.
+        self._recorder.contents.keep(place, self._inputs, self._outputs, self.rows, self.ended_at)
         self._inputs = self._outputs = {}
-
-
-def _count_one(numbers: memoryview, place: Layout, inputs: Arrays, outputs: Arrays) -> None:
-    """One row's label, how likely it is, and its quantities: in plain numbers, a fifth of the time of arrays."""
-    ((name, answer),) = [(name, array) for name, array in outputs.items() if name != "background"]
-    said = answer[0].tolist()
-    if name == "probabilities":
-        confidence = max(said)
-        numbers[place.labels + said.index(confidence)] += 1
-        numbers[place.confidences + bisect_left(CONFIDENCES, confidence)] += 1
-        numbers[place.confidences + len(CONFIDENCES) + 1] += round(confidence * MILLIONTHS)
-        said = [confidence]
-    for value, start, edges in zip(seen(inputs)[0] + said, place.bins, place.edges, strict=True):
-        numbers[start + bisect_left(edges, value)] += 1
-
-
-def _count_many(numbers: memoryview, place: Layout, inputs: Arrays, outputs: Arrays) -> None:
-    """The same of many rows."""
-    if "probabilities" in outputs:
-        probabilities = outputs["probabilities"]
-        best = probabilities.max(axis=1)
-        _add(numbers, place.labels, np.bincount(probabilities.argmax(axis=1)).tolist())
-        _add(numbers, place.confidences, np.bincount(np.searchsorted(CONFIDENCES, best)).tolist())
-        numbers[place.confidences + len(CONFIDENCES) + 1] += round(float(best.sum(dtype=np.float64)) * MILLIONTHS)
-    for start, counts in zip(place.bins, counted(place.distributions, quantities(inputs, outputs)), strict=True):
-        _add(numbers, start, counts)
-
-
-def _add(numbers: memoryview, start: int, counts: list[int]) -> None:
-    for at, count in enumerate(counts, start):
-        numbers[at] += count
 
 
 def _status(status: int) -> int:
