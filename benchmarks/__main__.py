@@ -13,14 +13,17 @@ from training.errors import TrainingError
 def main() -> int:
     """Run one benchmark and print its table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=sys.modules["benchmarks"].__doc__)
+    parser.set_defaults(all_cores=False)
     commands = parser.add_subparsers(title="benchmarks", required=True, metavar="BENCHMARK")
     _train(commands.add_parser("train", help="mnist-deep's training loop beside the lecture's own"))
     _uploads(commands.add_parser("uploads", help="digits that people upload: how many are read, source by source"))
     _confidence(commands.add_parser("confidence", help="calibration of the probabilities, and pictures of no digits"))
     _reading(commands.add_parser("reading", help="milliseconds to decode, normalise and read one upload"))
     _observation(commands.add_parser("observation", help="what metrics, request ids and logs cost a request"))
+    _serve(commands.add_parser("serve", help="this server beside others: answers a second, latencies, memory"))
     asked = parser.parse_args()
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    if not asked.all_cores:
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     try:
         asked.run(asked)
     except (TrainingError, DigitalisError) as error:
@@ -104,6 +107,22 @@ def _reading(parser: argparse.ArgumentParser) -> None:
         reading_time.measure(asked.rounds, asked.model)
 
     parser.set_defaults(run=run)
+
+
+def _serve(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Each server on one core, who asks on another; answers are checked first, then all are asked in turns."
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=2, help="of each turn (default: %(default)s)")
+    parser.add_argument("--peers", nargs="*", metavar="NAME", help="beside whom (default: all that are installed)")
+
+    def run(asked: argparse.Namespace) -> None:
+        from benchmarks.serve import rounds
+
+        rounds.measure(rounds.available() if asked.peers is None else asked.peers, asked.rounds, asked.seconds)
+
+    parser.set_defaults(run=run, all_cores=True)
 
 
 def _observation(parser: argparse.ArgumentParser) -> None:

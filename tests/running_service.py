@@ -41,10 +41,11 @@ class RunningService:
         environment: Mapping[str, str] | None = None,
         **settings: str,
     ) -> None:
-        self.address = f"127.0.0.1:{free_port()}"
+        port = free_port()
+        self.address = f"127.0.0.1:{port}"
         self.url = f"http://{self.address}"
         self._log = log
-        self._command = [part.replace("{address}", self.address) for part in command]
+        self._command = [part.replace("{address}", self.address).replace("{port}", str(port)) for part in command]
         self._environment = clean_environment(**{"bind": self.address, "workers": "1"} | settings)
         self._environment |= environment or {}
 

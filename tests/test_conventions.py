@@ -68,7 +68,8 @@ def test_the_environment_is_read_in_one_place() -> None:
     found = [
         path for path, _ in modules("service", "training", "benchmarks") if reads.search((ROOT / path).read_text())
     ]
-    assert found == ["service/settings.py"]
+    # What is measured beside us is started with an environment of its own, and reads it.
+    assert [path for path in found if not path.startswith("benchmarks/serve/")] == ["service/settings.py"]
 
 
 def test_no_file_is_named_after_nothing() -> None:

@@ -1,8 +1,10 @@
 """Arrays to labels and probabilities, or values: what a V1 client reads."""
 
 import base64
+import functools
 import io
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -35,7 +37,7 @@ class Ink(msgspec.Struct):
     exif_orientation: int = 1
 
 
-class Classification(msgspec.Struct):
+class Classification(msgspec.Struct, gc=False):
     """One classified instance: the likeliest label, how likely, and every label's probability (0 to 1).
 
     An answer that is `unsure` by the bundle's thresholds says so with its `reason`, and has no label if that was asked
@@ -44,7 +46,7 @@ class Classification(msgspec.Struct):
 
     label: str | None
     probability: float
-    probabilities: dict[str, float]
+    probabilities: dict[str, float]  # or what is encoded as one, and made in a third of the time
     unsure: bool | UnsetType = UNSET
     reason: str | UnsetType = UNSET
     warnings: list[str] | UnsetType = UNSET
@@ -93,8 +95,10 @@ def encode(bundle: Bundle, decoded: Decoded, outputs: Arrays, *, abstain: bool =
     else:
         rows = outputs["probabilities"].tolist()
         backgrounds = outputs["background"].ravel().tolist() if "background" in outputs else itertools.repeat(0.0)
+        named = _named(bundle.labels)
         predictions = [
-            _classification(bundle, *found, abstain=abstain) for found in zip(rows, backgrounds, strict=False)
+            _classification(bundle, row, named(*row), background, abstain=abstain)
+            for row, background in zip(rows, backgrounds, strict=False)
         ]
     if bundle.features:
         for row, warning in warnings_of(bundle.features, decoded.inputs["features"]):
@@ -105,14 +109,23 @@ def encode(bundle: Bundle, decoded: Decoded, outputs: Arrays, *, abstain: bool =
     return answers_of(bundle)(bundle.name, bundle.version, predictions)
 
 
-def _classification(bundle: Bundle, probabilities: list[float], background: float, *, abstain: bool) -> Classification:
-    highest = max(probabilities)
-    label = bundle.labels[probabilities.index(highest)]
-    named = dict(zip(bundle.labels, probabilities, strict=True))
-    reason = doubt_of(bundle, highest, background)
+def _classification(
+    bundle: Bundle, row: list[float], probabilities: Any, background: float, *, abstain: bool
+) -> Classification:
+    highest = max(row)
+    label = bundle.labels[row.index(highest)]
+    reason = doubt_of(bundle, highest, background) if bundle.abstention else None
     if reason is None:
-        return Classification(label, highest, named)
-    return Classification(None if abstain else label, highest, named, unsure=True, reason=reason)
+        return Classification(label, highest, probabilities)
+    return Classification(None if abstain else label, highest, probabilities, unsure=True, reason=reason)
+
+
+@functools.cache
+def _named(labels: tuple[str, ...]) -> Callable[..., Any]:
+    """From the probabilities of all labels, in order, to an object whose fields are called as the labels are."""
+    fields = [(f"label_{i}", float) for i in range(len(labels))]
+    renamed = {field: label for (field, _), label in zip(fields, labels, strict=True)}
+    return msgspec.defstruct("Probabilities", fields, rename=renamed, gc=False)
 
 
 def ink_of(seen: Seen) -> Ink:
