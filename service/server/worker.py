@@ -132,7 +132,7 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
         try:
             return respond(self.wsgi, request)
         except Exception:
-            self.log.exception("the application failed at %s", request.environ["RAW_URI"])
+            self.log.exception("the application failed at %s", request.environ["PATH_INFO"])
             return plain_answer("500 Internal Server Error", "internal error")
 
     def _send(self, connection: Connection, answer: bytes) -> None:
@@ -146,7 +146,8 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
     def _settle(self, connection: Connection) -> None:
         """Wait for what comes next on a connection, or close it."""
         if connection.refusal and not connection.unsent:
-            self.log.warning("what came from %s is no HTTP: %s", connection.peer, connection.refusal.decode())
+            said = connection.refusal.partition(b"\r\n\r\n")[2].decode()
+            self.log.warning("%s sent what is no HTTP: %s", connection.peer, said)
             connection.send(connection.refusal)
             connection.refusal, connection.last = b"", True
         if connection.last and not connection.unsent:
@@ -175,7 +176,7 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
             if time.monotonic() - lead.since > self._longest and self._table.claim(connection):
                 self._hopeless, self.alive = True, False
                 message = f"no answer within {self._longest} seconds"
-                self.log.error("%s: %s; this worker is replaced", lead.request.environ["RAW_URI"], message)
+                self.log.error("%s: %s; this worker is replaced", lead.request.environ["PATH_INFO"], message)
                 observed = self._observed()
                 headers = observed.gave_up(lead.request.environ, 504) if observed else []
                 connection.send(plain_answer("504 Gateway Timeout", message, headers))
