@@ -241,6 +241,8 @@ def test_chunks_that_never_end_are_not_kept(plain: RunningService) -> None:
         (PREDICT + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n", 400, b"Content-Length"),
         (PREDICT + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400, b"Transfer-Encoding"),
         (PREDICT + b"Content-Length: -1\r\n\r\n", 400, b"Content-Length"),
+        (PREDICT + b"Content-Length: " + b"0" * 5000 + b"3\r\n\r\n", 400, b"too many digits"),
+        (b"GET /" + b"y" * 70_000 + b" HTTP/1.1\r\n\r\n", 431, b"over 65536 bytes of header"),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, b"this is not HTTP/1.1"),
         (b"\x16\x03\x01\x02\x00\x01", 400, b"this is not HTTP/1.1"),
         (b"GET / HTTP/1.1\r\nA b: c\r\n\r\n", 400, b"header"),
@@ -269,7 +271,7 @@ def test_an_answer_comes_before_the_refusal_of_what_follows_it(plain: RunningSer
 @pytest.mark.parametrize(
     ("version", "field", "stays"),
     [(b"1.1", b"", True), (b"1.1", b"Connection: close\r\n", False), (b"1.0", b"", False),
-     (b"1.0", b"Connection: keep-alive\r\n", True), (b"1.1", b"Connection: Upgrade\r\nUpgrade: h2c\r\n", False)],
+     (b"1.0", b"Connection: keep-alive\r\n", True), (b"1.1", b"Connection: Upgrade\r\nUpgrade: h2c\r\n", True)],
 )  # fmt: skip
 def test_a_connection_stays_open_as_http_says(
     plain: RunningService,
@@ -291,6 +293,46 @@ def test_a_name_with_an_underscore_cannot_pass_for_one_with_a_hyphen(plain: Runn
     with Talk(plain) as connection:
         connection.send(b"GET /v2 HTTP/1.1\r\nHost: x\r\nX_Request_ID: forged\r\n\r\n")
         assert b"forged" not in connection.answer()
+
+
+def test_an_offer_to_upgrade_is_passed_over_and_its_body_is_read(plain: RunningService) -> None:
+    """As Java's client makes it with each request."""
+    offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABk\r\n"
+    head = PREDICT + offer + b"Content-Length: %d\r\n\r\n" % len(BODY)
+    for parts in ([head + BODY], [head, BODY], [head + BODY + REQUEST]):
+        with Talk(plain) as connection:
+            for part in parts:
+                connection.send(part)
+                time.sleep(0.05)
+            assert b'"label":"setosa"' in connection.answer()
+            if len(parts[0]) <= len(head + BODY):
+                connection.send(REQUEST)
+            assert b'"label":"setosa"' in connection.answer()
+
+
+def test_many_requests_at_once_on_one_connection_do_not_keep_others_waiting(plain: RunningService) -> None:
+    with Talk(plain) as greedy:
+        greedy.send(REQUEST * 1000)
+        asked = time.monotonic()
+        assert plain.client.get("/v2/health/live", timeout=5).status_code == 200
+        assert time.monotonic() - asked < 0.5
+        assert all(greedy.answer().startswith(b"HTTP/1.1 200 OK") for _ in range(1000))
+
+
+def test_who_asks_before_sending_behind_another_request_is_told_in_turn(plain: RunningService) -> None:
+    with Talk(plain) as connection:
+        connection.send(REQUEST + PREDICT + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(BODY))
+        assert connection.answer().startswith(b"HTTP/1.1 200 OK")
+        assert connection.answer() == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.send(BODY)
+        assert connection.answer().startswith(b"HTTP/1.1 200 OK")
+
+
+def test_nothing_follows_an_answer_that_says_it_is_the_last(plain: RunningService) -> None:
+    with Talk(plain) as connection:
+        connection.send(b"GET /v2 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\nnonsense")
+        assert connection.answer().startswith(b"HTTP/1.1 200 OK")
+        assert connection.answer() == b""
 
 
 def test_targets_are_read_in_every_form(plain: RunningService) -> None:

@@ -3,7 +3,8 @@
     worker      the process: reading, answering, deadlines, the end
     lead        how threads take it from each other
     sockets     what it listens on, and its connections
-    connection  one of them: bytes to whole requests
+    connection  one of them: what comes, what is still to be sent
+    reader      bytes to whole requests
     answer      a whole request to the bytes of its answer
 
 The application is plain WSGI: any other server runs it too.

@@ -32,6 +32,7 @@ class Table:
 
     def __init__(self, most: int, forget: Callable[[Connection], None]) -> None:
         self.slow: dict[Connection, Lead] = {}
+        self.lost = 0  # threads that have been given up
         self._most = most
         self._forget = forget
         self._free: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -41,7 +42,7 @@ class Table:
     @property
     def is_full(self) -> bool:
         """Whether all threads but the leader are slow: it must take nothing that may be slow too."""
-        return len(self.slow) >= self._most
+        return len(self.slow) + self.lost >= self._most
 
     def lay(self, connection: Connection, request: Request) -> Lead:
         """The leader begins to answer."""
@@ -59,7 +60,7 @@ class Table:
     def give_away(self, lead: Lead) -> None:
         """Another thread leads from here on, if this lead still lies here."""
         with self._lock:
-            if self.lies is not lead or len(self.slow) > self._most:
+            if self.lies is not lead or len(self.slow) + self.lost > self._most:
                 return
             self.lies = None
             self.slow[lead.connection] = lead

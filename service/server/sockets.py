@@ -1,6 +1,8 @@
 """The sockets of a worker, and what is waited for on each of them."""
 
 import contextlib
+import errno
+import logging
 import os
 import select
 import socket
@@ -11,7 +13,11 @@ from typing import Any
 from service.server.answer import Environment
 from service.server.connection import Connection
 
+FULL = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 AT_ONCE = 2**18  # bytes that are read
+FEW = 8  # connections that are taken from the kernel's queue at once: who just misses many would wait for all of them
+
+log = logging.getLogger(__name__)
 
 
 class Sockets:
@@ -35,7 +41,7 @@ class Sockets:
 
     def poll(self, seconds: float) -> Iterator[Connection]:
         """The connections on which something has happened, new ones accepted meanwhile."""
-        for fd, _ in self._poll.poll(seconds):
+        for fd, _ in self._poll.poll(seconds, FEW):
             connection = self.connections.get(fd)
             if connection is not None:
                 yield connection
@@ -60,15 +66,16 @@ class Sockets:
 
     def wait_for(self, connection: Connection, events: int) -> None:
         """Poll a connection for these events, and for no others; 0 is for none."""
-        if events == connection.events:
+        before, connection.events = connection.events, events  # first: another thread may serve it from here on
+        if before == events:
             return
-        if not connection.events:
-            self._poll.register(connection.fd, events)
-        elif events:
-            self._poll.modify(connection.fd, events)
-        else:
-            self._poll.unregister(connection.fd)
-        connection.events = events
+        with contextlib.suppress(OSError):  # it is closed already
+            if not before:
+                self._poll.register(connection.fd, events)
+            elif events:
+                self._poll.modify(connection.fd, events)
+            else:
+                self._poll.unregister(connection.fd)
 
     def close(self, connection: Connection) -> None:
         """The connection is over."""
@@ -76,7 +83,7 @@ class Sockets:
         self.connections.pop(connection.fd, None)
         connection.sock.close()
 
-    def outlived(self, now: float, keepalive: float, patience: float) -> Iterator[Connection]:
+    def outlived(self, now: float, keepalive: float, patience: float, linger: float) -> Iterator[Connection]:
         """Close what was idle for so long; a request that has been coming for too long is cut, to be answered."""
         for connection in list(self.connections.values()):
             age = now - connection.since
@@ -85,7 +92,7 @@ class Sockets:
             if connection.is_idle:
                 if age > keepalive:
                     self.close(connection)
-            elif age > patience and (connection.unsent or connection.discards):
+            elif age > (linger if connection.last else patience) and (connection.unsent or connection.discards):
                 self.close(connection)
             elif age > patience:
                 connection.cut(EOFError())
@@ -94,8 +101,11 @@ class Sockets:
     def _accept(self, fd: int) -> None:
         try:
             sock, peer = self._listeners[fd].accept()
-        except OSError:
-            return  # another worker was faster, or whoever came is gone
+        except OSError as error:
+            if error.errno in FULL:
+                log.warning("no more connections for a while: %s", error)
+                self.listen(on=False)
+            return  # or another worker was faster, or whoever came is gone
         sock.settimeout(0)
         if isinstance(peer, tuple):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

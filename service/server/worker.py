@@ -7,6 +7,7 @@ it has it. So there is no guess at what will be slow, and what is quick costs no
 """
 
 import contextlib
+import itertools
 import os
 import select
 import threading
@@ -18,9 +19,9 @@ from gunicorn.workers import base
 
 from service.errors import SettingsError
 from service.observation import Observed
-from service.server.answer import plain_answer, respond
+from service.server.answer import Request, plain_answer, respond
 from service.server.connection import Connection
-from service.server.lead import Lead, Table
+from service.server.lead import Table
 from service.server.sockets import Sockets
 from service.settings import Settings
 
@@ -28,6 +29,8 @@ TICK = 0.02  # seconds that an answer may take before another thread leads
 TURN = 1.0  # seconds: the leader looks at all connections so often
 LINGER = 2.0  # seconds that idle connections stay open after SIGTERM, for a request that is on its way
 LARGE = 2**18  # bytes of a body: its answer will take more than a tick, so the lead is given away at once
+NO_LEADER = 5.0  # seconds without a turn: all threads are lost
+MOST_TURNS = 16  # answers to requests that came at once, before others are looked at
 QUICK = ("GET", "HEAD", "OPTIONS")  # answered even when all threads wait for slow answers
 
 
@@ -71,6 +74,8 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
             if lead is not None:
                 self._table.give_away(lead)
             self._give_up_the_hopeless()
+            if self._hopeless and not self._table.slow and time.monotonic() - self._turned_at > NO_LEADER:
+                break
         if self._hopeless:
             os._exit(0)  # a thread that never ends would keep the process
 
@@ -88,60 +93,69 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
     def _lead(self) -> None:
         """Read and answer, until the lead is lost or everything is done."""
         while not self._done.is_set():
-            for connection in self._sockets.poll(TICK if self._waiting else TURN):
+            ready = bool(self._waiting) and not self._table.is_full
+            for connection in self._sockets.poll(0 if ready else TICK if self._waiting else TURN):
                 if not self._serve(connection):
                     return
-            if self._waiting and not self._table.is_full and not self._answer(self._waiting.popleft()):
-                return
+            for _ in range(len(self._waiting)):
+                if not self._table.is_full and not self._answer(self._waiting.popleft()):
+                    return
             if (time.monotonic() - self._turned_at >= TURN or not self.alive) and not self._turn():
                 return
 
     def _serve(self, connection: Connection) -> bool:
         """Go on with a connection on which something happened; whether the lead is still this thread's."""
-        if connection.unsent:
-            connection.flush()
-        else:
-            connection.receive()
+        try:
+            connection.flush() if connection.unsent else connection.receive()
+        except Exception:  # of one connection, and none of the others' business
+            self.log.exception("a connection from %s is closed", connection.peer)
+            self._sockets.close(connection)
+            return True
         return self._answer(connection)
 
     def _answer(self, connection: Connection) -> bool:
         """Answer what has come whole; whether the lead is still this thread's."""
-        while connection.requests and not connection.unsent:
+        for turn in itertools.count():
+            if not connection.requests or connection.unsent:
+                break
             request = connection.requests[0]
-            if self._table.is_full and request.environ["REQUEST_METHOD"] not in QUICK:
+            full = self._table.is_full and request.environ["REQUEST_METHOD"] not in QUICK
+            if full or turn == MOST_TURNS:
                 self._sockets.wait_for(connection, 0)
                 self._waiting.append(connection)
                 return True
             lead = self._table.lay(connection, request)
             if int(request.environ.get("CONTENT_LENGTH") or 0) > LARGE:
                 self._table.give_away(lead)
-            answer = self._respond(lead)
+            answer, is_last = self._respond(request)
             if not self._table.take_back(lead):
-                self._answered_slowly(connection, answer)
+                self._answered_slowly(connection, answer, is_last=is_last)
                 return False
-            self._send(connection, answer)
+            self._send(connection, answer, is_last=is_last)
         self._settle(connection)
         return True
 
-    def _respond(self, lead: Lead) -> bytes:
-        request = lead.request if self.alive else lead.request._replace(keep_alive=False)
+    def _respond(self, request: Request) -> tuple[bytes, bool]:
+        """The answer, and whether it says that it is the connection's last."""
         self.nr += 1
         if self.nr == self.max_requests:
             self.log.info("%d requests are answered: this worker is replaced", self.nr)
             self.alive = False
+        if not self.alive:
+            request = request._replace(keep_alive=False)
         try:
-            return respond(self.wsgi, request)
+            return respond(self.wsgi, request), not request.keep_alive
         except Exception:
             self.log.exception("the application failed at %s", request.environ["PATH_INFO"])
-            return plain_answer("500 Internal Server Error", "internal error")
+            return plain_answer("500 Internal Server Error", "internal error"), True
 
-    def _send(self, connection: Connection, answer: bytes) -> None:
-        request = connection.requests.popleft()
+    def _send(self, connection: Connection, answer: bytes, *, is_last: bool) -> None:
+        connection.requests.popleft()
         connection.since = time.monotonic()
         connection.send(answer)
-        if not (request.keep_alive and self.alive):
+        if is_last:
             connection.requests.clear()
-            connection.last = True
+            connection.refusal, connection.last = b"", True
 
     def _settle(self, connection: Connection) -> None:
         """Wait for what comes next on a connection, or close it."""
@@ -150,6 +164,7 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
             self.log.warning("%s sent what is no HTTP: %s", connection.peer, said)
             connection.send(connection.refusal)
             connection.refusal, connection.last = b"", True
+        connection.invite()
         if connection.last and not connection.unsent:
             connection.finish()
         if connection.ends and not connection.unsent:
@@ -159,10 +174,10 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
 
     # Answers that take their time.
 
-    def _answered_slowly(self, connection: Connection, answer: bytes) -> None:
+    def _answered_slowly(self, connection: Connection, answer: bytes, *, is_last: bool) -> None:
         if not self._table.claim(connection):
             return  # it was too late
-        self._send(connection, answer)
+        self._send(connection, answer, is_last=is_last)
         if connection.requests and not connection.unsent:
             self._waiting.append(connection)
         else:
@@ -179,8 +194,9 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
                 self.log.error("%s: %s; this worker is replaced", lead.request.environ["PATH_INFO"], message)
                 observed = self._observed()
                 headers = observed.gave_up(lead.request.environ, 504) if observed else []
-                connection.send(plain_answer("504 Gateway Timeout", message, headers))
-                self._sockets.close(connection)
+                self._table.lost += 1
+                self._send(connection, plain_answer("504 Gateway Timeout", message, headers), is_last=True)
+                self._settle(connection)
                 self._wake()
 
     # Once a second.
@@ -197,7 +213,7 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
             self._stopped_at = now
         self._sockets.listen(on=self.alive)
         keepalive = 0 if self._stopped_at and now - self._stopped_at > LINGER else self.cfg.keepalive
-        for connection in self._sockets.outlived(now, keepalive, self._patience):
+        for connection in self._sockets.outlived(now, keepalive, self._patience, LINGER):
             if not self._answer(connection):
                 return False
         if self._stopped_at and not (self._sockets.connections or self._table.slow):
