@@ -4,9 +4,11 @@ The life of one, and where to read on:
 
     POST /v1/models/mnist-deep:predict  (a photo)
 
-    gunicorn_conf       a worker process, which opened every model after the fork, takes the request
+    gunicorn_conf       Gunicorn's processes; each opens every model after the fork
+    server/             and runs this: one thread reads from all connections, and answers what has come whole
     observation             it gets an id and is watched: `telemetry` counts it, for all workers;
                             `drift` says what is measured of what came in
+    routes/dispatch     the view is found by the path, and is given what was asked
     routes/v1           the view (routes/v2 for the Open Inference Protocol): the steps below, each told to the watch
     repository          1. find     which model, which version
     routes/body           the body, read once, within the limits

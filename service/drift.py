@@ -63,15 +63,17 @@ def sampled(inputs: Arrays, outputs: Arrays) -> tuple[Arrays, Arrays]:
 
 def quantities(inputs: Arrays, outputs: Arrays) -> Floats:
     """FP32 [rows, quantities]: of each row its features, or its image's `INK`; then its confidence, or its values."""
-    if "values" in outputs:
-        said = outputs["values"]
-    else:
-        rows = outputs["probabilities"]
-        said = rows[np.arange(len(rows)), rows.argmax(axis=1), np.newaxis]
+    said = outputs["values"] if "values" in outputs else likeliest(outputs["probabilities"])[1][:, np.newaxis]
     if "features" in inputs:
         return np.concatenate((inputs["features"], said), axis=1)
     ink = [(area / PIXELS, width) for area, width in areas_and_widths(inputs["image"] >= FULL)]
     return np.concatenate((np.array(ink, np.float32), said), axis=1)
+
+
+def likeliest(probabilities: Floats) -> tuple[NDArray[np.int64], Floats]:
+    """Of each row FP32 [n, labels] the likeliest label's place, and its probability; faster than max(axis=1)."""
+    places = probabilities.argmax(axis=1)
+    return places, probabilities[np.arange(len(places)), places]
 
 
 def names(features: Iterable[str], targets: Iterable[str]) -> tuple[str, ...]:

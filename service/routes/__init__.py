@@ -7,19 +7,18 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
+from wsgiref.types import WSGIEnvironment
 
 import msgspec
 
+from service.decoding.body import JSON
 from service.observation import WATCH
 from service.repository import Model, ModelRepository
 from service.settings import Settings
 from service.telemetry import Recorder, Telemetry, Watch
 
-JSON = "application/json"
 STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 ENCODER = msgspec.json.Encoder()
-
-Environment = dict[str, Any]
 
 
 class Answer(NamedTuple):
@@ -30,7 +29,7 @@ class Answer(NamedTuple):
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
 
-    def __call__(self, environ: Environment, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Over WSGI."""
         head = [("Content-Type", self.content_type), ("Content-Length", str(len(self.body))), *self.headers]
         start_response(STATUS_LINES[self.status], head)
@@ -40,7 +39,7 @@ class Answer(NamedTuple):
 class Asked(NamedTuple):
     """A request as a view sees it: its environment, and what the application has."""
 
-    environ: Environment
+    environ: WSGIEnvironment
     models: ModelRepository
     settings: Settings
     recorder: Recorder

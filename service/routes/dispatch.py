@@ -9,6 +9,7 @@ import functools
 import logging
 from collections.abc import Callable, Iterable
 from typing import Any
+from wsgiref.types import WSGIEnvironment
 
 from flask import Flask, Response, request
 from werkzeug import Response as BaseResponse
@@ -18,7 +19,7 @@ from werkzeug.routing import BaseConverter
 from service.errors import RequestError
 from service.observation import WATCH, Observed
 from service.repository import ModelRepository
-from service.routes import Answer, Asked, Environment, answer, text_of
+from service.routes import Answer, Asked, answer, text_of
 from service.settings import Settings
 
 LONGEST = 2000  # characters of a refusal: what a client sent may be quoted in it
@@ -48,7 +49,7 @@ class Service(Flask):
         self.register_error_handler(Exception, lambda error: _for_flask(refusal(error, request.environ)))
         self._remembered = functools.lru_cache(1024)(self._view)
 
-    def wsgi_app(self, environ: Environment, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def wsgi_app(self, environ: WSGIEnvironment, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one request."""
         path = environ["PATH_INFO"]
         find = self._remembered if len(path) <= LONGEST_PATH else self._view
@@ -74,7 +75,7 @@ class Service(Flask):
         return (view, dict(arguments)) if ours else (None, {})
 
 
-def refusal(error: Exception, environ: Environment) -> Answer:
+def refusal(error: Exception, environ: WSGIEnvironment) -> Answer:
     """What a client is told of an error. Of one of ours it learns the id, under which the log says everything."""
     watch = environ[WATCH]
     watch.reason = type(error).__name__

@@ -5,7 +5,8 @@ import functools
 from flask import Blueprint
 from flask_swagger_ui import get_swaggerui_blueprint
 
-from service.routes import ENCODER, JSON, Answer, Asked
+from service.decoding.body import JSON
+from service.routes import ENCODER, Answer, Asked
 from service.routes.dispatch import Service
 from service.routes.openapi import described, document
 

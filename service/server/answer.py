@@ -2,18 +2,18 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from email.utils import formatdate
 from typing import Any, NamedTuple
+from wsgiref.types import WSGIEnvironment
 
-Environment = dict[str, Any]
-Application = Callable[[Environment, Callable[..., Any]], Iterable[bytes]]
+from service.observation import Application
 
 
 class Request(NamedTuple):
     """A whole one, and whether its connection stays open after it."""
 
-    environ: Environment
+    environ: WSGIEnvironment
     keep_alive: bool
 
 

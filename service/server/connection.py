@@ -7,8 +7,8 @@ import contextlib
 import socket
 import time
 from typing import Any
+from wsgiref.types import WSGIEnvironment
 
-from service.server.answer import Environment
 from service.server.reader import Reader
 
 MOST_DISCARDED = 4  # times the largest body
@@ -18,7 +18,9 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 class Connection(Reader):
     """What comes from a socket, and what is still to be sent. It reads into a `buffer` that may be others' too."""
 
-    def __init__(self, sock: socket.socket, peer: Any, template: Environment, largest: int, buffer: memoryview) -> None:
+    def __init__(
+        self, sock: socket.socket, peer: Any, template: WSGIEnvironment, largest: int, buffer: memoryview
+    ) -> None:
         self.peer = str(peer[0]) if isinstance(peer, tuple) else ""
         port = str(peer[1]) if isinstance(peer, tuple) else ""
         super().__init__(template | {"REMOTE_ADDR": self.peer, "REMOTE_PORT": port}, largest)
@@ -39,7 +41,7 @@ class Connection(Reader):
     def finish(self) -> None:
         """The last answer was sent. What still comes is thrown away: closed now, the answer might not be seen."""
         self.requests.clear()
-        if not self.discards or not self._finished:
+        if not self._finished:
             self.discards = self._finished = True
             with contextlib.suppress(OSError):
                 self.sock.shutdown(socket.SHUT_WR)

@@ -7,10 +7,11 @@ import io
 import time
 import urllib.parse
 from collections import deque
+from wsgiref.types import WSGIEnvironment
 
 import httptools
 
-from service.server.answer import Environment, Request, plain_answer
+from service.server.answer import Request, plain_answer
 
 LARGEST_HEAD = 2**16  # bytes
 MOST_FIELDS = 100
@@ -42,7 +43,7 @@ class Reader:
     one the application gets one byte over it, and the rest is thrown away.
     """
 
-    def __init__(self, template: Environment, largest: int) -> None:
+    def __init__(self, template: WSGIEnvironment, largest: int) -> None:
         self.requests: deque[Request] = deque()
         self.ends = False  # nothing more is to come, in or out, but what is unsent
         self.discards = False  # what comes is thrown away
@@ -56,8 +57,7 @@ class Reader:
 
     def feed(self, data: memoryview) -> None:
         """Read what came; whole requests are appended to `requests`."""
-        in_head, known = self._begun and not self._in_body, len(self.requests)
-        alone = in_head or not self._begun
+        outside, known = not self._in_body, len(self.requests)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -66,7 +66,7 @@ class Reader:
         except httptools.HttpParserError as error:
             self._refuse(error)
             return
-        if self._begun and not self._in_body and alone and len(self.requests) == known:
+        if self._begun and not self._in_body and outside and len(self.requests) == known:
             self._unfinished += len(data)
             if self._unfinished > LARGEST_HEAD:
                 self._refuse(_HeadTooLarge())

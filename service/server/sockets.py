@@ -9,8 +9,8 @@ import socket
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
+from wsgiref.types import WSGIEnvironment
 
-from service.server.answer import Environment
 from service.server.connection import Connection
 
 FULL = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -26,7 +26,7 @@ class Sockets:
     What is `shared` is in all environments. One thread polls; any may close a connection, or wait for something on it.
     """
 
-    def __init__(self, listeners: Sequence[Any], waker: int, many: int, large: int, shared: Environment) -> None:
+    def __init__(self, listeners: Sequence[Any], waker: int, many: int, large: int, shared: WSGIEnvironment) -> None:
         self.connections: dict[int, Connection] = {}
         self._waker = waker
         self._many = many
@@ -115,7 +115,7 @@ class Sockets:
         self.listen(on=True)
 
 
-def _template(name: Any) -> Environment:
+def _template(name: Any) -> WSGIEnvironment:
     """What all environments of a listener share (PEP 3333)."""
     host, port = name[:2] if isinstance(name, tuple) else (name, "")
     server = {"SERVER_SOFTWARE": "gunicorn", "SERVER_NAME": host, "SERVER_PORT": str(port), "SCRIPT_NAME": ""}

@@ -7,7 +7,7 @@ So they are kept for a second at most, which is what a worker that is killed tak
 import numpy as np
 from numpy.typing import NDArray
 
-from service.drift import counted, quantities, sampled
+from service.drift import counted, likeliest, quantities, sampled
 from service.signature import Arrays
 from service.telemetry.layout import CONFIDENCES, MILLIONTHS, Layout
 
@@ -49,9 +49,8 @@ class Contents:
                 self._add(start, counts)
 
     def _count_labels(self, place: Layout, probabilities: NDArray[np.float32]) -> None:
-        likeliest = probabilities.argmax(axis=1)
-        confidences = probabilities[np.arange(len(likeliest)), likeliest]  # in a fourth of the time of max(axis=1)
-        self._add(place.labels, np.bincount(likeliest))
+        places, confidences = likeliest(probabilities)
+        self._add(place.labels, np.bincount(places))
         self._add(place.confidences, np.bincount(EDGES.searchsorted(confidences)))
         total = round(float(confidences.sum(dtype=np.float64)) * MILLIONTHS)
         self._numbers[place.confidences + len(CONFIDENCES) + 1] += total
