@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 import shutil
 import signal
@@ -18,6 +19,8 @@ import pytest
 from conftest import MODELS
 from running_service import ROOT, RunningService
 from test_service import GUNICORN
+
+from service.server.sockets import Sockets
 
 ROW = {"instances": [[5.1, 3.5, 1.4, 0.2]]}
 BODY = json.dumps(ROW).encode()
@@ -397,3 +400,19 @@ def test_gunicorns_max_requests_is_kept_to(tmp_path: Path) -> None:
             assert ask(service).status_code == 200
         service.wait_for_workers(2)
         assert worker not in service.workers()
+
+
+def test_who_comes_to_a_busy_worker_is_let_in_soon_and_to_an_idle_one_shared_with_the_others() -> None:
+    """One of so many connections that are ready comes first each time: the one that listens must let in more then."""
+    with socket.create_server(("127.0.0.1", 0), backlog=200) as listener, contextlib.ExitStack() as clients:
+        sockets = Sockets([listener], os.pipe()[0], 1000, 1000, {})
+        for _ in range(150):
+            clients.enter_context(socket.create_connection(listener.getsockname()))
+        counts = []
+        while len(sockets.connections) < 150:
+            assert not list(sockets.poll(0))
+            counts.append(len(sockets.connections))
+        assert counts[:8] == list(range(1, 9))
+        assert len(counts) < 60
+        for connection in list(sockets.connections.values()):
+            sockets.close(connection)

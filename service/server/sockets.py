@@ -16,6 +16,7 @@ from service.server.connection import Connection
 FULL = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 AT_ONCE = 2**18  # bytes that are read
 FEW = 8  # connections that are taken from the kernel's queue at once: who just misses many would wait for all of them
+MANY = 16  # connections: up to so many are accepted one at a time, so that each worker gets some
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +46,10 @@ class Sockets:
             connection = self.connections.get(fd)
             if connection is not None:
                 yield connection
-            elif fd in self._listeners:
-                self._accept(fd)
+            elif fd in self._listeners:  # it comes once a round of all: the more there are, the more wait meanwhile
+                for _ in range(1 + len(self.connections) // MANY):
+                    if not (self._listens and self._accept(fd)):
+                        break
             else:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._waker, 4096)
@@ -98,14 +101,15 @@ class Sockets:
                 connection.cut(EOFError())
                 yield connection
 
-    def _accept(self, fd: int) -> None:
+    def _accept(self, fd: int) -> bool:
+        """One connection; False where nobody waits for one, or there can be no more."""
         try:
             sock, peer = self._listeners[fd].accept()
         except OSError as error:
             if error.errno in FULL:
                 log.warning("no more connections for a while: %s", error)
                 self.listen(on=False)
-            return  # or another worker was faster, or whoever came is gone
+            return False  # or another worker was faster, or whoever came is gone
         sock.settimeout(0)
         if isinstance(peer, tuple):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -113,6 +117,7 @@ class Sockets:
         self.connections[connection.fd] = connection
         self.wait_for(connection, select.EPOLLIN)
         self.listen(on=True)
+        return True
 
 
 def _template(name: Any) -> WSGIEnvironment:
