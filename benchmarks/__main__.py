@@ -115,12 +115,28 @@ def _serve(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--rounds", type=int, default=5, help="turns of each (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=2, help="of each turn (default: %(default)s)")
-    parser.add_argument("--peers", nargs="*", metavar="NAME", help="beside whom (default: all that are installed)")
+    parser.add_argument(
+        "--peers", nargs="*", metavar="NAME", help="beside whom (default: all that `make test-slow` has installed)"
+    )
+    parser.add_argument(
+        "--pictures", type=Path, metavar="DIR", help="measure the curves as well, and draw servers.png and curves.png"
+    )
 
     def run(asked: argparse.Namespace) -> None:
-        from benchmarks.serve import rounds
+        from benchmarks.serve import curves, others, pictures, rounds
+        from benchmarks.serve.servers import ours
 
-        rounds.measure(rounds.available() if asked.peers is None else asked.peers, asked.rounds, asked.seconds)
+        known = others.together() | others.alone()
+        if unknown := set(asked.peers or ()) - set(known):
+            parser.error(f"--peers: no {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+        servers = [ours(), *others.named(others.available() if asked.peers is None else asked.peers)]
+        found = rounds.measure(servers, asked.rounds, asked.seconds)
+        print(rounds.tables(found))
+        if asked.pictures:
+            pictures.side_by_side(found, asked.pictures / "servers.png")
+            measured = curves.measure(servers, asked.rounds, asked.seconds)
+            print(curves.table(measured))
+            pictures.over(measured, asked.pictures / "curves.png")
 
     parser.set_defaults(run=run, all_cores=True)
 

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 from conftest import SAMPLES
+from PIL import Image
 from running_service import ROOT, RunningService
+
+from benchmarks.serve import others
 
 THERE = ROOT / ".venv-clients/bin"
 ROW = {"instances": [[5.1, 3.5, 1.4, 0.2]]}
@@ -46,13 +49,31 @@ def test_any_server_of_wsgi_applications_runs_ours(tmp_path: Path, command: tupl
         assert 'digitalis_requests_total{model="iris"' in service.client.get("/metrics").text
 
 
-def test_our_server_is_measured_beside_others() -> None:
+def test_our_server_is_measured_beside_others(tmp_path: Path) -> None:
     """Shortened: that each answers rightly, and that there is a figure for each, not what it is."""
-    names = ("fastapi", "fastapi-tuned", "granian", "kserve")
-    command = [sys.executable, "-m", "benchmarks", "serve", "--rounds", "1", "--seconds", "0.5", "--peers", *names]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    names = ("fastapi", "fastapi-tuned", "granian", "kserve", "least")
+    short = ("--rounds", "1", "--seconds", "0.2", "--pictures", str(tmp_path))
+    command = [sys.executable, "-m", "benchmarks", "serve", *short, "--peers", *names]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
+    tables, curves = done.stdout.split("**Answers/s to an Iris row, by connections**")
     for name in ("Digitalis", "FastAPI, idiomatic", "FastAPI, tuned by hand", "create_app() on Granian"):
-        assert done.stdout.count(f"| {name} | ") >= 3, done.stdout
-    assert done.stdout.count("| KServe's server | ") == 3
-    assert "Bare ONNX Runtime" in done.stdout
+        assert tables.count(f"| {name} | ") >= 4, done.stdout
+        assert curves.count(f"| {name} | ") >= 3, done.stdout
+    assert tables.count("| KServe's server | ") == 3
+    assert tables.count("| The least in Python | ") == 2
+    assert "ours is" in tables.split("Bare ONNX Runtime")[1]
+    assert "two workers answer" in curves
+    for name in ("servers.png", "curves.png"):
+        with Image.open(tmp_path / name) as picture:
+            assert picture.width > 500, name
+
+
+def test_the_other_servers_are_known_by_name_and_pinned() -> None:
+    command = [sys.executable, "-m", "benchmarks", "serve", "--peers", "tensorflow"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, "no tensorflow; there are fastapi, " in done.stderr) == (2, True)
+    for name in others.alone():
+        needs = others.needs(name)
+        assert len(needs) >= 3, name
+        assert all("==" in need for need in needs), name

@@ -8,18 +8,29 @@ import select
 import socket
 import statistics
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 
 
 @dataclass(frozen=True)
 class Load:
-    """Answers a second, and milliseconds of the median and of the 99th of a hundred."""
+    """Answers a second, milliseconds of the median and of the 99th of a hundred, and their ratio.
+
+    `p99_to_p50` is the median over tenths of a second: where a machine is slow for a while, all of that while's answers
+    are, and no server can help it.
+    """
 
     rate: float
     p50: float
     p99: float
+    p99_to_p50: float
+
+
+def middle_of(loads: Sequence[Load]) -> Load:
+    """The median of each figure."""
+    return Load(*(statistics.median(getattr(one, it.name) for one in loads) for it in fields(Load)))
 
 
 class _Connection:
@@ -66,19 +77,36 @@ def load(address: tuple[str, int], request: bytes, connections: int, seconds: fl
         poll.register(fd, select.EPOLLIN)
         connection.ask()
     lasted: list[float] = []
+    ended: list[float] = []
     begun = time.perf_counter()
     end = begun + seconds
-    while (now := time.perf_counter()) < end:
+    while (now := time.perf_counter()) < end or not lasted:
         for fd, _ in poll.poll(1):
             connection = all_of_them[fd]
             answer = connection.answer()
             if answer is None:
                 continue
-            lasted.append(time.perf_counter() - connection.asked)
+            ended.append(time.perf_counter())
+            lasted.append(ended[-1] - connection.asked)
             if not answer.startswith(b"HTTP/1.1 200"):
                 raise RuntimeError(answer[:300].decode("latin1"))
             connection.ask()
     for connection in all_of_them.values():
         connection.socket.close()
-    lasted.sort()
-    return Load(len(lasted) / (now - begun), 1e3 * statistics.median(lasted), 1e3 * lasted[int(0.99 * len(lasted))])
+    return Load(
+        len(lasted) / (now - begun),
+        1e3 * statistics.median(lasted),
+        1e3 * _p99(lasted),
+        statistics.median(_p99(part) / statistics.median(part) for part in _tenths(lasted, ended)),
+    )
+
+
+def _p99(lasted: list[float]) -> float:
+    return sorted(lasted)[int(0.99 * len(lasted))]
+
+
+def _tenths(lasted: list[float], ended: list[float]) -> list[list[float]]:
+    parts: dict[int, list[float]] = {}
+    for one, at in zip(lasted, ended, strict=True):
+        parts.setdefault(int(10 * at), []).append(one)
+    return list(parts.values())

@@ -1,141 +1,138 @@
 """The servers: how each is started on one core, and what its processes take."""
 
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks.serve.load import ask_once
-from benchmarks.serve.work import Work
+from benchmarks.serve.work import KINDS, Work
+from service.bundle import ONNX
 
 ROOT = Path(__file__).parents[2]
-PEERS = Path(__file__).parent / "peers"
-OTHERS = ROOT / ".venv-clients/bin"  # `make test-slow` makes it
-SERVER_CORE, CLIENT_CORE = 0, -1
+MODELS = ROOT / "models"
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+NAME = "Digitalis"
+ALL = ("row", "rows", "form", "tensor")
+CORES = os.sched_getaffinity(0)
+SERVER_CORE, CLIENT_CORE = min(CORES), max(CORES)
+FIRST_PORT = 8300
 LONGEST_START = 120  # seconds
 
 
 @dataclass(frozen=True)
 class Server:
-    """A name and a command; `{port}` in it is where it shall answer. `speaks` says which work it can do."""
+    """A name and a command; `{port}` in it is where it shall answer.
+
+    `does` names the work that it can do (`work.KINDS`), `path` where it is asked for a row.
+    """
 
     name: str
     command: tuple[str, ...]
-    speaks: tuple[str, ...] = ("v1",)
+    does: tuple[str, ...] = ("row", "rows")
+    path: str | None = None
     environment: dict[str, str] = field(default_factory=dict)
 
+    def tasks(self) -> list[Work]:
+        """What it can be asked, a row first."""
+        first, *others = (KINDS[kind]() for kind in self.does)
+        return [replace(first, path=self.path or first.path), *others]
 
-@dataclass(frozen=True)
+
+@dataclass
 class Running:
-    """A server that answers."""
+    """A server that answers; it took so many `seconds` from its launch to the first right answer."""
 
     server: Server
     address: tuple[str, int]
     process: subprocess.Popen[bytes]
-    seconds: float
-    """From launch to the first right answer."""
+    seconds: float = 0
+
+    def answers(self, work: Work) -> bool:
+        """Whether it gives the right answer; raises `OSError` where it gives none."""
+        head, _, body = ask_once(self.address, work.request).partition(b"\r\n\r\n")
+        return head.startswith(b"HTTP/1.1 200") and work.is_right(body)
 
     def pss(self) -> float:
         """Megabytes of all its processes, what they share divided among them."""
         return sum(_pss(pid) for pid in _family(self.process.pid)) / 1024
 
 
-def ours(workers: int = 1) -> Server:
+def ours(workers: int = 1, models: Path = MODELS) -> Server:
     """The project, as `python -m service` runs it, with all bundles."""
     settings = {"WORKERS": str(workers), "DEVICE": "cpu", "INTRA_OP_THREADS": "1", "BIND": "127.0.0.1:{port}"}
+    settings["MODELS_DIR"] = str(models)
     environment = {f"DIGITALIS_{name}": value for name, value in settings.items()}
-    return Server("Digitalis", (sys.executable, "-m", "service"), ("v1", "form", "v2"), environment)
-
-
-def peers() -> dict[str, Server]:
-    """The others, by the names that `--peers` takes."""
-    uvicorn: tuple[str, ...] = (
-        str(OTHERS / "uvicorn"),
-        "--app-dir",
-        str(PEERS),
-        "--port",
-        "{port}",
-        "--log-level",
-        "warning",
-    )
-    uvicorn += ("--no-access-log", "--loop", "uvloop", "--http", "httptools")
-    granian = (str(OTHERS / "granian"), "--interface", "wsgi", "--port", "{port}", "--no-ws", "--log-level", "warning")
-    python = str(OTHERS / "python")
-    models = {"DIGITALIS_DEVICE": "cpu", "DIGITALIS_INTRA_OP_THREADS": "1"}
-    return {
-        "fastapi": Server("FastAPI, idiomatic", (*uvicorn, "fastapi_idiomatic:app"), ("v1", "form")),
-        "fastapi-tuned": Server("FastAPI, tuned by hand", (*uvicorn, "fastapi_tuned:app"), ("v1", "form")),
-        "granian": Server(
-            "create_app() on Granian", (*granian, "--factory", "service.app:create_app"), ("v1", "form", "v2"), models
-        ),
-        "kserve": Server("KServe's server", (python, str(PEERS / "kserve_server.py"), "--http_port", "{port}")),
-        "flask": Server(
-            "Flask on Gunicorn, gthread(4)",
-            (str(OTHERS / "gunicorn"), "--chdir", str(PEERS), "-k", "gthread", "--threads", "4", "-b",
-             "127.0.0.1:{port}", "--no-control-socket", "flask_naive:app"),
-            ("v1", "form"),
-        ),
-    }  # fmt: skip
+    return Server(NAME, (sys.executable, "-m", "service"), ALL, environment=environment)
 
 
 @contextmanager
-def running(server: Server, port: int, work: Work, cores: set[int] | None = None) -> Iterator[Running]:
-    """Start a server on one core; it is there when it gives the right answer to this work."""
+def running(server: Server, port: int, cores: set[int] | None = None, models: Path = MODELS) -> Iterator[Running]:
+    """Start a server on one core; it is there when it gives the right answer to a row."""
     command = [part.replace("{port}", str(port)) for part in server.command]
-    files = {"IRIS_ONNX": onnx_of("iris"), "MNIST_ONNX": onnx_of("mnist-deep"), "OMP_NUM_THREADS": "1"}
+    files = {"IRIS_ONNX": str(onnx_of("iris", models)), "MNIST_ONNX": str(onnx_of("mnist-deep"))}
     own = {name: value.replace("{port}", str(port)) for name, value in server.environment.items()}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("DIGITALIS_")}
-    pinned = cores or {sorted(os.sched_getaffinity(0))[SERVER_CORE]}
+    pin = ["taskset", "--cpu-list", ",".join(map(str, cores or {SERVER_CORE}))]
     started = time.monotonic()
-    pin = ["taskset", "--cpu-list", ",".join(map(str, pinned))]
-    nowhere = subprocess.DEVNULL
-    process = subprocess.Popen([*pin, *command], cwd=ROOT, env=inherited | files | own, stdout=nowhere, stderr=nowhere)
-    try:
-        address = ("127.0.0.1", port)
-        _wait(server, process, address, work)
-        yield Running(server, address, process, time.monotonic() - started)
-    finally:
-        process.terminate()
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(
+            [*pin, *command], cwd=ROOT, env=inherited | ONE_THREAD | files | own, stdout=subprocess.DEVNULL, stderr=said
+        )
+        one = Running(server, ("127.0.0.1", port), process)
         try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            if not _answers(one):
+                said.seek(0)
+                end = said.read()[-2000:].decode(errors="replace")
+                raise RuntimeError(f"{server.name} does not start: {' '.join(command)}\n{end}")
+            one.seconds = time.monotonic() - started
+            yield one
+        finally:
+            _end(one)
 
 
-def check(one: Running, work: Work) -> None:
-    """Raise `RuntimeError` unless the answer is right."""
-    head, _, body = ask_once(one.address, work.request).partition(b"\r\n\r\n")
-    if not (head.startswith(b"HTTP/1.1 200") and work.is_right(body)):
-        raise RuntimeError(f"{one.server.name}: wrong answer to {work.name}: {head[:100]!r} {body[:300]!r}")
-
-
-def _wait(server: Server, process: subprocess.Popen[bytes], address: tuple[str, int], work: Work) -> None:
+def _answers(one: Running) -> bool:
+    """Whether it comes to answer rightly."""
+    work = one.server.tasks()[0]
     deadline = time.monotonic() + LONGEST_START
-    while True:
-        try:
-            head, _, body = ask_once(address, work.request).partition(b"\r\n\r\n")
-        except OSError:
-            head = body = b""
-        if head.startswith(b"HTTP/1.1 200") and work.is_right(body):
-            return
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"{server.name} does not start: {' '.join(server.command)}")
+    while one.process.poll() is None and time.monotonic() < deadline:
+        with suppress(OSError):
+            if one.answers(work):
+                return True
         time.sleep(0.01)
+    return False
 
 
-def onnx_of(name: str) -> str:
+def _end(one: Running) -> None:
+    family = _family(one.process.pid)
+    one.process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        one.process.wait(10)
+    for pid in family:  # some leave their children behind
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    one.process.wait()
+
+
+def onnx_of(name: str, models: Path = MODELS) -> Path:
     """The path of a bundle's `model.onnx`."""
-    (folder,) = (ROOT / "models" / name).iterdir()
-    return str(folder / "model.onnx")
+    (folder,) = (models / name).iterdir()
+    return folder / ONNX
 
 
 def _family(pid: int) -> list[int]:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    try:
+        children = [
+            one for task in Path(f"/proc/{pid}/task").iterdir() for one in (task / "children").read_text().split()
+        ]
+    except OSError:  # it is gone
+        return []
     return [pid, *(one for child in children for one in _family(int(child)))]
 
 

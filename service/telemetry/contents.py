@@ -11,7 +11,7 @@ from service.drift import counted, likeliest, quantities, sampled
 from service.signature import Arrays
 from service.telemetry.layout import CONFIDENCES, MILLIONTHS, Layout
 
-MANY, MANY_ROWS = 256, 16_384  # requests, and their rows, that are counted without waiting for more
+MANY, MANY_ROWS = 64, 4096  # requests, and their rows, that are counted at once; meanwhile other requests wait
 LONG = 1_000_000_000  # nanoseconds after which none are kept
 
 EDGES = np.array(CONFIDENCES, np.float32)

@@ -1,0 +1,36 @@
+"""Ray Serve as its quick start has it: one replica behind its proxy."""
+# /// script
+# dependencies = ["ray[serve]==2.60.0", "numpy==2.4.6", "onnxruntime==1.31.1"]
+# ///
+
+import os
+import sys
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import ray
+from ray import serve
+from starlette.requests import Request
+
+
+@serve.deployment
+class Iris:
+    """Irises."""
+
+    def __init__(self, path: str) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        self.session = ort.InferenceSession(path, options)
+
+    async def __call__(self, request: Request) -> dict[str, Any]:
+        """The probabilities of each row."""
+        body = await request.json()
+        (rows,) = self.session.run(["probabilities"], {"features": np.array(body["instances"], np.float32)})
+        return {"predictions": rows.tolist()}
+
+
+if __name__ == "__main__":
+    ray.init(include_dashboard=False, num_cpus=4)  # what it plans with; it runs where it is pinned
+    serve.start(http_options={"host": "127.0.0.1", "port": int(sys.argv[1])})
+    serve.run(Iris.bind(os.environ["IRIS_ONNX"]), route_prefix="/", blocking=True)
