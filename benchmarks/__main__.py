@@ -119,7 +119,13 @@ def _serve(parser: argparse.ArgumentParser) -> None:
         "--peers", nargs="*", metavar="NAME", help="beside whom (default: all that `make test-slow` has installed)"
     )
     parser.add_argument(
-        "--pictures", type=Path, metavar="DIR", help="measure the curves as well, and draw servers.png and curves.png"
+        "--bars", type=Path, metavar="PNG", help="draw answers a second, memory and start of each there"
+    )
+    parser.add_argument(
+        "--curves",
+        type=Path,
+        metavar="PNG",
+        help="measure over connections, rows and widths as well, and draw it there",
     )
 
     def run(asked: argparse.Namespace) -> None:
@@ -132,11 +138,12 @@ def _serve(parser: argparse.ArgumentParser) -> None:
         servers = [ours(), *others.named(others.available() if asked.peers is None else asked.peers)]
         found = rounds.measure(servers, asked.rounds, asked.seconds)
         print(rounds.tables(found))
-        if asked.pictures:
-            pictures.side_by_side(found, asked.pictures / "servers.png")
+        if asked.bars:
+            pictures.side_by_side(found, asked.bars)
+        if asked.curves:
             measured = curves.measure(servers, asked.rounds, asked.seconds)
             print(curves.table(measured))
-            pictures.over(measured, asked.pictures / "curves.png")
+            pictures.over(measured, asked.curves)
 
     parser.set_defaults(run=run, all_cores=True)
 

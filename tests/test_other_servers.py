@@ -52,7 +52,8 @@ def test_any_server_of_wsgi_applications_runs_ours(tmp_path: Path, command: tupl
 def test_our_server_is_measured_beside_others(tmp_path: Path) -> None:
     """Shortened: that each answers rightly, and that there is a figure for each, not what it is."""
     names = ("fastapi", "fastapi-tuned", "granian", "kserve", "least")
-    short = ("--rounds", "1", "--seconds", "0.2", "--pictures", str(tmp_path))
+    pictures = [tmp_path / "bars.png", tmp_path / "curves.png"]
+    short = ("--rounds", "1", "--seconds", "0.2", "--bars", str(pictures[0]), "--curves", str(pictures[1]))
     command = [sys.executable, "-m", "benchmarks", "serve", *short, "--peers", *names]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
@@ -64,9 +65,9 @@ def test_our_server_is_measured_beside_others(tmp_path: Path) -> None:
     assert tables.count("| The least in Python | ") == 2
     assert "ours is" in tables.split("Bare ONNX Runtime")[1]
     assert "two workers answer" in curves
-    for name in ("servers.png", "curves.png"):
-        with Image.open(tmp_path / name) as picture:
-            assert picture.width > 500, name
+    for path in pictures:
+        with Image.open(path) as picture:
+            assert picture.width > 500, path
 
 
 def test_the_other_servers_are_known_by_name_and_pinned() -> None:

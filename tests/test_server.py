@@ -313,6 +313,16 @@ def test_an_offer_to_upgrade_is_passed_over_and_its_body_is_read(plain: RunningS
             assert b'"label":"setosa"' in connection.answer()
 
 
+def test_an_offer_to_upgrade_whose_connection_shall_close_closes_it(plain: RunningService) -> None:
+    offer = b"Connection: Upgrade, close\r\nUpgrade: h2c\r\n"
+    with Talk(plain) as connection:
+        connection.send(PREDICT + offer + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY)
+        answer = connection.answer()
+        assert b"Connection: close" in answer
+        assert b'"label":"setosa"' in answer
+        assert connection.answer() == b""
+
+
 def test_many_requests_at_once_on_one_connection_do_not_keep_others_waiting(plain: RunningService) -> None:
     with Talk(plain) as greedy:
         greedy.send(REQUEST * 1000)
@@ -385,10 +395,19 @@ def test_large_bodies_at_once_do_not_mix(plain: RunningService) -> None:
     assert sorted(map(sorted, found)) == [["setosa"]] * 4 + [["virginica"]] * 4
 
 
-def test_tls_is_refused_at_the_start_with_a_reason(tmp_path: Path) -> None:
-    command = (*GUNICORN, "-c", "python:service.gunicorn_conf", "--certfile", __file__, "service.app:create_app()")
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (("--certfile", __file__), "this worker speaks no TLS"),
+        (("--access-logfile", "-"), "DIGITALIS_LOG_REQUESTS=all"),
+    ],
+)
+def test_an_option_that_this_worker_has_not_is_refused_at_the_start_with_a_reason(
+    tmp_path: Path, option: tuple[str, ...], said: str
+) -> None:
+    command = (*GUNICORN, "-c", "python:service.gunicorn_conf", *option, "service.app:create_app()")
     service = RunningService(tmp_path / "log", command)
-    with pytest.raises(RuntimeError, match="this worker speaks no TLS"):
+    with pytest.raises(RuntimeError, match=said):
         service.__enter__()
 
 

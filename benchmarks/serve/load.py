@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
+LAST_CHUNK = b"\r\n0\r\n\r\n"
+CHUNK = re.compile(rb"[0-9a-fA-F]+\r\n(.*?)\r\n", re.DOTALL)  # of JSON, which has no such line
 
 
 @dataclass(frozen=True)
@@ -49,24 +51,27 @@ class _Connection:
         """The whole answer, or None where more is to come."""
         data = self._got + self.socket.recv(2**20)
         end = data.find(b"\r\n\r\n") + 4
-        length = LENGTH.search(data, 0, end) if end > 3 else None
+        length = LENGTH.search(data, 0, end)
         if not data:
             raise ConnectionError("the server hung up")
-        if length is None or len(data) < end + int(length[1]):
-            self._got = data
-            return None
-        self._got = b""
-        return data
+        if end > 3 and (len(data) >= end + int(length[1]) if length else data.endswith(LAST_CHUNK)):
+            self._got = b""
+            return data
+        self._got = data
+        return None
 
 
-def ask_once(address: tuple[str, int], request: bytes) -> bytes:
-    """The answer, head and body, of one request."""
+def ask_once(address: tuple[str, int], request: bytes) -> tuple[bool, bytes]:
+    """Whether it is answered with 200, and the body."""
     connection = _Connection(address, request)
     connection.ask()
     while (answer := connection.answer()) is None:
         pass
     connection.socket.close()
-    return answer
+    head, _, body = answer.partition(b"\r\n\r\n")
+    if not LENGTH.search(head):
+        body = b"".join(CHUNK.findall(body))
+    return head.startswith(b"HTTP/1.1 200"), body
 
 
 def load(address: tuple[str, int], request: bytes, connections: int, seconds: float) -> Load:

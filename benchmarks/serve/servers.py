@@ -56,8 +56,8 @@ class Running:
 
     def answers(self, work: Work) -> bool:
         """Whether it gives the right answer; raises `OSError` where it gives none."""
-        head, _, body = ask_once(self.address, work.request).partition(b"\r\n\r\n")
-        return head.startswith(b"HTTP/1.1 200") and work.is_right(body)
+        is_ok, body = ask_once(self.address, work.request)
+        return is_ok and work.is_right(body)
 
     def pss(self) -> float:
         """Megabytes of all its processes, what they share divided among them."""

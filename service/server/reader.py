@@ -73,10 +73,12 @@ class Reader:
 
     def _without_upgrade(self, rest: memoryview) -> None:
         """There is no upgrade, and the parser has stopped: another one goes on, in the body if there is one."""
+        connection = "keep-alive" if self._parser.should_keep_alive() else "close"
         self._parser = httptools.HttpRequestParser(self)
         if self._in_body:
             length = self._environ.get("CONTENT_LENGTH")
-            framing = f"Content-Length: {length}" if length else "Transfer-Encoding: chunked"
+            framing = f"Connection: {connection}\r\n"
+            framing += f"Content-Length: {length}" if length else "Transfer-Encoding: chunked"
             self._muted = True
             self._parser.feed_data(f"POST / HTTP/1.1\r\n{framing}\r\n\r\n".encode())
             self._muted = False

@@ -55,6 +55,10 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
         """Called at the start: what this worker does not speak is said."""
         if cfg.is_ssl:
             raise SettingsError("this worker speaks no TLS: let a proxy do it, or use Gunicorn's own: -k gthread")
+        if cfg.accesslog:
+            raise SettingsError(
+                "this worker writes no access log of Gunicorn's: DIGITALIS_LOG_REQUESTS=all logs requests"
+            )
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """SIGTERM: nothing new is accepted, what has begun is answered."""
