@@ -50,7 +50,7 @@ def alone() -> dict[str, Server]:
     return {
         "pytriton": Server("PyTriton", _own("pytriton"), v2),
         "mlserver": Server("MLServer", _own("mlserver"), v2),
-        "torchserve": Server("TorchServe", _own("torchserve"), row, "/predictions/iris"),
+        "torchserve": Server("TorchServe", _own("torchserve"), row, "/predictions/iris", warm_up=20),  # Java
         "mlflow": Server("MLflow", _own("mlflow"), row, "/invocations"),
         "litserve": Server("LitServe", _own("litserve"), row),
         "bentoml": Server("BentoML", _own("bentoml"), row),

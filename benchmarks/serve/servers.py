@@ -30,13 +30,15 @@ LONGEST_START = 120  # seconds
 class Server:
     """A name and a command; `{port}` in it is where it shall answer.
 
-    `does` names the work that it can do (`work.KINDS`), `path` where it is asked for a row.
+    `does` names the work that it can do (`work.KINDS`), `path` where it is asked for a row. `warm_up` is for how many
+    seconds it must be asked before it is as fast as it gets.
     """
 
     name: str
     command: tuple[str, ...]
     does: tuple[str, ...] = ("row", "rows")
     path: str | None = None
+    warm_up: float = 0
     environment: dict[str, str] = field(default_factory=dict)
 
     def tasks(self) -> list[Work]:
@@ -127,12 +129,10 @@ def onnx_of(name: str, models: Path = MODELS) -> Path:
 
 
 def _family(pid: int) -> list[int]:
-    try:
-        children = [
-            one for task in Path(f"/proc/{pid}/task").iterdir() for one in (task / "children").read_text().split()
-        ]
-    except OSError:  # it is gone
-        return []
+    children: list[str] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):  # threads come and go
+            children += task.read_text().split()
     return [pid, *(one for child in children for one in _family(int(child)))]
 
 

@@ -35,7 +35,8 @@ def in_turns(
         for number in range(rounds + 1):
             between()
             for turn in turns:
-                loaded = load(turn.one.address, turn.task.request, turn.connections, seconds)
+                lasts = seconds if number else max(seconds, turn.one.server.warm_up)
+                loaded = load(turn.one.address, turn.task.request, turn.connections, lasts)
                 if number:
                     found[turn].append(loaded)
                 bar.advance(steps)

@@ -39,7 +39,7 @@ async def main(port: int) -> None:
 
     quiet = {"debug": False, "logging_settings": {"version": 1, "root": {"level": "WARNING"}}}
     ports = {"http_port": port, "grpc_port": port + 500, "metrics_port": port + 1000}
-    settings = Settings(host="127.0.0.1", metrics_dir=str(Path.cwd()), **ports, **quiet)
+    settings = Settings(host="127.0.0.1", parallel_workers=0, metrics_dir=str(Path.cwd()), **ports, **quiet)
     await MLServer(settings).start([ModelSettings(name="iris", implementation=Model)])
 
 
