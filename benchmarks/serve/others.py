@@ -13,6 +13,7 @@ import tomllib
 from pathlib import Path
 
 from benchmarks.serve.servers import ROOT, Server
+from service.errors import DigitalisError
 
 PEERS = Path(__file__).parent / "peers"
 TOGETHER = ROOT / ".venv-clients/bin"
@@ -72,11 +73,13 @@ def available() -> list[str]:
 
 
 def named(names: list[str]) -> list[Server]:
-    """The servers of these names, installed; raises `KeyError` for a name that is none."""
+    """The servers of these names, installed; raises `KeyError` for a name that is none, `DigitalisError` as below."""
     known = together() | alone()
     for name in names:
         if name in alone() and not (ALONE / name).exists():
             _install(name)
+        if not Path(known[name].command[0]).exists():
+            raise DigitalisError(f"{name} is not here: `make test-slow` installs it")
     return [known[name] for name in names]
 
 

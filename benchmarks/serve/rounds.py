@@ -66,16 +66,24 @@ def measure(servers: Sequence[Server], rounds: int, seconds: float) -> Found:
 def tables(found: Found) -> str:
     """As Markdown."""
     lines = [line for task in found.tasks() for line in _table(found, task)]
-    for count in (MANY, ONE):
-        pairs = zip(found.loads[found.ours, TENSOR, count], found.bare, strict=True)
-        share, alone = median(served.rate / itself for served, itself in pairs), median(found.bare)
-        over = "16 connections" if count == MANY else "1 connection"
-        lines += ["", f"Bare ONNX Runtime: {alone:,.0f}; over {over} ours is {share:.2f} of it."]
+    lines += ["", f"Bare ONNX Runtime: {median(found.bare):,.0f} batches a second. Of that,", ""]
+    lines += [_shares(found, name) for name, task, count in found.loads if (task, count) == (TENSOR, MANY)]
     lines += ["", "| server | s to the first right answer | MB (PSS) of all its processes |", "| --- | --- | --- |"]
     lines += [f"| {name} | {seconds:.2f} | {size:.0f} |" for name, (seconds, size) in found.servers.items()]
     spread = (max(found.control) - min(found.control)) / median(found.control)
     drift = f"The control, one loop on the servers' core at the begin of each round, varied by {spread:.0%}."
     return "\n".join([*lines, "", drift])
+
+
+def _shares(found: Found, name: str) -> str:
+    """What part of ONNX Runtime alone comes over HTTP."""
+    many, one = (
+        median(
+            served.rate / itself for served, itself in zip(found.loads[name, TENSOR, count], found.bare, strict=True)
+        )
+        for count in (MANY, ONE)
+    )
+    return f"- {name}: {many:.2f} over 16 connections, {one:.2f} over one"
 
 
 def _table(found: Found, task: str) -> list[str]:

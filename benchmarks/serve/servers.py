@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks.serve.load import ask_once
 from benchmarks.serve.work import KINDS, Work
 from service.bundle import ONNX
+from service.errors import DigitalisError
 
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "models"
@@ -47,7 +48,7 @@ class Server:
         return [replace(first, path=self.path or first.path), *others]
 
 
-@dataclass
+@dataclass(eq=False)
 class Running:
     """A server that answers; it took so many `seconds` from its launch to the first right answer."""
 
@@ -60,6 +61,12 @@ class Running:
         """Whether it gives the right answer; raises `OSError` where it gives none."""
         is_ok, body = ask_once(self.address, work.request)
         return is_ok and work.is_right(body)
+
+    def signal(self, number: int) -> None:
+        """To all its processes: SIGSTOP keeps it from taking the core while others are asked, SIGCONT wakes it."""
+        for pid in _family(self.process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def pss(self) -> float:
         """Megabytes of all its processes, what they share divided among them."""
@@ -76,7 +83,10 @@ def ours(workers: int = 1, models: Path = MODELS) -> Server:
 
 @contextmanager
 def running(server: Server, port: int, cores: set[int] | None = None, models: Path = MODELS) -> Iterator[Running]:
-    """Start a server on one core; it is there when it gives the right answer to a row."""
+    """Start a server on one core; it is there when it gives the right answer to a row.
+
+    Raises `DigitalisError`, with what it said, where it does not come to that.
+    """
     command = [part.replace("{port}", str(port)) for part in server.command]
     files = {"IRIS_ONNX": str(onnx_of("iris", models)), "MNIST_ONNX": str(onnx_of("mnist-deep"))}
     own = {name: value.replace("{port}", str(port)) for name, value in server.environment.items()}
@@ -92,7 +102,7 @@ def running(server: Server, port: int, cores: set[int] | None = None, models: Pa
             if not _answers(one):
                 said.seek(0)
                 end = said.read()[-2000:].decode(errors="replace")
-                raise RuntimeError(f"{server.name} does not start: {' '.join(command)}\n{end}")
+                raise DigitalisError(f"{server.name} does not start: {' '.join(command)}\n{end}")
             one.seconds = time.monotonic() - started
             yield one
         finally:
@@ -112,6 +122,7 @@ def _answers(one: Running) -> bool:
 
 
 def _end(one: Running) -> None:
+    one.signal(signal.SIGCONT)
     family = _family(one.process.pid)
     one.process.terminate()
     with suppress(subprocess.TimeoutExpired):

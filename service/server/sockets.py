@@ -16,7 +16,7 @@ from service.server.connection import Connection
 FULL = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 AT_ONCE = 2**18  # bytes that are read
 FEW = 8  # connections that are taken from the kernel's queue at once: who just misses many would wait for all of them
-MANY = 16  # connections: up to so many are accepted one at a time, so that each worker gets some
+FEWEST = 16  # connections: up to so many are accepted one at a time, so that each worker gets some
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,8 @@ class Sockets:
             if connection is not None:
                 yield connection
             elif fd in self._listeners:  # it comes once a round of all: the more there are, the more wait meanwhile
-                for _ in range(1 + len(self.connections) // MANY):
+                there = len(self.connections)
+                for _ in range(there if there > FEWEST else 1):
                     if not (self._listens and self._accept(fd)):
                         break
             else:
