@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -130,11 +131,17 @@ def _serve(parser: argparse.ArgumentParser) -> None:
 
     def run(asked: argparse.Namespace) -> None:
         from benchmarks.serve import curves, others, pictures, rounds
-        from benchmarks.serve.servers import ours
+        from benchmarks.serve.servers import CORES, ours
 
         known = others.together() | others.alone()
         if unknown := set(asked.peers or ()) - set(known):
             parser.error(f"--peers: no {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+        if len(CORES) < 2:
+            parser.error("one core for the servers and another for who asks: there is only one here")
+        for picture in (asked.bars, asked.curves):
+            if picture and not picture.parent.is_dir():
+                parser.error(f"no folder {picture.parent}")
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the servers are ended then too
         servers = [ours(), *others.named(others.available() if asked.peers is None else asked.peers)]
         found = rounds.measure(servers, asked.rounds, asked.seconds)
         print(rounds.tables(found))

@@ -421,16 +421,21 @@ def test_gunicorns_max_requests_is_kept_to(tmp_path: Path) -> None:
         assert worker not in service.workers()
 
 
-def test_who_comes_to_a_busy_worker_is_let_in_soon_and_to_an_idle_one_shared_with_the_others() -> None:
-    """One of so many connections that are ready comes first each time: the one that listens must let in more then."""
+@pytest.mark.parametrize("busy", [False, True])
+def test_who_comes_to_a_busy_worker_is_let_in_soon_and_to_others_one_by_one(busy: bool) -> None:  # noqa: FBT001
+    """The one that listens comes once a round of all that are ready: if it let in one, the others would wait long."""
     with socket.create_server(("127.0.0.1", 0), backlog=200) as listener, contextlib.ExitStack() as clients:
         sockets = Sockets([listener], os.pipe()[0], 1000, 1000, {})
         for _ in range(150):
-            clients.enter_context(socket.create_connection(listener.getsockname()))
-        counts = []
+            client = clients.enter_context(socket.create_connection(listener.getsockname()))
+            client.send(b"x" if busy else b"")
+        counts, ready = [0], 0
         while len(sockets.connections) < 150:
-            assert not list(sockets.poll(0))
-            counts.append(len(sockets.connections))
-        assert counts == [*range(1, 18), 34, 68, 136, 150]
+            ready += len(list(sockets.poll(0)))
+            if len(sockets.connections) > counts[-1]:
+                counts.append(len(sockets.connections))
+        assert counts[:17] == list(range(17))
+        assert len(counts) < 30 if busy else len(counts) == 151
+        assert ready < 1000  # one at a time they would have been 11,000
         for connection in list(sockets.connections.values()):
             sockets.close(connection)

@@ -13,8 +13,8 @@ import torch
 
 from benchmarks.serve import bare
 from benchmarks.serve.load import Load, middle_of
-from benchmarks.serve.servers import CORES, FIRST_PORT, Server, ours, running
-from benchmarks.serve.turns import Turn, in_turns
+from benchmarks.serve.servers import CORES, Server, ours
+from benchmarks.serve.turns import Turn, asleep, in_turns
 from benchmarks.serve.work import BATCH, ROW, iris, tensor
 from service.bundle import ONNX
 from training.datasets import open_dataset
@@ -48,10 +48,7 @@ class Curves:
 def measure(servers: Sequence[Server], rounds: int, seconds: float) -> Curves:
     """Ours is the first; only those that take many rows are asked."""
     with ExitStack() as stack:
-        there = [
-            stack.enter_context(running(one, FIRST_PORT + i))
-            for i, one in enumerate(one for one in servers if "rows" in one.does)
-        ]
+        there = asleep(stack, [one for one in servers if "rows" in one.does])
         by_connections = {count: [Turn(one, iris(), count) for one in there] for count in CONNECTIONS}
         by_rows = {count: [Turn(one, iris(count), 1) for one in there] for count in ROWS}
         connections = _curve(by_connections, rounds, seconds, "over connections")
@@ -77,7 +74,7 @@ def _over_width(peers: Sequence[Server], rounds: int, seconds: float) -> tuple[C
     for width in WIDTHS:
         for name, found in _at_width(width, peers, rounds, seconds, alone.setdefault(width, [])).items():
             curve.setdefault(name, {}).update(found)
-    return curve, {width: median(found) for width, found in alone.items()}
+    return curve, {width: median(found[1:]) for width, found in alone.items()}
 
 
 def _at_width(width: int, peers: Sequence[Server], rounds: int, seconds: float, alone: list[float]) -> Curve:
@@ -85,8 +82,7 @@ def _at_width(width: int, peers: Sequence[Server], rounds: int, seconds: float, 
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         models = Path(folder)
         path = _trained(width, models)
-        servers = [ours(models=models), *peers]
-        there = [stack.enter_context(running(one, FIRST_PORT + i, models=models)) for i, one in enumerate(servers)]
+        there = asleep(stack, [ours(models=models), *peers], models=models)
         turns = {width: [Turn(one, iris(), MANY) for one in there]}
         return _curve(turns, rounds, seconds, f"width {width}", lambda: alone.append(bare.runs(path, row, seconds)))
 
@@ -104,7 +100,7 @@ def _trained(width: int, models: Path) -> Path:
 def _workers(rounds: int, seconds: float) -> float:
     """How many times as many batches of images two workers answer as one, on all cores, with who asks."""
     with ExitStack() as stack:
-        there = [stack.enter_context(running(ours(count), FIRST_PORT + count, CORES)) for count in (1, 2)]
+        there = asleep(stack, [ours(1), ours(2)], CORES)
         turns = [Turn(one, tensor()[0], MANY) for one in there]
         one, two = in_turns(turns, rounds, seconds, "workers").values()
     return median(b.rate / a.rate for a, b in zip(one, two, strict=True))

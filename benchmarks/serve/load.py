@@ -3,6 +3,7 @@
 Nothing is corrected: what a slow answer keeps from being asked is not counted as slow too.
 """
 
+import math
 import re
 import select
 import socket
@@ -12,6 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 
 LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
+PATIENCE = 60  # seconds
+ENOUGH = 200  # answers of a tenth of a second, to tell the 99th of a hundred
 LAST_CHUNK = b"\r\n0\r\n\r\n"
 CHUNK = re.compile(rb"[0-9a-fA-F]+\r\n(.*?)\r\n", re.DOTALL)  # of JSON, which has no such line
 
@@ -20,8 +23,8 @@ CHUNK = re.compile(rb"[0-9a-fA-F]+\r\n(.*?)\r\n", re.DOTALL)  # of JSON, which h
 class Load:
     """Answers a second, milliseconds of the median and of the 99th of a hundred, and their ratio.
 
-    `p99_to_p50` is the median over tenths of a second: where a machine is slow for a while, all of that while's answers
-    are, and no server can help it.
+    `p99_to_p50` is the median over tenths of a second, so that a machine that is slow for a while does not count; nor
+    do a server's own stalls, if they are rarer than every other tenth. NaN where a tenth has too few answers.
     """
 
     rate: float
@@ -37,7 +40,7 @@ def middle_of(loads: Sequence[Load]) -> Load:
 
 class _Connection:
     def __init__(self, address: tuple[str, int], request: bytes) -> None:
-        self.socket = socket.create_connection(address, timeout=60)
+        self.socket = socket.create_connection(address, timeout=PATIENCE)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._request = request
         self._got = b""
@@ -49,11 +52,12 @@ class _Connection:
 
     def answer(self) -> bytes | None:
         """The whole answer, or None where more is to come."""
-        data = self._got + self.socket.recv(2**20)
+        more = self.socket.recv(2**20)
+        if not more:
+            raise ConnectionError("the server hung up")
+        data = self._got + more
         end = data.find(b"\r\n\r\n") + 4
         length = LENGTH.search(data, 0, end)
-        if not data:
-            raise ConnectionError("the server hung up")
         if end > 3 and (len(data) >= end + int(length[1]) if length else data.endswith(LAST_CHUNK)):
             self._got = b""
             return data
@@ -75,7 +79,7 @@ def ask_once(address: tuple[str, int], request: bytes) -> tuple[bool, bytes]:
 
 
 def load(address: tuple[str, int], request: bytes, connections: int, seconds: float) -> Load:
-    """Ask for so long; raises `RuntimeError` for an answer that is not 200."""
+    """Ask for so long; raises `OSError` for an answer that is not 200, or does not come."""
     poll = select.epoll()
     all_of_them = {one.socket.fileno(): one for one in (_Connection(address, request) for _ in range(connections))}
     for fd, connection in all_of_them.items():
@@ -86,6 +90,8 @@ def load(address: tuple[str, int], request: bytes, connections: int, seconds: fl
     begun = time.perf_counter()
     end = begun + seconds
     while (now := time.perf_counter()) < end or not lasted:
+        if now > end + PATIENCE:
+            raise ConnectionError("the server does not answer")
         for fd, _ in poll.poll(1):
             connection = all_of_them[fd]
             answer = connection.answer()
@@ -94,14 +100,14 @@ def load(address: tuple[str, int], request: bytes, connections: int, seconds: fl
             ended.append(time.perf_counter())
             lasted.append(ended[-1] - connection.asked)
             if not answer.startswith(b"HTTP/1.1 200"):
-                raise RuntimeError(answer[:300].decode("latin1"))
+                raise ConnectionError(answer[:300].decode("latin1"))
             connection.ask()
     _leave(all_of_them.values())
     return Load(
         len(lasted) / (now - begun),
         1e3 * statistics.median(lasted),
         1e3 * _p99(lasted),
-        statistics.median(_p99(part) / statistics.median(part) for part in _tenths(lasted, ended)),
+        statistics.median([_p99(part) / statistics.median(part) for part in _tenths(lasted, ended)] or [math.nan]),
     )
 
 
@@ -121,4 +127,4 @@ def _tenths(lasted: list[float], ended: list[float]) -> list[list[float]]:
     parts: dict[int, list[float]] = {}
     for one, at in zip(lasted, ended, strict=True):
         parts.setdefault(int(10 * at), []).append(one)
-    return list(parts.values())
+    return [part for part in parts.values() if len(part) >= ENOUGH]

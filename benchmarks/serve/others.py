@@ -6,7 +6,6 @@ is run when it is asked for by name.
 """
 
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -39,7 +38,7 @@ def together() -> dict[str, Server]:
         "granian": Server("create_app() on Granian", (*granian, *create_app), (*does, "tensor"), environment=models),
         "kserve": Server("KServe's server", kserve),
         "least": Server(
-            "The least in Python", (str(TOGETHER / "python"), str(PEERS / "least.py"), "{port}"), ("tensor",)
+            "Next to nothing, in Python", (str(TOGETHER / "python"), str(PEERS / "least.py"), "{port}"), ("tensor",)
         ),
         "flask": Server("Flask on Gunicorn, gthread(4)", (*gunicorn, "flask_naive:app"), does),
     }
@@ -49,8 +48,8 @@ def alone() -> dict[str, Server]:
     """Those with an environment each, by the names that `--peers` takes."""
     row, v2 = ("row",), ("row, V2",)
     return {
-        "pytriton": Server("PyTriton", _own("pytriton"), v2),
-        "mlserver": Server("MLServer", _own("mlserver"), v2),
+        "pytriton": Server("PyTriton, V2", _own("pytriton"), v2),
+        "mlserver": Server("MLServer, V2", _own("mlserver"), v2),
         "torchserve": Server("TorchServe", _own("torchserve"), row, "/predictions/iris", warm_up=20),  # Java
         "mlflow": Server("MLflow", _own("mlflow"), row, "/invocations"),
         "litserve": Server("LitServe", _own("litserve"), row),
@@ -76,9 +75,9 @@ def named(names: list[str]) -> list[Server]:
     """The servers of these names, installed; raises `KeyError` for a name that is none, `DigitalisError` as below."""
     known = together() | alone()
     for name in names:
-        if name in alone() and not (ALONE / name).exists():
+        if name in alone():
             _install(name)
-        if not Path(known[name].command[0]).exists():
+        elif not Path(known[name].command[0]).exists():
             raise DigitalisError(f"{name} is not here: `make test-slow` installs it")
     return [known[name] for name in names]
 
@@ -91,11 +90,15 @@ def needs(name: str) -> list[str]:
 
 
 def _install(name: str) -> None:
-    """Minutes."""
-    print(f"installing {', '.join(needs(name))} into {ALONE / name}", file=sys.stderr)
+    """Make its environment, which takes minutes, unless it is there with just these versions."""
+    folder, wanted = ALONE / name, "\n".join(needs(name))
+    done = folder / "installed.txt"
+    if done.exists() and done.read_text() == wanted:
+        return
+    print(f"installing {', '.join(needs(name))} into {folder}", file=sys.stderr)
     try:
-        subprocess.run([sys.executable, "-m", "venv", ALONE / name], check=True)
-        subprocess.run([ALONE / name / "bin/pip", "install", "--quiet", *needs(name)], check=True)
-    except BaseException:
-        shutil.rmtree(ALONE / name)  # a half of one would pass for a whole
-        raise
+        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+        subprocess.run([folder / "bin/pip", "install", "--quiet", *needs(name)], check=True)
+    except subprocess.CalledProcessError as error:
+        raise DigitalisError(f"{name} cannot be installed: {error}") from error
+    done.write_text(wanted)

@@ -1,5 +1,6 @@
 """The pictures: all servers side by side, and the curves."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -23,9 +24,7 @@ def side_by_side(found: Found, path: Path) -> None:
     names = sorted(rates, key=lambda name: rates[name])
     figure = Figure(figsize=(10, 0.8 + 0.3 * len(names)))
     most, size, time = figure.subplots(1, 3, sharey=True, width_ratios=(2, 1, 1))
-    _bars(
-        most, "answers a second to an Iris row, 16 connections, one core", names, [rates[n] for n in names], "{:,.0f}"
-    )
+    _bars(most, "answers a second: an Iris row, 16 connections", names, [rates[n] for n in names], "{:,.0f}")
     _bars(size, "MB of memory", names, [found.servers[name][1] for name in names], "{:,.0f}")
     _bars(time, "s to the first answer", names, [found.servers[name][0] for name in names], "{:.1f}")
     for label in most.get_yticklabels():
@@ -48,27 +47,45 @@ def over(curves: Curves, path: Path) -> None:
     """Throughput and latency against connections, rows and the width of a network."""
     figure = Figure(figsize=(11, 10))
     (a, b), (c, d), (e, f) = figure.subplots(3, 2)
-    _lines(a, curves.connections, "answers a second, by connections", lambda load, _: load.rate)
-    _lines(b, curves.connections, "p50 (line) and p99 (dots) in ms, by connections", lambda load, _: load.p50, log=True)
-    for colour, found in zip(COLOURS, curves.connections.values(), strict=False):
-        b.plot(list(found), [load.p99 for load in found.values()], ":", color=colour, linewidth=1.2)
-    _lines(c, curves.rows, "rows a second, by rows of a request", lambda load, rows: load.rate * rows)
-    _lines(d, curves.rows, "p50 in ms, by rows of a request", lambda load, _: load.p50, log=True)
-    _lines(e, curves.width, "answers a second, by units of two hidden layers", lambda load, _: load.rate, log=True)
+    colours = dict(zip(curves.connections, itertools.cycle(COLOURS), strict=False))
+    _lines(a, colours, curves.connections, "answers a second, by connections", lambda load, _: load.rate)
+    _lines(
+        b,
+        colours,
+        curves.connections,
+        "p50 (line) and p99 (dots) in ms, by connections",
+        lambda load, _: load.p50,
+        log=True,
+    )
+    for name, found in curves.connections.items():
+        b.plot(list(found), [load.p99 for load in found.values()], ":", color=colours[name], linewidth=1.2)
+    _lines(c, colours, curves.rows, "rows a second, by rows of a request", lambda load, rows: load.rate * rows)
+    _lines(d, colours, curves.rows, "p50 in ms, by rows of a request", lambda load, _: load.p50, log=True)
+    _lines(
+        e, colours, curves.width, "answers a second, by units of two hidden layers", lambda load, _: load.rate, log=True
+    )
     widths = list(curves.bare)
     e.plot(widths, [curves.bare[width] for width in widths], "--", color=INK, label="ONNX Runtime alone")
     e.legend(fontsize=8, frameon=False)
-    _lines(f, curves.width, "share of ONNX Runtime alone", lambda load, width: load.rate / curves.bare[width])
+    _lines(f, colours, curves.width, "share of ONNX Runtime alone", lambda load, width: load.rate / curves.bare[width])
     f.yaxis.set_major_formatter(StrMethodFormatter("{x:.0%}"))
     figure.legend(*a.get_legend_handles_labels(), loc="upper center", ncols=6, fontsize=8, frameon=False)
     figure.tight_layout(rect=(0, 0, 1, 0.98))
     path.write_bytes(png(figure))
 
 
-def _lines(axes: Axes, curve: Curve, title: str, value: Callable[[Load, int], float], *, log: bool = False) -> None:
-    for colour, (name, found) in zip(COLOURS, curve.items(), strict=False):
+def _lines(
+    axes: Axes,
+    colours: dict[str, str],
+    curve: Curve,
+    title: str,
+    value: Callable[[Load, int], float],
+    *,
+    log: bool = False,
+) -> None:
+    for name, found in curve.items():
         values = [value(load, place) for place, load in found.items()]
-        axes.plot(list(found), values, "o-", color=colour, label=name, markersize=3, linewidth=1.6)
+        axes.plot(list(found), values, "o-", color=colours[name], label=name, markersize=3, linewidth=1.6)
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.set_title(title, fontsize=10, loc="left")

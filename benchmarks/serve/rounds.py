@@ -1,5 +1,6 @@
 """Each server at each task, in turns; medians, ratios to ours, and a control that tells how the machine drifts."""
 
+import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -7,8 +8,8 @@ from statistics import median
 
 from benchmarks.serve import bare
 from benchmarks.serve.load import Load, middle_of
-from benchmarks.serve.servers import FIRST_PORT, Server, onnx_of, running
-from benchmarks.serve.turns import Turn, in_turns
+from benchmarks.serve.servers import Server, onnx_of
+from benchmarks.serve.turns import Turn, asleep, in_turns
 from benchmarks.serve.work import AN_IRIS, TENSOR, tensor
 
 MANY, ONE = 16, 1  # connections
@@ -53,7 +54,7 @@ def measure(servers: Sequence[Server], rounds: int, seconds: float) -> Found:
         alone.append(bare.runs(onnx_of("mnist-deep"), images, seconds))
 
     with ExitStack() as stack:
-        there = [stack.enter_context(running(one, FIRST_PORT + i)) for i, one in enumerate(servers)]
+        there = asleep(stack, servers)
         turns = [Turn(one, task, count) for one in there for task in one.server.tasks() for count in (MANY, ONE)]
         loads = {
             (turn.one.server.name, turn.task.name, turn.connections): found
@@ -100,7 +101,7 @@ def _table(found: Found, task: str) -> list[str]:
                 f"{middle.rate:,.0f}",
                 f"{ratio:.2f} x",
                 f"{middle.p50:.2f}, {middle.p99:.2f}",
-                f"{middle.p99_to_p50:.2f}",
+                "" if math.isnan(middle.p99_to_p50) else f"{middle.p99_to_p50:.2f}",
                 f"{middle_of(alone).p50:.3f}",
             )
             lines.append(f"| {name} | {' | '.join(cells)} |")

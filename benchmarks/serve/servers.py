@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,8 @@ CORES = os.sched_getaffinity(0)
 SERVER_CORE, CLIENT_CORE = min(CORES), max(CORES)
 FIRST_PORT = 8300
 LONGEST_START = 120  # seconds
+LONGEST_END = 10  # seconds
+SIGN_OF_LIFE = 0.05  # seconds
 
 
 @dataclass(frozen=True)
@@ -60,13 +63,20 @@ class Running:
     def answers(self, work: Work) -> bool:
         """Whether it gives the right answer; raises `OSError` where it gives none."""
         is_ok, body = ask_once(self.address, work.request)
-        return is_ok and work.is_right(body)
+        with suppress(ValueError, LookupError, TypeError):  # of a body that is something else
+            return is_ok and work.is_right(body)
+        return False
 
-    def signal(self, number: int) -> None:
-        """To all its processes: SIGSTOP keeps it from taking the core while others are asked, SIGCONT wakes it."""
-        for pid in _family(self.process.pid):
-            with suppress(ProcessLookupError):
-                os.kill(pid, number)
+    def sleep(self) -> None:
+        """Stop all its processes where they are: it takes nothing of the core while others are asked."""
+        _signal(_family(self.process.pid), signal.SIGSTOP)
+
+    def wake(self) -> None:
+        """Go on. The parent comes last: some would find that their children have not been heard of for too long."""
+        parent, *others = _family(self.process.pid)
+        _signal(others, signal.SIGCONT)
+        time.sleep(SIGN_OF_LIFE)
+        _signal([parent], signal.SIGCONT)
 
     def pss(self) -> float:
         """Megabytes of all its processes, what they share divided among them."""
@@ -92,10 +102,16 @@ def running(server: Server, port: int, cores: set[int] | None = None, models: Pa
     own = {name: value.replace("{port}", str(port)) for name, value in server.environment.items()}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("DIGITALIS_")}
     pin = ["taskset", "--cpu-list", ",".join(map(str, cores or {SERVER_CORE}))]
-    started = time.monotonic()
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as said, tempfile.TemporaryDirectory() as scratch:
+        _expect_free(port)
+        started = time.monotonic()
         process = subprocess.Popen(
-            [*pin, *command], cwd=ROOT, env=inherited | ONE_THREAD | files | own, stdout=subprocess.DEVNULL, stderr=said
+            [*pin, *command],
+            cwd=ROOT,
+            env=inherited | ONE_THREAD | files | own | {"TMPDIR": scratch},
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            start_new_session=True,  # an interruption is for us, who then end it
         )
         one = Running(server, ("127.0.0.1", port), process)
         try:
@@ -107,6 +123,16 @@ def running(server: Server, port: int, cores: set[int] | None = None, models: Pa
             yield one
         finally:
             _end(one)
+
+
+def _expect_free(port: int) -> None:
+    """What listens there would be measured in the place of the one that is started. Who is killed takes a moment."""
+    deadline = time.monotonic() + LONGEST_END
+    with suppress(ConnectionRefusedError):
+        while time.monotonic() < deadline:
+            socket.create_connection(("127.0.0.1", port)).close()
+            time.sleep(0.1)
+        raise DigitalisError(f"port {port} is taken")
 
 
 def _answers(one: Running) -> bool:
@@ -122,15 +148,22 @@ def _answers(one: Running) -> bool:
 
 
 def _end(one: Running) -> None:
-    one.signal(signal.SIGCONT)
     family = _family(one.process.pid)
-    one.process.terminate()
-    with suppress(subprocess.TimeoutExpired):
-        one.process.wait(10)
-    for pid in family:  # some leave their children behind
+    try:
+        one.wake()
+        one.process.terminate()
+        one.process.wait(LONGEST_END)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        _signal(family, signal.SIGKILL)  # some leave their children behind
+        one.process.wait()
+
+
+def _signal(processes: list[int], number: signal.Signals) -> None:
+    for pid in processes:
         with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    one.process.wait()
+            os.kill(pid, number)
 
 
 def onnx_of(name: str, models: Path = MODELS) -> Path:
@@ -148,5 +181,8 @@ def _family(pid: int) -> list[int]:
 
 
 def _pss(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    """Kilobytes; 0 of one that is gone."""
+    with suppress(OSError):
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+    return 0

@@ -16,7 +16,8 @@ from service.server.connection import Connection
 FULL = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 AT_ONCE = 2**18  # bytes that are read
 FEW = 8  # connections that are taken from the kernel's queue at once: who just misses many would wait for all of them
-FEWEST = 16  # connections: up to so many are accepted one at a time, so that each worker gets some
+FEWEST = 16  # ready connections: up to so many new ones are accepted one at a time, so that each worker gets some
+MOST_LET_IN = 128  # connections: it takes a millisecond or two
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ class Sockets:
         self._listeners = {listener.fileno(): listener for listener in listeners}
         self._templates = {fd: _template(listener.getsockname()) | shared for fd, listener in self._listeners.items()}
         self._listens = False
+        self._round = 0  # connections that were ready since a listener was
         self._poll = select.epoll()
         self._poll.register(waker, select.EPOLLIN)  # written to where the one who polls shall look up
         self.listen(on=True)
@@ -45,12 +47,10 @@ class Sockets:
         for fd, _ in self._poll.poll(seconds, FEW):
             connection = self.connections.get(fd)
             if connection is not None:
+                self._round += 1
                 yield connection
-            elif fd in self._listeners:  # it comes once a round of all: the more there are, the more wait meanwhile
-                there = len(self.connections)
-                for _ in range(there if there > FEWEST else 1):
-                    if not (self._listens and self._accept(fd)):
-                        break
+            elif fd in self._listeners:
+                self._let_in(fd)
             else:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._waker, 4096)
@@ -101,6 +101,13 @@ class Sockets:
             elif age > patience:
                 connection.cut(EOFError())
                 yield connection
+
+    def _let_in(self, fd: int) -> None:
+        """As many as were ready since the last time: a listener comes once a round of all that are ready."""
+        ready, self._round = self._round, 0
+        for _ in range(min(ready, MOST_LET_IN) if ready > FEWEST else 1):
+            if not (self._listens and self._accept(fd)):
+                break
 
     def _accept(self, fd: int) -> bool:
         """One connection; False where nobody waits for one, or there can be no more."""

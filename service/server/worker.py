@@ -57,7 +57,7 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
             raise SettingsError("this worker speaks no TLS: let a proxy do it, or use Gunicorn's own: -k gthread")
         if cfg.accesslog:
             raise SettingsError(
-                "this worker writes no access log of Gunicorn's: DIGITALIS_LOG_REQUESTS=all logs requests"
+                "this worker writes no access log of Gunicorn's (access-logfile): use DIGITALIS_LOG_REQUESTS=all"
             )
 
     def handle_exit(self, sig: int, frame: Any) -> None:

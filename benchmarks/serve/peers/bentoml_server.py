@@ -13,7 +13,7 @@ import numpy as np
 import onnxruntime as ort
 
 
-@bentoml.service(workers=1)
+@bentoml.service(workers=1, logging={"access": {"enabled": False}})
 class Iris:
     """Irises."""
 

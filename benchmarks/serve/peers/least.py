@@ -1,4 +1,4 @@
-"""The least that a server in Python can do with 256 images: bytes in, ONNX Runtime, bytes out. It looks at nothing."""
+"""About the least that a server in Python can do with 256 images: bytes in, ONNX Runtime, bytes out."""
 
 import os
 import select

@@ -37,6 +37,7 @@ if __name__ == "__main__":
     program = str(Path(sys.executable).with_name("mlflow"))
     serve = ("models", "serve", "-m", str(folder / "model"), "--env-manager", "local", "-w", "1", "-p", sys.argv[1])
     os.environ["PATH"] = f"{Path(program).parent}:{os.environ['PATH']}"  # where it looks for uvicorn
+    os.environ["UVICORN_ACCESS_LOG"] = "0"
     os.execv(program, [program, *serve])  # noqa: S606
 
 mlflow.models.set_model(Iris())

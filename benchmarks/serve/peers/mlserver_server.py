@@ -34,13 +34,11 @@ class Iris(MLModel):
 
 
 async def main(port: int) -> None:
-    """One model, its inference in a process of its own, as it is by default."""
-    from mlserver_server import Iris as Model  # under a name that the other process can import
-
+    """One model, in this process: by default its inference is in another one, which is slower on one core."""
     quiet = {"debug": False, "logging_settings": {"version": 1, "root": {"level": "WARNING"}}}
     ports = {"http_port": port, "grpc_port": port + 500, "metrics_port": port + 1000}
     settings = Settings(host="127.0.0.1", parallel_workers=0, metrics_dir=str(Path.cwd()), **ports, **quiet)
-    await MLServer(settings).start([ModelSettings(name="iris", implementation=Model)])
+    await MLServer(settings).start([ModelSettings(name="iris", implementation=Iris)])
 
 
 if __name__ == "__main__":

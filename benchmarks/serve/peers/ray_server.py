@@ -14,7 +14,7 @@ from ray import serve
 from starlette.requests import Request
 
 
-@serve.deployment
+@serve.deployment(logging_config={"enable_access_log": False})
 class Iris:
     """Irises."""
 
