@@ -108,6 +108,9 @@ class Sockets:
         for _ in range(min(ready, MOST_LET_IN) if ready > FEWEST else 1):
             if not (self._listens and self._accept(fd)):
                 break
+        if self._listens:  # the kernel wakes who has waited longest for this: now another worker
+            self._poll.unregister(fd)
+            self._poll.register(fd, select.EPOLLIN | select.EPOLLEXCLUSIVE)
 
     def _accept(self, fd: int) -> bool:
         """One connection; False where nobody waits for one, or there can be no more."""
