@@ -13,6 +13,7 @@ import torch
 
 from benchmarks.serve import bare
 from benchmarks.serve.load import Load, middle_of
+from benchmarks.serve.rounds import MANY
 from benchmarks.serve.servers import CORES, Server, ours
 from benchmarks.serve.turns import Turn, asleep, in_turns
 from benchmarks.serve.work import BATCH, ROW, iris, tensor
@@ -27,7 +28,6 @@ from training.train import train_once
 CONNECTIONS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 ROWS = (1, 4, 16, 64, 256, 1024, 4096)
 WIDTHS = (8, 32, 128, 512, 1024, 2048)
-MANY = 16
 
 Curve = dict[str, dict[int, Load]]
 """By server and place: medians."""

@@ -104,6 +104,7 @@ def running(server: Server, port: int, cores: set[int] | None = None, models: Pa
     pin = ["taskset", "--cpu-list", ",".join(map(str, cores or {SERVER_CORE}))]
     with tempfile.TemporaryFile() as said, tempfile.TemporaryDirectory() as scratch:
         _expect_free(port)
+        work = server.tasks()[0]
         started = time.monotonic()
         process = subprocess.Popen(
             [*pin, *command],
@@ -115,7 +116,7 @@ def running(server: Server, port: int, cores: set[int] | None = None, models: Pa
         )
         one = Running(server, ("127.0.0.1", port), process)
         try:
-            if not _answers(one):
+            if not _answers(one, work):
                 said.seek(0)
                 end = said.read()[-2000:].decode(errors="replace")
                 raise DigitalisError(f"{server.name} does not start: {' '.join(command)}\n{end}")
@@ -135,9 +136,8 @@ def _expect_free(port: int) -> None:
         raise DigitalisError(f"port {port} is taken")
 
 
-def _answers(one: Running) -> bool:
+def _answers(one: Running, work: Work) -> bool:
     """Whether it comes to answer rightly."""
-    work = one.server.tasks()[0]
     deadline = time.monotonic() + LONGEST_START
     while one.process.poll() is None and time.monotonic() < deadline:
         with suppress(OSError):
