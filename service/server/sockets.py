@@ -7,17 +7,19 @@ import os
 import select
 import socket
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 from wsgiref.types import WSGIEnvironment
 
 from service.server.connection import Connection
+from service.server.share import Share
 
 FULL = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 AT_ONCE = 2**18  # bytes that are read
 FEW = 8  # connections that are taken from the kernel's queue at once: who just misses many would wait for all of them
-FEWEST = 16  # ready connections: up to so many new ones are accepted one at a time, so that each worker gets some
-MOST_LET_IN = 128  # connections: it takes a millisecond or two
+MOST_LET_IN = 128  # connections at once: it takes a millisecond or two
+REST = 0.005  # seconds for which new connections are left to workers that have fewer
 
 log = logging.getLogger(__name__)
 
@@ -28,15 +30,19 @@ class Sockets:
     What is `shared` is in all environments. One thread polls; any may close a connection, or wait for something on it.
     """
 
-    def __init__(self, listeners: Sequence[Any], waker: int, many: int, large: int, shared: WSGIEnvironment) -> None:
+    def __init__(
+        self, listeners: Sequence[Any], waker: int, share: Share, many: int, large: int, shared: WSGIEnvironment
+    ) -> None:
         self.connections: dict[int, Connection] = {}
         self._waker = waker
+        self._share = share
         self._many = many
         self._large = large
         self._buffer = memoryview(bytearray(AT_ONCE))
         self._listeners = {listener.fileno(): listener for listener in listeners}
         self._templates = {fd: _template(listener.getsockname()) | shared for fd, listener in self._listeners.items()}
         self._listens = False
+        self._rests_until = 0.0
         self._round = 0  # connections that were ready since a listener was
         self._poll = select.epoll()
         self._poll.register(waker, select.EPOLLIN)  # written to where the one who polls shall look up
@@ -44,7 +50,7 @@ class Sockets:
 
     def poll(self, seconds: float) -> Iterator[Connection]:
         """The connections on which something has happened, new ones accepted meanwhile."""
-        for fd, _ in self._poll.poll(seconds, FEW):
+        for fd, _ in self._poll.poll(self._rested(seconds) if self._rests_until else seconds, FEW):
             connection = self.connections.get(fd)
             if connection is not None:
                 self._round += 1
@@ -56,17 +62,12 @@ class Sockets:
                     os.read(self._waker, 4096)
 
     def listen(self, *, on: bool) -> None:
-        """Accept connections, unless there are too many, or none."""
+        """Accept connections, unless there are too many, or none. Called at least once a second."""
         on = on and len(self.connections) < self._many
-        if on == self._listens:
-            return
-        for fd, listener in self._listeners.items():
-            listener.settimeout(0)
-            if on:
-                self._poll.register(fd, select.EPOLLIN | select.EPOLLEXCLUSIVE)
-            else:
-                self._poll.unregister(fd)
-        self._listens = on
+        self._share.alive() if on else self._share.leave()
+        if on != self._listens:
+            self._listens, self._rests_until = on, 0.0
+            self._attend(on=on)
 
     def wait_for(self, connection: Connection, events: int) -> None:
         """Poll a connection for these events, and for no others; 0 is for none."""
@@ -85,6 +86,7 @@ class Sockets:
         """The connection is over."""
         self.wait_for(connection, 0)
         self.connections.pop(connection.fd, None)
+        self._share.tell(len(self.connections))
         connection.sock.close()
 
     def outlived(self, now: float, keepalive: float, patience: float, linger: float) -> Iterator[Connection]:
@@ -102,15 +104,36 @@ class Sockets:
                 connection.cut(EOFError())
                 yield connection
 
+    def _attend(self, *, on: bool) -> None:
+        for fd, listener in self._listeners.items():
+            listener.settimeout(0)
+            with contextlib.suppress(OSError):  # it is so already
+                self._poll.register(fd, select.EPOLLIN | select.EPOLLEXCLUSIVE) if on else self._poll.unregister(fd)
+
+    def _rested(self, seconds: float) -> float:
+        """Go on listening when it is time to, or others have caught up; else how long to wait at most."""
+        left = self._rests_until - time.monotonic()
+        if left > 0 and self._share.is_ahead():
+            return min(seconds, left)
+        self._rests_until = 0.0
+        self._attend(on=True)
+        return seconds
+
     def _let_in(self, fd: int) -> None:
-        """As many as were ready since the last time: a listener comes once a round of all that are ready."""
+        """As many as were ready since the last time, a listener comes once a round of all that are ready; at least one.
+
+        Who has more connections than another worker rests then, so that the kernel wakes the other for the next.
+        """
         ready, self._round = self._round, 0
-        for _ in range(min(ready, MOST_LET_IN) if ready > FEWEST else 1):
-            if not (self._listens and self._accept(fd)):
+        for _ in range(min(max(ready, 1), MOST_LET_IN)):
+            if not (self._listens and self._accept(fd)) or self._share.is_ahead():
                 break
-        if self._listens:  # the kernel wakes who has waited longest for this: now another worker
-            self._poll.unregister(fd)
-            self._poll.register(fd, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+        if self._listens:
+            self._attend(on=False)  # and on anew: the kernel wakes who has waited longest, so now another worker
+            if self._share.is_ahead():
+                self._rests_until = time.monotonic() + REST
+            else:
+                self._attend(on=True)
 
     def _accept(self, fd: int) -> bool:
         """One connection; False where nobody waits for one, or there can be no more."""
@@ -126,6 +149,7 @@ class Sockets:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = Connection(sock, peer, self._templates[fd], self._large, self._buffer)
         self.connections[connection.fd] = connection
+        self._share.tell(len(self.connections))
         self.wait_for(connection, select.EPOLLIN)
         self.listen(on=True)
         return True

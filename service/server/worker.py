@@ -22,6 +22,7 @@ from service.observation import Observed
 from service.server.answer import Request, plain_answer, respond
 from service.server.connection import Connection
 from service.server.lead import Table
+from service.server.share import Share
 from service.server.sockets import Sockets
 from service.settings import Settings
 
@@ -68,7 +69,8 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
     def run(self) -> None:
         """In the main thread: start the others, and watch them until all is answered after SIGTERM."""
         shared = {"digitalis.step_aside": self._table.step_aside}
-        self._sockets = Sockets(self.sockets, self.PIPE[0], self.cfg.worker_connections, self._largest, shared)
+        share = Share(self.age)
+        self._sockets = Sockets(self.sockets, self.PIPE[0], share, self.cfg.worker_connections, self._largest, shared)
         for _ in range(self.cfg.threads + 1):
             threading.Thread(target=self._work, daemon=True).start()
         self._table.free()
