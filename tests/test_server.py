@@ -457,11 +457,11 @@ def test_a_worker_leaves_new_connections_to_one_that_has_fewer_but_not_for_long(
             stack.callback(_close_all, sockets)
         for _ in range(20):
             list(eager.poll(0))
-        assert len(eager.connections) == 2, "it is ahead, and rests"
+        assert len(eager.connections) == 3, "it is ahead, and rests"
         started = time.monotonic()
         list(eager.poll(20))
         list(eager.poll(20))
-        assert len(eager.connections) == 3, "nobody else came, so it goes on"
+        assert len(eager.connections) == 4, "nobody else came, so it goes on"
         assert 0.05 < time.monotonic() - started < 10
         counts = [0, 0]
         while sum(counts) < 20 and time.monotonic() - started < 20:

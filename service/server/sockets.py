@@ -41,6 +41,8 @@ class Sockets:
         self._buffer = memoryview(bytearray(AT_ONCE))
         self._listeners = {listener.fileno(): listener for listener in listeners}
         self._templates = {fd: _template(listener.getsockname()) | shared for fd, listener in self._listeners.items()}
+        for listener in listeners:
+            listener.settimeout(0)
         self._listens = False
         self._rests_until = 0.0
         self._round = 0  # connections that were ready since a listener was
@@ -64,7 +66,8 @@ class Sockets:
     def listen(self, *, on: bool) -> None:
         """Accept connections, unless there are too many, or none. Called at least once a second."""
         on = on and len(self.connections) < self._many
-        self._share.alive() if on else self._share.leave()
+        self._share.look()
+        self._share.tell(len(self.connections)) if on else self._share.leave()
         if on != self._listens:
             self._listens, self._rests_until = on, 0.0
             self._attend(on=on)
@@ -86,7 +89,8 @@ class Sockets:
         """The connection is over."""
         self.wait_for(connection, 0)
         self.connections.pop(connection.fd, None)
-        self._share.tell(len(self.connections))
+        if self._listens:
+            self._share.tell(len(self.connections))
         connection.sock.close()
 
     def outlived(self, now: float, keepalive: float, patience: float, linger: float) -> Iterator[Connection]:
@@ -105,8 +109,7 @@ class Sockets:
                 yield connection
 
     def _attend(self, *, on: bool) -> None:
-        for fd, listener in self._listeners.items():
-            listener.settimeout(0)
+        for fd in self._listeners:
             with contextlib.suppress(OSError):  # it is so already
                 self._poll.register(fd, select.EPOLLIN | select.EPOLLEXCLUSIVE) if on else self._poll.unregister(fd)
 
@@ -126,14 +129,12 @@ class Sockets:
         """
         ready, self._round = self._round, 0
         for _ in range(min(max(ready, 1), MOST_LET_IN)):
-            if not (self._listens and self._accept(fd)) or self._share.is_ahead():
+            if not (self._listens and self._accept(fd)):
                 break
-        if self._listens:
-            self._attend(on=False)  # and on anew: the kernel wakes who has waited longest, so now another worker
-            if self._share.is_ahead():
+            if self._listens and self._share.is_ahead():
                 self._rests_until = time.monotonic() + REST
-            else:
-                self._attend(on=True)
+                self._attend(on=False)
+                break
 
     def _accept(self, fd: int) -> bool:
         """One connection; False where nobody waits for one, or there can be no more."""
@@ -151,7 +152,8 @@ class Sockets:
         self.connections[connection.fd] = connection
         self._share.tell(len(self.connections))
         self.wait_for(connection, select.EPOLLIN)
-        self.listen(on=True)
+        if len(self.connections) >= self._many:
+            self.listen(on=False)
         return True
 
 
