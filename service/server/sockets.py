@@ -115,9 +115,8 @@ class Sockets:
 
     def _rested(self, seconds: float) -> float:
         """Go on listening when it is time to, or others have caught up; else how long to wait at most."""
-        left = self._rests_until - time.monotonic()
-        if left > 0 and self._share.is_ahead():
-            return min(seconds, left)
+        if time.monotonic() < self._rests_until and self._share.is_ahead():
+            return min(seconds, REST / 5)
         self._rests_until = 0.0
         self._attend(on=True)
         return seconds
