@@ -480,6 +480,7 @@ def test_a_worker_leaves_new_connections_to_one_that_has_fewer_but_not_for_long(
 def test_two_workers_share_the_connections_that_come_at_once(tmp_path: Path) -> None:
     with RunningService(tmp_path / "log", workers="2") as service, contextlib.ExitStack() as stack:
         service.wait_for_workers(2)
+        time.sleep(0.5)  # they say so just before they listen
         for _ in range(5):
             talks = [stack.enter_context(Talk(service)) for _ in range(16)]
             for talk in talks:
@@ -490,6 +491,18 @@ def test_two_workers_share_the_connections_that_come_at_once(tmp_path: Path) -> 
             stack.close()
             while sum(_connections(worker, service) for worker in service.workers()):
                 time.sleep(0.01)
+
+
+def test_a_worker_that_is_stopped_keeps_nobody_waiting(tmp_path: Path) -> None:
+    with RunningService(tmp_path / "log", workers="2") as service:
+        service.wait_for_workers(2)
+        stopped = service.workers()[0]
+        os.kill(stopped, signal.SIGSTOP)
+        try:
+            for _ in range(12):
+                assert httpx.get(f"{service.url}/v2/health/ready", timeout=2).status_code == 200
+        finally:
+            os.kill(stopped, signal.SIGCONT)
 
 
 def _connections(worker: int, service: RunningService) -> int:
