@@ -7,7 +7,7 @@ CLIENTS := .venv-clients/.installed
 PROMETHEUS := build/prometheus/.unpacked
 RECIPES ?= all
 
-.PHONY: serve test test-slow check train locks clean help
+.PHONY: serve test test-slow peers check train locks clean help
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,6 +20,8 @@ test: $(TEST) ## make .venv-test with all that the tests need, and run them
 
 test-slow: $(TEST) $(CLIENTS) $(PROMETHEUS) ## the tests that take minutes: the container, a training run, other projects' clients
 	.venv-test/bin/python -m pytest -m "slow or clients"
+
+peers: $(TEST) $(CLIENTS) ## what `python -m benchmarks serve` needs: the other servers, without running any test
 
 check: $(TEST) ## lint, formatting and types
 	.venv-test/bin/ruff check .
@@ -52,7 +54,7 @@ $(TEST): deploy/locks/test.txt pyproject.toml
 	@touch $@
 
 $(CLIENTS): deploy/locks/clients.txt
-	@echo "making .venv-clients: other projects' clients"
+	@echo "making .venv-clients: other projects' clients and servers"
 	@$(PYTHON) -m venv --clear .venv-clients
 	@.venv-clients/bin/pip install --quiet --require-hashes -r deploy/locks/clients.txt
 	@touch $@

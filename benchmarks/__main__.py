@@ -117,7 +117,7 @@ def _serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=5, help="turns of each (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=2, help="of each turn (default: %(default)s)")
     parser.add_argument(
-        "--peers", nargs="*", metavar="NAME", help="beside whom (default: all that `make test-slow` has installed)"
+        "--peers", nargs="*", metavar="NAME", help="beside whom (default: all that `make peers` has installed)"
     )
     parser.add_argument(
         "--bars", type=Path, metavar="PNG", help="draw answers a second, memory and start of each there"

@@ -159,6 +159,20 @@ def test_a_slow_inference_is_finished_after_sigterm(tmp_path: Path) -> None:
         assert service.process.wait(20) == 0
 
 
+def test_who_comes_after_sigterm_is_refused_at_once(tmp_path: Path) -> None:
+    """A client or a proxy then tries elsewhere; queued by the kernel, it would wait for an answer that never comes."""
+    with RunningService(tmp_path / "log") as service, Talk(service) as begun:
+        begun.send(REQUEST[:-5])
+        time.sleep(0.3)
+        service.process.send_signal(signal.SIGTERM)
+        time.sleep(0.7)
+        with pytest.raises(ConnectionRefusedError):
+            Talk(service)
+        begun.send(REQUEST[-5:])
+        assert begun.answer().startswith(b"HTTP/1.1 200 OK")
+        assert service.process.wait(20) == 0
+
+
 def test_a_connection_that_is_kept_alive_is_answered_once_more_after_sigterm(tmp_path: Path) -> None:
     """For a moment: a client may have sent a request before it could know; then the answer says that it is the last."""
     with RunningService(tmp_path / "log") as service, Talk(service) as connection:
@@ -437,10 +451,11 @@ def test_who_comes_to_a_busy_worker_is_let_in_soon(busy: bool) -> None:  # noqa:
             rounds += len(sockets.connections) > before
         assert rounds < 50 if busy else rounds == 150
         assert ready < 1000  # one at a time they would have been 11,000
-        _close_all(sockets)
+        _end(sockets)
 
 
-def _close_all(sockets: Sockets) -> None:
+def _end(sockets: Sockets) -> None:
+    sockets.listen(on=False)
     for connection in list(sockets.connections.values()):
         sockets.close(connection)
 
@@ -448,33 +463,46 @@ def _close_all(sockets: Sockets) -> None:
 def test_a_worker_leaves_new_connections_to_one_that_has_fewer_but_not_for_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("service.server.sockets.REST", 0.3)  # 5 ms would be over before the machine looks
+    monkeypatch.setattr("service.server.sockets.REST", 0.5)  # 5 ms would be over before the machine looks
+
+    def seconds_until(worker: Sockets, count: int) -> float:
+        started = time.monotonic()
+        while len(worker.connections) < count and time.monotonic() - started < 20:
+            list(worker.poll(0.05))
+        return time.monotonic() - started
+
     with socket.create_server(("127.0.0.1", 0), backlog=200) as listener, contextlib.ExitStack() as stack:
         for _ in range(20):
             stack.enter_context(socket.create_connection(listener.getsockname()))
         eager, late = (Sockets([listener], os.pipe()[0], Share(number), 100, 1000, {}) for number in (1, 2))
         for sockets in (eager, late):
-            stack.callback(_close_all, sockets)
+            stack.callback(_end, sockets)
         for _ in range(20):
             list(eager.poll(0))
         assert len(eager.connections) == 3, "it is ahead, and rests"
-        started = time.monotonic()
-        while len(eager.connections) == 3 and time.monotonic() - started < 10:
-            list(eager.poll(20))
-        assert len(eager.connections) == 4, "nobody else came, so it goes on"
-        assert time.monotonic() - started > 0.05
-        counts = [0, 0]
-        while sum(counts) < 20 and time.monotonic() - started < 20:
+        for _ in range(20):
             list(late.poll(0))
-            list(eager.poll(0))
-            counts = [len(eager.connections), len(late.connections)]
-        assert sum(counts) == 20
-        assert max(counts) - min(counts) < 6
+        assert len(late.connections) == 6, "it has gone ahead itself"
+        assert seconds_until(eager, 10) < 0.4, "the other has caught up: it need not rest to the end"
+        assert 0.2 < seconds_until(eager, 11) < 10, "nobody else comes, so it goes on after its rest"
+        assert sum(len(each.connections) for each in (eager, late)) == 20, "and takes all that wait"
         late.listen(on=False)
-        stack.enter_context(socket.create_connection(listener.getsockname()))
-        while len(eager.connections) == counts[0] and time.monotonic() - started < 20:
-            list(eager.poll(1))
-        assert len(eager.connections) == counts[0] + 1, "one that stops is not waited for"
+        for _ in range(9):
+            stack.enter_context(socket.create_connection(listener.getsockname()))
+        assert seconds_until(eager, 23) < 0.4, "one that stops is not waited for"
+
+
+def test_a_worker_that_gives_no_sign_of_life_is_not_counted_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.server.share.FRESH", 0.1)
+    one, other = Share(3), Share(4)
+    for each, count in ((one, 9), (other, 0)):
+        each.look()
+        each.tell(count)
+    assert one.is_ahead()
+    time.sleep(0.2)
+    one.look()
+    assert not one.is_ahead()
+    one.leave()
 
 
 def test_two_workers_share_the_connections_that_come_at_once(tmp_path: Path) -> None:
@@ -487,22 +515,32 @@ def test_two_workers_share_the_connections_that_come_at_once(tmp_path: Path) -> 
                 talk.send(b"GET /v2/health/ready HTTP/1.1\r\nHost: x\r\n\r\n")
             assert all(talk.answer().startswith(b"HTTP/1.1 200") for talk in talks)
             counts = [_connections(worker, service) for worker in service.workers()]
-            assert min(counts) >= 5, f"one worker has nearly all: {counts}"
+            assert min(counts) >= 3, f"one worker has nearly all: {counts}"
             stack.close()
-            while sum(_connections(worker, service) for worker in service.workers()):
-                time.sleep(0.01)
+            time.sleep(0.2)
+            assert not any(_connections(worker, service) for worker in service.workers())
 
 
-def test_a_worker_that_is_stopped_keeps_nobody_waiting(tmp_path: Path) -> None:
-    with RunningService(tmp_path / "log", workers="2") as service:
-        service.wait_for_workers(2)
-        stopped = service.workers()[0]
-        os.kill(stopped, signal.SIGSTOP)
-        try:
-            for _ in range(12):
-                assert httpx.get(f"{service.url}/v2/health/ready", timeout=2).status_code == 200
-        finally:
-            os.kill(stopped, signal.SIGCONT)
+@pytest.mark.parametrize(("workers", "sent"), [(2, signal.SIGSTOP), (2, signal.SIGKILL), (1, signal.SIGKILL)], ids=str)
+def test_a_worker_that_hangs_or_was_killed_keeps_nobody_waiting(
+    tmp_path: Path, workers: int, sent: signal.Signals
+) -> None:
+    with RunningService(tmp_path / "log", workers=str(workers)) as service, contextlib.ExitStack() as stack:
+        service.wait_for_workers(workers)
+        gone = service.workers()[0]
+        os.kill(gone, sent)
+        if sent == signal.SIGSTOP:
+            stack.callback(os.kill, gone, signal.SIGCONT)
+        if workers == 1:
+            service.wait_for_workers(2)
+        else:
+            time.sleep(0.2)  # what it has accepted before is lost
+        started = time.monotonic()
+        talks = [stack.enter_context(Talk(service)) for _ in range(200)]
+        for talk in talks:
+            talk.send(b"GET /v2/health/ready HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert all(talk.answer().startswith(b"HTTP/1.1 200") for talk in talks)
+        assert time.monotonic() - started < 0.5  # it takes 0.05; at one connection a rest it would be 1.2
 
 
 def _connections(worker: int, service: RunningService) -> int:
@@ -510,5 +548,8 @@ def _connections(worker: int, service: RunningService) -> int:
     port = int(service.address.rpartition(":")[2])
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     theirs = {row[9] for row in rows if row[1].endswith(f":{port:04X}") and row[3] != "0A"}  # 0A: it listens
-    held = [str(fd.readlink()) for fd in Path(f"/proc/{worker}/fd").iterdir()]
+    held = []
+    for fd in Path(f"/proc/{worker}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile
+            held.append(str(fd.readlink()))
     return sum(link.removeprefix("socket:[").removesuffix("]") in theirs for link in held)

@@ -1,6 +1,6 @@
 """The servers beside ours, a file each in `peers/`, and where their programs are.
 
-Those that `make test-slow` installs, with the versions of its lock, share one environment. The needs of the others
+Those that `make peers` installs, with the versions of its lock, share one environment. The needs of the others
 contradict each other: each has an environment of its own, made from the versions that its file pins (PEP 723), and
 is run when it is asked for by name.
 """
@@ -78,7 +78,7 @@ def named(names: list[str]) -> list[Server]:
         if name in alone():
             _install(name)
         elif not Path(known[name].command[0]).exists():
-            raise DigitalisError(f"{name} is not here: `make test-slow` installs it")
+            raise DigitalisError(f"{name} is not here: `make peers` installs it")
     return [known[name] for name in names]
 
 

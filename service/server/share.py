@@ -17,7 +17,7 @@ for _worker in range(WORKERS):
 
 
 class Share:
-    """One worker's: the `number` of a worker is how many were started before it."""
+    """One worker's, which has a `number` that no other living one has."""
 
     def __init__(self, number: int) -> None:
         self._own = number % WORKERS
@@ -40,4 +40,4 @@ class Share:
     def is_ahead(self) -> bool:
         """Whether another worker that accepts connections has clearly fewer."""
         own = _counts[self._own]
-        return own > ALLOWED and min(_counts.tolist()) < own - ALLOWED - own // EIGHTH
+        return ALLOWED < own < math.inf and min(_counts.tolist()) < own - ALLOWED - own // EIGHTH

@@ -72,6 +72,14 @@ class Sockets:
             self._listens, self._rests_until = on, 0.0
             self._attend(on=on)
 
+    def leave(self) -> None:
+        """Take who waits already, and close the doors: who comes later is refused at once, and not kept waiting."""
+        self._let_all_in()
+        self.listen(on=False)
+        for listener in self._listeners.values():
+            listener.close()
+        self._listeners.clear()
+
     def wait_for(self, connection: Connection, events: int) -> None:
         """Poll a connection for these events, and for no others; 0 is for none."""
         before, connection.events = connection.events, events  # first: another thread may serve it from here on
@@ -110,16 +118,28 @@ class Sockets:
 
     def _attend(self, *, on: bool) -> None:
         for fd in self._listeners:
-            with contextlib.suppress(OSError):  # it is so already
-                self._poll.register(fd, select.EPOLLIN | select.EPOLLEXCLUSIVE) if on else self._poll.unregister(fd)
+            if on:
+                self._poll.register(fd, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+            else:
+                with contextlib.suppress(FileNotFoundError):  # it rested
+                    self._poll.unregister(fd)
 
     def _rested(self, seconds: float) -> float:
-        """Go on listening when it is time to, or others have caught up; else how long to wait at most."""
-        if time.monotonic() < self._rests_until and self._share.is_ahead():
+        """Go on listening once others have caught up, or it is time to; else how long to wait at most."""
+        in_vain = self._share.is_ahead()
+        if in_vain and time.monotonic() < self._rests_until:
             return min(seconds, REST / 5)
         self._rests_until = 0.0
         self._attend(on=True)
+        if in_vain:  # nobody has taken those who wait
+            self._let_all_in()
         return seconds
+
+    def _let_all_in(self) -> None:
+        for fd in self._listeners:
+            for _ in range(MOST_LET_IN):
+                if not (self._listens and self._accept(fd)):
+                    break
 
     def _let_in(self, fd: int) -> None:
         """As many as were ready since the last time, a listener comes once a round of all that are ready; at least one.

@@ -217,7 +217,7 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
             self.alive = False
         if not self.alive and not self._stopped_at:
             self._stopped_at = now
-        self._sockets.listen(on=self.alive)
+        self._sockets.listen(on=True) if self.alive else self._sockets.leave()
         keepalive = 0 if self._stopped_at and now - self._stopped_at > LINGER else self.cfg.keepalive
         for connection in self._sockets.outlived(now, keepalive, self._patience, LINGER):
             if not self._answer(connection):
