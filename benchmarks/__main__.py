@@ -1,6 +1,7 @@
 """`python -m benchmarks uploads`: how a measurement is asked for. Each prints a table."""
 
 import argparse
+import math
 import os
 import signal
 import sys
@@ -35,8 +36,8 @@ def main() -> int:
 
 def _train(parser: argparse.ArgumentParser) -> None:
     parser.description = "The training loop of mnist-deep beside the lecture's (a DataLoader of batch 12), in turns."
-    parser.add_argument("--rounds", type=int, default=7, help="turns of each (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=1000, help="mini-batches a turn (default: %(default)s)")
+    parser.add_argument("--rounds", type=_count, default=7, help="turns of each (default: %(default)s)")
+    parser.add_argument("--steps", type=_count, default=1000, help="mini-batches a turn (default: %(default)s)")
     parser.add_argument("--whole", action="store_true", help="train both to the end too, and compare their accuracy")
     _data_dir(parser)
 
@@ -54,7 +55,7 @@ def _uploads(parser: argparse.ArgumentParser) -> None:
         "by the ink normaliser and by what is usually done instead."
     )
     parser.add_argument("folder", nargs="?", type=Path, help="holds labels.csv (path, label, source) and the files")
-    parser.add_argument("--papers", type=int, default=50, metavar="N", help="of each kind of paper (default: 50)")
+    parser.add_argument("--papers", type=_count, default=50, metavar="N", help="of each kind of paper (default: 50)")
     parser.add_argument("--model", default="mnist", help="the bundle that reads (default: %(default)s)")
     parser.add_argument("--sheet", type=Path, metavar="PNG", help="write every error there, beside what was seen of it")
     parser.add_argument(
@@ -99,7 +100,7 @@ def _confidence(parser: argparse.ArgumentParser) -> None:
 
 def _reading(parser: argparse.ArgumentParser) -> None:
     parser.description = "One core, the median of many; run it where nothing else runs."
-    parser.add_argument("--rounds", type=int, default=101, help="of each step (default: %(default)s)")
+    parser.add_argument("--rounds", type=_count, default=101, help="of each step (default: %(default)s)")
     parser.add_argument("--model", default="mnist", help="the bundle that reads (default: %(default)s)")
 
     def run(asked: argparse.Namespace) -> None:
@@ -111,13 +112,19 @@ def _reading(parser: argparse.ArgumentParser) -> None:
 
 
 def _serve(parser: argparse.ArgumentParser) -> None:
+    from benchmarks.serve import others
+
+    known = others.together() | others.alone()
     parser.description = (
         "Each server on one core, who asks on another; answers are checked first, then all are asked in turns."
     )
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=2, help="of each turn (default: %(default)s)")
+    parser.add_argument("--rounds", type=_count, default=5, help="turns of each (default: %(default)s)")
+    parser.add_argument("--seconds", type=_seconds, default=2, help="of each turn (default: %(default)s)")
     parser.add_argument(
-        "--peers", nargs="*", metavar="NAME", help="beside whom (default: all that `make peers` has installed)"
+        "--peers",
+        nargs="*",
+        metavar="NAME",
+        help=f"beside whom, of {', '.join(known)} (default: all that `make peers` has installed)",
     )
     parser.add_argument(
         "--bars", type=Path, metavar="PNG", help="draw answers a second, memory and start of each there"
@@ -130,10 +137,9 @@ def _serve(parser: argparse.ArgumentParser) -> None:
     )
 
     def run(asked: argparse.Namespace) -> None:
-        from benchmarks.serve import curves, others, pictures, rounds
+        from benchmarks.serve import curves, pictures, rounds
         from benchmarks.serve.servers import CORES, ours
 
-        known = others.together() | others.alone()
         if unknown := set(asked.peers or ()) - set(known):
             parser.error(f"--peers: no {', '.join(sorted(unknown))}; there are {', '.join(known)}")
         if len(CORES) < 2:
@@ -157,7 +163,7 @@ def _serve(parser: argparse.ArgumentParser) -> None:
 
 def _observation(parser: argparse.ArgumentParser) -> None:
     parser.description = "An Iris row through the application, without a server; one core, in turns."
-    parser.add_argument("--rounds", type=int, default=101, help="turns of each (default: %(default)s)")
+    parser.add_argument("--rounds", type=_count, default=101, help="turns of each (default: %(default)s)")
 
     def run(asked: argparse.Namespace) -> None:
         from benchmarks import observation_cost
@@ -165,6 +171,22 @@ def _observation(parser: argparse.ArgumentParser) -> None:
         observation_cost.measure(asked.rounds)
 
     parser.set_defaults(run=run)
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r}: a whole number from 1 on")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r}: a number over 0")
+    return seconds
 
 
 def _data_dir(parser: argparse.ArgumentParser) -> None:

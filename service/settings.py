@@ -20,6 +20,11 @@ TRACES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "
 KUBERNETES = re.compile(rf"{PREFIX}(.*_)?(SERVICE_HOST|SERVICE_PORT.*|PORT|PORT_.*)")
 
 
+def _injected(name: str, text: str) -> bool:
+    """Whether Kubernetes has set it: `DIGITALIS_PORT` by hand holds no URL."""
+    return bool(KUBERNETES.fullmatch(name)) and (name != f"{PREFIX}PORT" or "://" in text)
+
+
 def _address(text: str) -> str:
     host, colon, port = text.rpartition(":")
     if not (host and colon and re.fullmatch("[1-9][0-9]{0,4}", port) and int(port) < 65536):
@@ -137,7 +142,7 @@ class Settings:
         fields = {PREFIX + field.name.upper(): field for field in dataclasses.fields(cls)}
         values = {}
         for name, text in environ.items():
-            if not name.startswith(PREFIX) or (name not in fields and KUBERNETES.fullmatch(name)):
+            if not name.startswith(PREFIX) or (name not in fields and _injected(name, text)):
                 continue
             if name not in fields:
                 close = difflib.get_close_matches(name, fields, n=1, cutoff=0.8)

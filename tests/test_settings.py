@@ -89,6 +89,11 @@ def test_what_kubernetes_injects_for_a_service_is_passed_over() -> None:
     assert Settings.from_env(injected) == Settings.from_env({})
 
 
+def test_a_port_that_kubernetes_has_not_injected_is_no_setting() -> None:
+    with pytest.raises(SettingsError, match="DIGITALIS_PORT is not a setting: the settings are DIGITALIS_BIND"):
+        Settings.from_env({"DIGITALIS_PORT": "8001"})
+
+
 def test_no_setting_is_named_as_kubernetes_names_things() -> None:
     for name, _, _ in Settings.rows():
         assert not module.KUBERNETES.fullmatch(name)

@@ -73,7 +73,7 @@ def tables(found: Found) -> str:
     lines += [f"| {name} | {seconds:.2f} | {size:.0f} |" for name, (seconds, size) in found.servers.items()]
     spread = (max(found.control) - min(found.control)) / median(found.control)
     drift = f"The control, one loop on the servers' core at the begin of each round, varied by {spread:.0%}."
-    return "\n".join([*lines, "", drift])
+    return "\n".join([*lines, "", drift] if len(found.control) > 1 else lines)
 
 
 def _shares(found: Found, name: str) -> str:

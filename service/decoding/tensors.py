@@ -90,6 +90,8 @@ def decode(data: bytes, json_length: str | None, bundle: Bundle, settings: Setti
     length = _json_length(json_length, len(data))
     if length == 0:
         return _raw(data, bundle, settings)
+    if not data:
+        raise BadRequest("the body is empty")
     text, behind = (data, b"") if length is None else (data[:length], memoryview(data)[length:])
     lists = sum(1 + math.prod(spec.shape[1:-1]) for spec in bundle.signature.inputs)  # of a row, nested
     request = decode_json(text, DECODER, MOST_PARTS + lists * settings.max_rows)
