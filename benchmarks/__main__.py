@@ -112,9 +112,6 @@ def _reading(parser: argparse.ArgumentParser) -> None:
 
 
 def _serve(parser: argparse.ArgumentParser) -> None:
-    from benchmarks.serve import others
-
-    known = others.together() | others.alone()
     parser.description = (
         "Each server on one core, who asks on another; answers are checked first, then all are asked in turns."
     )
@@ -124,7 +121,7 @@ def _serve(parser: argparse.ArgumentParser) -> None:
         "--peers",
         nargs="*",
         metavar="NAME",
-        help=f"beside whom, of {', '.join(known)} (default: all that `make peers` has installed)",
+        help="beside whom, such as fastapi granian; a wrong name lists all (default: those that `make peers` installs)",
     )
     parser.add_argument(
         "--bars", type=Path, metavar="PNG", help="draw answers a second, memory and start of each there"
@@ -137,9 +134,10 @@ def _serve(parser: argparse.ArgumentParser) -> None:
     )
 
     def run(asked: argparse.Namespace) -> None:
-        from benchmarks.serve import curves, pictures, rounds
+        from benchmarks.serve import curves, others, pictures, rounds
         from benchmarks.serve.servers import CORES, ours
 
+        known = others.together() | others.alone()
         if unknown := set(asked.peers or ()) - set(known):
             parser.error(f"--peers: no {', '.join(sorted(unknown))}; there are {', '.join(known)}")
         if len(CORES) < 2:

@@ -521,7 +521,11 @@ def test_two_workers_share_the_connections_that_come_at_once(tmp_path: Path) -> 
             assert not any(_connections(worker, service) for worker in service.workers())
 
 
-@pytest.mark.parametrize(("workers", "sent"), [(2, signal.SIGSTOP), (2, signal.SIGKILL), (1, signal.SIGKILL)], ids=str)
+@pytest.mark.parametrize(
+    ("workers", "sent"),
+    [(2, signal.SIGSTOP), (2, signal.SIGKILL), (1, signal.SIGKILL)],
+    ids=["one of two hangs", "one of two is killed", "the only one is replaced"],
+)
 def test_a_worker_that_hangs_or_was_killed_keeps_nobody_waiting(
     tmp_path: Path, workers: int, sent: signal.Signals
 ) -> None:

@@ -142,7 +142,7 @@ class Sockets:
                     break
 
     def _let_in(self, fd: int) -> None:
-        """As many as were ready since the last time, a listener comes once a round of all that are ready; at least one.
+        """Accept one, or as many as were ready since the last time: a listener comes once a round of all of them.
 
         Who has more connections than another worker rests then, so that the kernel wakes the other for the next.
         """
