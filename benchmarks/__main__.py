@@ -66,12 +66,12 @@ def _uploads(parser: argparse.ArgumentParser) -> None:
     _data_dir(parser)
 
     def run(asked: argparse.Namespace) -> None:
-        from benchmarks import tuning, uploads
+        from benchmarks import ablation, uploads
 
         if not asked.leave_one_out:
             uploads.measure(asked.folder, asked.papers, asked.data_dir, asked.model, asked.sheet)
         elif asked.folder:
-            tuning.measure(asked.folder, asked.model)
+            ablation.measure(asked.folder, asked.model)
         else:
             parser.error("--leave-one-out needs a FOLDER of uploads")
 
@@ -104,9 +104,9 @@ def _reading(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="mnist", help="the bundle that reads (default: %(default)s)")
 
     def run(asked: argparse.Namespace) -> None:
-        from benchmarks import reading_time
+        from benchmarks import preprocessing_latency
 
-        reading_time.measure(asked.rounds, asked.model)
+        preprocessing_latency.measure(asked.rounds, asked.model)
 
     parser.set_defaults(run=run)
 
@@ -134,7 +134,7 @@ def _serve(parser: argparse.ArgumentParser) -> None:
     )
 
     def run(asked: argparse.Namespace) -> None:
-        from benchmarks.serve import curves, others, pictures, rounds
+        from benchmarks.serve import curves, others, plots, rounds
         from benchmarks.serve.servers import CORES, ours
 
         known = others.together() | others.alone()
@@ -150,11 +150,11 @@ def _serve(parser: argparse.ArgumentParser) -> None:
         found = rounds.measure(servers, asked.rounds, asked.seconds)
         print(rounds.tables(found))
         if asked.bars:
-            pictures.side_by_side(found, asked.bars)
+            plots.side_by_side(found, asked.bars)
         if asked.curves:
             measured = curves.measure(servers, asked.rounds, asked.seconds)
             print(curves.table(measured))
-            pictures.over(measured, asked.curves)
+            plots.over(measured, asked.curves)
 
     parser.set_defaults(run=run, all_cores=True)
 
@@ -164,9 +164,9 @@ def _observation(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=_count, default=101, help="turns of each (default: %(default)s)")
 
     def run(asked: argparse.Namespace) -> None:
-        from benchmarks import observation_cost
+        from benchmarks import observability_overhead
 
-        observation_cost.measure(asked.rounds)
+        observability_overhead.measure(asked.rounds)
 
     parser.set_defaults(run=run)
 

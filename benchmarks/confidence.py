@@ -11,20 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.not_digits import strangers
+from benchmarks.ood_corpus import strangers
 from benchmarks.uploads import Grey, opened, read, uploads
-from service import digits
-from service.decoding.images import Budget, decode_image
-from service.doubt import doubt_of
+from service.bundle.signature import Arrays
 from service.errors import UnusableInput
-from service.repository import Model
-from service.signature import Arrays
+from service.images import normaliser as digits
+from service.images.decoding import Budget, decode_image
+from service.inference.abstention import doubt_of
+from service.inference.repository import Model
 from training.datasets import Split
 from training.datasets.mnist import Mnist
 from training.errors import TrainingError
-from training.recipes.definition import Recipe
-from training.report.judgement import Judgement
-from training.train import parted
+from training.learning.train import parted
+from training.recipes.recipe import Recipe
+from training.report.evaluation import Judgement
 
 COVERAGE = 0.95
 FLOOR = 1e-5  # of the diagram

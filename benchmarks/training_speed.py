@@ -14,8 +14,8 @@ from torchvision.transforms import ToTensor
 
 from training.datasets import Split, open_dataset
 from training.datasets.mnist import Mnist
-from training.fit import fit
-from training.networks import ImageNetwork, build
+from training.learning.fit import fit
+from training.networks.network import ImageNetwork, build
 from training.progress import Progress
 from training.recipes import RECIPES
 
@@ -45,7 +45,7 @@ def measure(data_dir: Path, rounds: int, steps: int, *, whole: bool) -> None:
 
 
 def time_ours(part: Split, steps: int) -> float:
-    """Milliseconds a step of `training.fit.fit`, preparing and shuffling included."""
+    """Milliseconds a step of `training.learning.fit.fit`, preparing and shuffling included."""
     network = fresh_network()
     recipe = msgspec.structs.replace(RECIPE, fit=msgspec.structs.replace(DESCENT, epochs=1))
     started = time.perf_counter()

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 
-from benchmarks.difficulties import PAPERS, corpus
-from benchmarks.rough import inverted, naive, rough
-from service import digits
-from service.decoding.images import Budget, Picture, decode_image
+from benchmarks.baselines import inverted, naive, rough
+from benchmarks.synthetic_corpus import PAPERS, corpus
 from service.errors import UnusableInput
-from service.repository import Model, ModelRepository
+from service.images import normaliser as digits
+from service.images.decoding import Budget, Picture, decode_image
+from service.inference.repository import Model, ModelRepository
 from service.settings import Settings
 from training.datasets.mnist import Mnist
 

@@ -14,7 +14,7 @@ from gunicorn.app.wsgiapp import WSGIApplication
 
 from service.app import create_app
 from service.errors import StartError
-from service.repository import find_bundles
+from service.inference.repository import find_bundles
 from service.settings import Settings
 
 RETRY_AFTER = 5  # seconds

@@ -4,17 +4,17 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from service.errors import SettingsError
-from service.logs import RequestLog
-from service.observation import Observed, Observer
-from service.repository import ModelRepository
-from service.routes.dispatch import Service
-from service.routes.documentation import documentation_of, page
-from service.routes.health import health
-from service.routes.metrics import metrics
-from service.routes.v1 import v1
-from service.routes.v2 import v2
+from service.http.routing import Service
+from service.inference.repository import ModelRepository
+from service.observability.middleware import Observed, Observer
+from service.observability.request_log import RequestLog
+from service.observability.shared_counters import Telemetry
+from service.protocols.documentation import documentation_of, page
+from service.protocols.health import health
+from service.protocols.metrics import metrics
+from service.protocols.v1.views import v1
+from service.protocols.v2.views import v2
 from service.settings import Settings, traces_wanted
-from service.telemetry import Telemetry
 
 
 def create_app(settings: Settings | None = None, folders: Iterable[Path] | None = None) -> Service:
@@ -45,7 +45,7 @@ def _observers(settings: Settings) -> list[Observer]:
     found: list[Observer] = [RequestLog(settings.log_requests, settings.slow_ms)]
     if traces_wanted():
         try:
-            from service.tracing import Tracing
+            from service.observability.tracing import Tracing
         except ModuleNotFoundError as error:
             raise SettingsError(f"OTEL_… asks for traces, which need {error.name}: install the extra otel") from None
         found.append(Tracing())

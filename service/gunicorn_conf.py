@@ -12,11 +12,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from service.bundle import read_counted
-from service.examples import v1_request
-from service.repository import ModelRepository, find_bundles
+from service.bundle.manifest import read_counted
+from service.inference.repository import ModelRepository, find_bundles
+from service.observability.shared_counters import Telemetry
+from service.protocols.examples import v1_request
 from service.settings import Settings
-from service.telemetry import Telemetry
 
 FEW = 6  # models that are named one by one
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # of glibc's mallopt(3)
@@ -26,13 +26,13 @@ _settings = Settings.from_env()
 
 bind = _settings.bind
 workers = _settings.workers
-worker_class = "service.server.worker.Worker"
+worker_class = "service.worker.worker.Worker"
 threads = _settings.request_threads
 timeout = 120  # seconds without a sign of life, the opening of all models included
 graceful_timeout = _settings.graceful_timeout
 keepalive = 75  # seconds: longer than the 60 after which common proxies give up an idle connection
 loglevel = _settings.log_level
-logger_class = "service.logs.Logger"
+logger_class = "service.observability.request_log.Logger"
 preload_app = False
 control_socket_disable = True  # it would need a writable home
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - heartbeats in memory

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn.functional import one_hot
 
-from training.backprop import descend, linear_layers
-from training.networks import mlp
+from training.learning.backprop import descend, linear_layers
+from training.networks.network import mlp
 
 
 @pytest.mark.parametrize("layers", [(4, 8, 3), (784, 512, 256, 128, 64, 10), (5, 2)])

@@ -11,10 +11,10 @@ import pytest
 from conftest import MODELS
 from running_service import failed_start
 
-from service.bundle import load_bundle
-from service.digits import is_normalised
+from service.bundle.manifest import load_bundle
 from service.errors import BundleError
-from service.repository import Model, find_bundles
+from service.images.normaliser import is_normalised
+from service.inference.repository import Model, find_bundles
 from service.settings import Settings
 
 Damage = Callable[[Path], object]

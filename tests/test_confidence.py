@@ -9,16 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import nll_loss
 
-from service.digits import is_normalised
-from training.background import learn_background
-from training.calibrate import LOST, best_temperature, calibrate, looks, rounded, threshold
+from service.images.normaliser import is_normalised
+from training.augmentation.normaliser_artifacts import with_residue
+from training.augmentation.ood_negatives import fonts, strangers
 from training.datasets import Split
-from training.networks import ImageNetwork, Network, Pixels, WaryImageNetwork, mlp
+from training.learning.calibration import LOST, best_temperature, calibrate, looks, rounded, threshold
+from training.learning.ood_head import learn_background
+from training.networks.network import ImageNetwork, Network, Pixels, WaryImageNetwork, mlp
 from training.progress import Progress
 from training.recipes import RECIPES
-from training.recipes.definition import AdamW, Background
-from training.residue import with_residue
-from training.strangers import fonts, strangers
+from training.recipes.recipe import AdamW, Background
 
 
 @pytest.fixture

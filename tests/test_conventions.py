@@ -45,22 +45,22 @@ def test_the_service_never_imports_training() -> None:
 
 def test_torch_is_imported_by_one_file_of_the_service() -> None:
     assert [path for path, tree in modules("service") if "torch" in imports(tree)] == [
-        "service/runtimes/torchscript.py"
+        "service/inference/runtimes/torchscript.py"
     ]
 
 
 def test_onnx_runtime_is_imported_by_one_file() -> None:
     found = [path for path, tree in modules("service", "training") if "onnxruntime" in imports(tree)]
-    assert found == ["service/runtimes/onnx_runtime.py"]
+    assert found == ["service/inference/runtimes/onnx_runtime.py"]
 
 
 def test_flask_stays_in_the_routes() -> None:
     found = {path for path, tree in modules("service") if imports(tree) & {"flask", "werkzeug"}}
-    assert {path for path in found if not path.startswith("service/routes/")} == set()
+    assert {path for path in found if not path.startswith(("service/http/", "service/protocols/"))} == set()
 
 
-def test_routes_hold_no_numbers() -> None:
-    assert [path for path, tree in modules("service/routes") if "numpy" in imports(tree)] == []
+def test_views_hold_no_numbers() -> None:
+    assert [path for path, tree in modules("service") if path.endswith("views.py") and "numpy" in imports(tree)] == []
 
 
 def test_the_environment_is_read_in_one_place() -> None:

@@ -9,9 +9,9 @@ import pytest
 from conftest import SAMPLES
 from PIL import Image
 
-from service import digits
-from service.decoding.images import Budget, decode_image
 from service.errors import BadRequest, PayloadTooLarge
+from service.images import normaliser as digits
+from service.images.decoding import Budget, decode_image
 
 SEVEN = Image.open(SAMPLES / "7.png")
 

@@ -15,9 +15,9 @@ from real_prometheus import RULES, Prometheus, program
 from running_service import RunningService
 from sklearn.datasets import load_iris
 
-from service.bundle import load_bundle
-from service.digits.pen import areas_and_widths
-from service.drift import INK, MOST_IMAGES, Distribution, counted, quantities, sampled
+from service.bundle.manifest import load_bundle
+from service.images.normaliser.mnist_geometry import areas_and_widths
+from service.observability.drift import INK, MOST_IMAGES, Distribution, counted, quantities, sampled
 
 FOLDERS = sorted(MODELS.glob("*/*"))
 PSI = "digitalis:feature_population_stability_index:psi1h"

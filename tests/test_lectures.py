@@ -12,15 +12,15 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torch.nn.functional import one_hot
 
-from training import tasks
 from training.datasets import open_dataset
+from training.learning import tasks
+from training.learning.train import judge
 from training.lectures.document import SYSTEMS, document, drawn
 from training.lectures.rows import Found
 from training.lectures.worked import activation, collapsed, forward_and_backward, linear, softmax_step
-from training.networks import BothClasses, build, mlp
+from training.networks.network import BothClasses, build, mlp
 from training.recipes import RECIPES
-from training.recipes.definition import Recipe
-from training.train import judge
+from training.recipes.recipe import Recipe
 
 ANY_NUMBER = re.compile(r"-?\d[\d,]*\.?\d*(?:e[+-]?\d+)?")
 

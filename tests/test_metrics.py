@@ -16,8 +16,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from real_prometheus import Prometheus, program
 from running_service import ROOT, RunningService
 
-from service.observation import Observed
-from service.telemetry import Telemetry, Watch
+from service.observability.middleware import Observed
+from service.observability.request_timer import Watch
+from service.observability.shared_counters import Telemetry
 
 ROW = {"instances": [[5.1, 3.5, 1.4, 0.2]]}
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from running_service import RunningService
 
-from service.bundle import load_bundle
-from training.verify import rebuild
+from service.bundle.manifest import load_bundle
+from training.bundles.verify import rebuild
 
 FOLDER = MODELS / "mnist-deep/4"
 

@@ -12,16 +12,19 @@ from conftest import MODELS
 from running_service import ROOT, clean_environment
 from torch.nn import BatchNorm1d
 
-from service.bundle import REPORT, load_bundle
-from service.repository import find_bundles
-from training.check import check
+from service.bundle.manifest import REPORT, load_bundle
+from service.inference.repository import find_bundles
 from training.datasets import checksum, open_dataset
 from training.errors import BadRecipe, Diverged
-from training.fit import fit
-from training.networks import Standardise, build, folded, prepared
+from training.learning.fit import fit
+from training.learning.seed_sweep import trials
+from training.learning.tasks import right, wanted
+from training.learning.train import parted, train
+from training.learning.validate import check
+from training.networks.network import Standardise, build, folded, prepared
 from training.progress import Progress
 from training.recipes import RECIPES, collected, iris
-from training.recipes.definition import (
+from training.recipes.recipe import (
     SGD,
     Adagrad,
     Adam,
@@ -34,9 +37,6 @@ from training.recipes.definition import (
     Optimiser,
     Recipe,
 )
-from training.tasks import right, wanted
-from training.train import parted, train
-from training.trials import trials
 
 TEXTBOOK = [recipe for recipe in RECIPES.values() if recipe.dataset != "mnist"]
 HALVES = {"first half": TEXTBOOK[::2], "second half": TEXTBOOK[1::2]}

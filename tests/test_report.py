@@ -17,18 +17,18 @@ from conftest import MODELS
 from PIL import Image
 from running_service import RunningService
 
-from service.bundle import REPORT, Feature, load_bundle
-from service.golden import read_golden
-from service.repository import find_bundles
+from service.bundle.golden import read_golden
+from service.bundle.manifest import REPORT, Feature, load_bundle
+from service.inference.repository import find_bundles
 from training import __main__ as command_line
+from training.bundles.export import thinned
+from training.bundles.restore import curve_of, newest, reopen
 from training.compare import Shortened, compare, ways
 from training.datasets import Split, open_dataset
-from training.export import thinned
 from training.progress import Point, Progress
 from training.recipes import RECIPES
-from training.recipes.definition import Descent, Recipe
-from training.reopen import curve_of, newest, reopen
-from training.report.judgement import Judgement
+from training.recipes.recipe import Descent, Recipe
+from training.report.evaluation import Judgement
 from training.report.page import Report
 
 FOLDERS = find_bundles(MODELS)
@@ -103,7 +103,7 @@ def test_a_recipe_without_a_bundle_says_how_to_make_one(tmp_path: Path, capsys: 
 
 
 def test_a_bundle_of_other_data_is_not_reported_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.reopen.open_dataset", lambda _name, _folder: open_dataset("or", tmp_path))
+    monkeypatch.setattr("training.bundles.restore.open_dataset", lambda _name, _folder: open_dataset("or", tmp_path))
     assert command_line.main(["report", "xor", "--out", str(tmp_path)]) == 1
     assert list(tmp_path.iterdir()) == []
 

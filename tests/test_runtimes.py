@@ -14,13 +14,13 @@ from conftest import MODELS
 from numpy.typing import NDArray
 from running_service import ROOT, clean_environment
 
-from service.bundle import load_bundle
+from service.bundle.manifest import load_bundle
+from service.bundle.signature import Arrays
 from service.errors import BadRequest, DeviceUnavailable, InferenceFailed, ReportNotFound
-from service.repository import Model, find_bundles
-from service.runtimes import open_runtime
+from service.inference.repository import Model, find_bundles
+from service.inference.runtimes import open_runtime
 from service.settings import Settings
-from service.signature import Arrays
-from training.verify import random_inputs, rebuild
+from training.bundles.verify import random_inputs, rebuild
 
 FOLDERS = find_bundles(MODELS)
 
@@ -158,7 +158,8 @@ def test_cuda_computes_what_numpy_does(runtime: str, folder: Path) -> None:
 def test_small_networks_start_no_threads_of_their_own() -> None:
     """Opened with eight threads for an inference: only the networks of images have a use for them."""
     program = (
-        "import os; from service.repository import Model, find_bundles; from service.settings import Settings\n"
+        "import os; from service.inference.repository import Model, find_bundles\n"
+        "from service.settings import Settings\n"
         "from pathlib import Path; before = len(os.listdir('/proc/self/task'))\n"
         "models = [Model.open(f, Settings(device='cpu', intra_op_threads=8)) for f in find_bundles(Path('models'))]\n"
         "images = sum(model.bundle.takes_images for model in models)\n"
@@ -187,7 +188,7 @@ def test_the_service_needs_no_torch_to_serve_onnx() -> None:
 
 def test_a_runtime_that_is_not_installed_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    monkeypatch.delitem(sys.modules, "service.runtimes.torchscript", raising=False)
+    monkeypatch.delitem(sys.modules, "service.inference.runtimes.torchscript", raising=False)
     with pytest.raises(
         DeviceUnavailable, match="torchscript needs torch, which is not installed: install the extra torchscript"
     ):

@@ -265,7 +265,7 @@ def test_a_failure_of_ours_is_logged_under_an_id_and_says_nothing_of_the_inside(
 def test_the_service_reports_to_nobody(tmp_path: Path) -> None:
     """ONNX Runtime's telemetry, where it is on, leaves a device id in the home folder as soon as it is imported."""
     bare = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}  # none of the variables by which it knows a CI
-    program = "import service.runtimes.onnx_runtime"
+    program = "import service.inference.runtimes.onnx_runtime"
     subprocess.run((sys.executable, "-c", program), cwd=ROOT, env=bare, check=True)
     assert list(tmp_path.rglob("*")) == []
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.signature import Signature, SignatureMismatch, TensorSpec
+from service.bundle.signature import Signature, SignatureMismatch, TensorSpec
 
 SIGNATURE = Signature(
     inputs=(TensorSpec("features", "FP32", (-1, 4)),), outputs=(TensorSpec("probabilities", "FP32", (-1, 3)),)

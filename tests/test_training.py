@@ -24,18 +24,18 @@ from onnx import numpy_helper
 from rich.console import Console
 from running_service import ROOT, clean_environment
 
-from service.bundle import load_bundle
+from service.bundle.manifest import load_bundle
 from training import __main__ as command_line
 from training import commands
+from training.bundles.export import export_torchscript
+from training.bundles.verify import rebuild, verify
 from training.datasets import Split, open_dataset
-from training.datasets.bundled import SplitTable
 from training.datasets.mnist import Mnist
+from training.datasets.sklearn_tables import SplitTable
 from training.errors import DataUnavailable, VerificationFailed
-from training.export import export_torchscript
+from training.learning.train import Trained, train_once
 from training.progress import Progress
 from training.recipes import RECIPES
-from training.train import Trained, train_once
-from training.verify import rebuild, verify
 
 IRIS = open_dataset("iris", ROOT)
 MODULE = (sys.executable, "-m", "training")

@@ -13,10 +13,10 @@ from rich.table import Table
 
 from training.errors import TrainingError
 from training.recipes import RECIPES
-from training.recipes.definition import Recipe
+from training.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
-    from training.verify import Finding
+    from training.bundles.verify import Finding
 
 # Where nobody looks at a terminal, nothing is wrapped to one.
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
@@ -42,10 +42,10 @@ def show_recipe(asked: argparse.Namespace) -> None:
 
 def train_recipes(asked: argparse.Namespace) -> None:
     """Train, export, verify, publish; one recipe after another."""
+    from training.bundles.export import export, staging_beside
     from training.datasets import open_dataset
-    from training.export import export, staging_beside
+    from training.learning.train import device_named, train
     from training.progress import Progress
-    from training.train import device_named, train
 
     device = device_named(asked.device)
     recipes = {name: changed(RECIPES[name], asked.seed, asked.epochs) for name in chosen(asked.recipes)}
@@ -101,7 +101,7 @@ def changed(recipe: Recipe, seed: int | None, epochs: int | None) -> Recipe:
 
 def report_recipes(asked: argparse.Namespace) -> None:
     """A page and its pictures for each recipe, from its newest bundle and its data."""
-    from training.reopen import newest, reopen
+    from training.bundles.restore import newest, reopen
     from training.report.page import Report
 
     asked.out.mkdir(parents=True, exist_ok=True)
@@ -164,7 +164,7 @@ def show_lectures(asked: argparse.Namespace) -> None:
 
 def verify_bundles(asked: argparse.Namespace) -> None:
     """Verify each bundle; the first that fails ends the command."""
-    from training.verify import verify
+    from training.bundles.verify import verify
 
     for folder in asked.bundles:
         console.print(f"{folder}")

@@ -7,16 +7,16 @@ import msgspec
 import torch
 from matplotlib.figure import Figure
 
+from training.augmentation.normaliser_artifacts import with_residue
 from training.datasets import Dataset, Split
-from training.descent import automatic
 from training.errors import TrainingError
-from training.fit import fit
-from training.networks import prepared
+from training.learning.fit import fit
+from training.learning.optimisation import automatic
+from training.learning.train import judge
+from training.networks.network import prepared
 from training.progress import Point, Progress
-from training.recipes.definition import SGD, Adagrad, Adam, Adamax, Descent, Optimiser, Recipe, RMSprop
-from training.report import pictures
-from training.residue import with_residue
-from training.train import judge
+from training.recipes.recipe import SGD, Adagrad, Adam, Adamax, Descent, Optimiser, Recipe, RMSprop
+from training.report import plots
 
 FEWEST = 4  # rows to be judged on
 HUES = ("#3a6ea5", "#c8553d", "#5b8e4d", "#8a5a9e", "#c49a2c")
@@ -101,4 +101,4 @@ def drawn(runs: Iterable[Run], title: str) -> bytes:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(visible=True, alpha=0.25)
     axes.legend(frameon=False, fontsize=8)
-    return pictures.png(figure)
+    return plots.png(figure)

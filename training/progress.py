@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from training.recipes.definition import ByHand, Recipe
+from training.recipes.recipe import ByHand, Recipe
 
 T = TypeVar("T")
 LINES = 30  # of one network's learning curve, at most

@@ -11,19 +11,19 @@ import msgspec
 import numpy as np
 import torch
 
-from benchmarks.serve import bare
+from benchmarks.serve import onnxruntime_only as bare
+from benchmarks.serve.interleave import Turn, asleep, in_turns
 from benchmarks.serve.load import Load, middle_of
 from benchmarks.serve.rounds import MANY
 from benchmarks.serve.servers import CORES, Server, ours
-from benchmarks.serve.turns import Turn, asleep, in_turns
 from benchmarks.serve.work import BATCH, ROW, iris, tensor
-from service.bundle import ONNX
+from service.bundle.manifest import ONNX
+from training.bundles.export import export
 from training.datasets import open_dataset
-from training.export import export
+from training.learning.train import train_once
 from training.progress import Progress
-from training.recipes.definition import Adam, Descent
 from training.recipes.iris import IRIS
-from training.train import train_once
+from training.recipes.recipe import Adam, Descent
 
 CONNECTIONS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 ROWS = (1, 4, 16, 64, 256, 1024, 4096)

@@ -6,10 +6,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from statistics import median
 
-from benchmarks.serve import bare
+from benchmarks.serve import onnxruntime_only as bare
+from benchmarks.serve.interleave import Turn, asleep, in_turns
 from benchmarks.serve.load import Load, middle_of
 from benchmarks.serve.servers import Server, onnx_of
-from benchmarks.serve.turns import Turn, asleep, in_turns
 from benchmarks.serve.work import AN_IRIS, TENSOR, tensor
 
 MANY, ONE = 16, 1  # connections

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.serve.load import ask_once
 from benchmarks.serve.work import KINDS, Work
-from service.bundle import ONNX
+from service.bundle.manifest import ONNX
 from service.errors import DigitalisError
 
 ROOT = Path(__file__).parents[2]

@@ -63,8 +63,8 @@ def iris_v2() -> Work:
 
 def png() -> Work:
     """One PNG of 28x28, in a form: drawn by us, and as the network saw it."""
-    from service.decoding.images import Budget, decode_image
-    from service.digits import normalise
+    from service.images.decoding import Budget, decode_image
+    from service.images.normaliser import normalise
 
     file = BytesIO()
     image = normalise(decode_image((SAMPLES / "3.png").read_bytes(), Budget(10**8)).grey)

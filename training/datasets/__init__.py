@@ -17,7 +17,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from service.bundle import Feature
+from service.bundle.manifest import Feature
 from training.errors import BadRecipe
 
 
@@ -85,11 +85,11 @@ def open_dataset(name: str, data_dir: Path) -> Dataset:
 
     Raises `BadRecipe` for a name that is none.
     """
-    from training.datasets import bundled, made, mnist, tables
+    from training.datasets import mnist, sklearn_tables, synthetic, toy
 
     if name == "mnist":
         return mnist.Mnist(data_dir)
-    openers: dict[str, Callable[[], Dataset]] = {**bundled.DATASETS, **tables.DATASETS, **made.DATASETS}
+    openers: dict[str, Callable[[], Dataset]] = {**sklearn_tables.DATASETS, **toy.DATASETS, **synthetic.DATASETS}
     if name not in openers:
         raise BadRecipe(f"no data set {name!r}: there are mnist, {', '.join(openers)}")
     return openers[name]()

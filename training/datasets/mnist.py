@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torchvision import datasets as torchvision_datasets
 
-from service.bundle import Feature
+from service.bundle.manifest import Feature
 from training.datasets import Split
 from training.errors import DataUnavailable
 

@@ -11,8 +11,8 @@ from training.datasets import open_dataset
 from training.lectures import rows, worked
 from training.lectures.rows import AILAB, AIVN, DIGITS, ELTE, REVIEW, Found, Row
 from training.recipes import RECIPES
-from training.recipes.definition import Activation
-from training.report import pictures
+from training.recipes.recipe import Activation
+from training.report import plots
 
 Ours = str | Callable[[Found], str]
 
@@ -128,11 +128,11 @@ def activations() -> bytes:
     for place, name in enumerate(names, 1):
         axes = figure.add_subplot(1, len(names), place)
         values, slopes = worked.activation(name, at)
-        axes.plot(at.numpy(), values.numpy(), color=pictures.GOOD, label=name)
-        axes.plot(at.numpy(), slopes.numpy(), color=pictures.LOSS, linestyle="--", label="its derivative")
+        axes.plot(at.numpy(), values.numpy(), color=plots.GOOD, label=name)
+        axes.plot(at.numpy(), slopes.numpy(), color=plots.LOSS, linestyle="--", label="its derivative")
         axes.legend(frameon=False, fontsize=8)
         axes.grid(visible=True, alpha=0.25)
-    return pictures.png(figure)
+    return plots.png(figure)
 
 
 def boundaries(found: Found, names: tuple[str, ...]) -> bytes:
@@ -142,9 +142,9 @@ def boundaries(found: Found, names: tuple[str, ...]) -> bytes:
         axes = figure.add_subplot(1, len(names), place)
         bundle = found.bundle(name)
         points = open_dataset(RECIPES[name].dataset, Path()).train(bundle.seed)
-        pictures.boundary(axes, found.network(name), bundle.features, points)
+        plots.boundary(axes, found.network(name), bundle.features, points)
         metrics = bundle.metrics
         learned = metrics.get("train_accuracy", metrics["accuracy"])
         held_out = f", held out {metrics['accuracy']:.3f}" if "train_accuracy" in metrics else ""
         axes.set_title(f"{name}, seed {bundle.seed}\nlearned {learned:.3f}{held_out}", fontsize=10)
-    return pictures.png(figure)
+    return plots.png(figure)

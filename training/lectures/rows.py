@@ -11,18 +11,18 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from service.bundle import Bundle
-from training import tasks
+from service.bundle.manifest import Bundle
+from training.bundles.restore import curve_of, newest
+from training.bundles.verify import rebuild
 from training.compare import compare
 from training.datasets import Dataset, open_dataset
+from training.learning import tasks
+from training.learning.train import train_once
 from training.lectures import worked
-from training.networks import Network
+from training.networks.network import Network
 from training.progress import Point, Progress
 from training.recipes import RECIPES
-from training.recipes.definition import Recipe
-from training.reopen import curve_of, newest
-from training.train import train_once
-from training.verify import rebuild
+from training.recipes.recipe import Recipe
 
 REVIEW = "Review 2: MLP (Hanyang, 2021)"
 AILAB = "03. Multi-Layer Perceptrons (AILAB)"

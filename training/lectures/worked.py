@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from training import tasks
-from training.backprop import descend, linear_layers
-from training.descent import automatic
-from training.networks import ACTIVATIONS, mlp
-from training.recipes.definition import SGD, Activation, Descent
+from training.learning import tasks
+from training.learning.backprop import descend, linear_layers
+from training.learning.optimisation import automatic
+from training.networks.network import ACTIVATIONS, mlp
+from training.recipes.recipe import SGD, Activation, Descent
 
 
 def linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

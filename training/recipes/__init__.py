@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from types import ModuleType
 
 from training.errors import BadRecipe
-from training.recipes.definition import Recipe
+from training.recipes.recipe import Recipe
 
 
 def collected(modules: Iterable[ModuleType]) -> dict[str, Recipe]:

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from training.recipes.definition import SGD, Bar, ByHand, Descent, Lecture, Recipe
+from training.recipes.recipe import SGD, Bar, ByHand, Descent, Lecture, Recipe
 
 AND = Recipe(
     name="and",

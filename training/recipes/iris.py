@@ -1,6 +1,6 @@
 """Networks that tell irises apart."""
 
-from training.recipes.definition import SGD, Bar, Descent, Lecture, Recipe
+from training.recipes.recipe import SGD, Bar, Descent, Lecture, Recipe
 
 IRIS = Recipe(
     name="iris",

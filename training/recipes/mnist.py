@@ -2,7 +2,7 @@
 
 import msgspec
 
-from training.recipes.definition import (
+from training.recipes.recipe import (
     SGD,
     AdamW,
     Background,

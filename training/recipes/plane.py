@@ -4,7 +4,7 @@ Each is judged as the mean over three draws of the points, and records both accu
 learned from, and on 1,000 others.
 """
 
-from training.recipes.definition import Adam, Bar, Descent, Lecture, Recipe
+from training.recipes.recipe import Adam, Bar, Descent, Lecture, Recipe
 
 
 def by(dataset: str, name: str, layers: tuple[int, ...], bar: float, l2: float = 0.0) -> Recipe:

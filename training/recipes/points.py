@@ -2,7 +2,7 @@
 
 import msgspec
 
-from training.recipes.definition import SGD, Bar, Descent, Lecture, Recipe
+from training.recipes.recipe import SGD, Bar, Descent, Lecture, Recipe
 
 LINEAR_REGRESSION = Recipe(
     name="linear-regression",

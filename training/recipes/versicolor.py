@@ -2,7 +2,7 @@
 
 import msgspec
 
-from training.recipes.definition import Adam, Bar, ByHand, Descent, Lecture, Recipe
+from training.recipes.recipe import Adam, Bar, ByHand, Descent, Lecture, Recipe
 
 VERSICOLOR_NEURON = Recipe(
     name="versicolor-neuron",

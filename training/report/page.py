@@ -11,13 +11,13 @@ import jinja2
 import msgspec
 import numpy as np
 
-from service.bundle import Feature
-from training.backprop import linear_layers
+from service.bundle.manifest import Feature
 from training.datasets import Dataset
-from training.recipes.definition import Descent, Recipe, Scaling
-from training.report import pictures
-from training.report.judgement import Judgement, Mistake
-from training.train import Trained
+from training.learning.backprop import linear_layers
+from training.learning.train import Trained
+from training.recipes.recipe import Descent, Recipe, Scaling
+from training.report import plots
+from training.report.evaluation import Judgement, Mistake
 
 FEW, FEW_PARAMETERS, MOST_MISTAKES, SHOWN_FEATURES = 12, 20, 16, 6
 SCALINGS: dict[Scaling, str] = {
@@ -61,10 +61,10 @@ class Report:
         """All that there is to see."""
         judgement = Judgement.of(self.trained.network, self.trained.judged_on)
         table = tuple(self._weights()) if self.recipe.parameters <= FEW_PARAMETERS else ()
-        found = [Section("The network", picture=pictures.drawn_network(self.recipe), table=table)]
+        found = [Section("The network", picture=plots.drawn_network(self.recipe), table=table)]
         if self.trained.curve:
             note = "How each part of the training went, as it was before each step."
-            found.append(Section("Learning curve", note, pictures.learning_curve(self.trained.curve)))
+            found.append(Section("Learning curve", note, plots.learning_curve(self.trained.curve)))
         found += self._answers()
         found += self._values(judgement) if self.recipe.task == "regression" else self._classes(judgement)
         return found
@@ -126,12 +126,12 @@ class Report:
         features, points = self._features(), data if self.data else None
         if len(features) == 1:
             names = self.dataset.labels or [target.name for target in self.dataset.targets(data)]
-            yield Section("Answers", picture=pictures.line(network, features[0], names, points))
+            yield Section("Answers", picture=plots.line(network, features[0], names, points))
         if len(features) == 2 and self.recipe.task == "binary":
             blue, red = self.dataset.labels
             note = f"Blue is “{blue}”, red “{red}”; on the black line they are as likely."
             note += " The dots are the rows that it learned from." if self.data else ""
-            yield Section("Decision boundary", note, pictures.plane(network, features, points))
+            yield Section("Decision boundary", note, plots.plane(network, features, points))
         if len(data.targets) <= FEW:
             yield Section("Every row", table=tuple(self._rows(features)))
 
@@ -150,32 +150,32 @@ class Report:
         rows = ((share, *(f"{value:.4g}" for value in values)) for share, values in judgement.errors())
         yield Section("How far off", "In the values' own units.", table=(("", *names), *rows))
         if self.data:
-            picture = pictures.values(judgement.answers, judgement.targets, names)
+            picture = plots.values(judgement.answers, judgement.targets, names)
             yield Section("Foretold and true", picture=picture)
 
     def _classes(self, judgement: Judgement) -> Iterator[Section]:
         labels = self.dataset.labels
         note = "Down: what each row is. Across: what it was taken for."
-        picture = pictures.confusion(judgement.confusion(), labels) if self.data else b""
+        picture = plots.confusion(judgement.confusion(), labels) if self.data else b""
         yield Section("Confusion matrix", note, picture, table=(("", *labels), *_shaded(judgement.confusion(), labels)))
         calibration = judgement.calibration()
         if calibration:
             note = f"The expected calibration error is {calibration.error:.4f}, over bins of equally many rows."
-            yield Section("Calibration", note, pictures.calibration(calibration))
+            yield Section("Calibration", note, plots.calibration(calibration))
         mistakes = judgement.mistakes(MOST_MISTAKES)
         if mistakes:
             yield self._mistakes(mistakes)
         if self.data and self.recipe.takes_images:
             pairs = zip(judgement.targets[:16].tolist(), judgement.chosen[:16].tolist(), strict=True)
             drawn = [(i, f"{labels[is_]}, read as {labels[read]}", is_ == read) for i, (is_, read) in enumerate(pairs)]
-            picture = pictures.images(self.trained.judged_on, drawn)
+            picture = plots.images(self.trained.judged_on, drawn)
             yield Section("Predictions", "The first sixteen that it never saw.", picture)
 
     def _mistakes(self, mistakes: list[Mistake]) -> Section:
         labels, note, picture = self.dataset.labels, "Those of which it was surest.", b""
         if self.recipe.takes_images and self.data:
-            drawn = [pictures.mistaken(mistake, labels) for mistake in mistakes]
-            picture = pictures.images(self.trained.judged_on, drawn)
+            drawn = [plots.mistaken(mistake, labels) for mistake in mistakes]
+            picture = plots.images(self.trained.judged_on, drawn)
         elif self.recipe.takes_images:
             note += f" {NO_DATA}"
         columns = (feature.name for feature in self._features()[:SHOWN_FEATURES])

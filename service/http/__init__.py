@@ -1,0 +1,1 @@
+"""HTTP messages, routing, request bodies and error responses: what all protocols share."""

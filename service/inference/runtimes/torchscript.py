@@ -1,0 +1,64 @@
+"""TorchScript: named arrays through `model.pt`. The only file of the service that imports torch."""
+
+import io
+import warnings
+
+import numpy as np
+import torch
+
+from service.bundle.manifest import TORCHSCRIPT, Bundle
+from service.bundle.signature import Arrays, Signature
+from service.errors import BundleError, DeviceUnavailable
+
+
+class TorchScriptRuntime:
+    """One frozen module of `model.pt`."""
+
+    name = "TorchScript"
+
+    def __init__(self, module: torch.jit.ScriptModule, signature: Signature, device: str) -> None:
+        self.device = device
+        self._module = module
+        self._inputs = [spec.name for spec in signature.inputs]
+        self._outputs = [spec.name for spec in signature.outputs]
+
+    def run(self, inputs: Arrays) -> Arrays:
+        """Outputs for inputs that fit the signature. Safe to call from several threads at once."""
+        with torch.inference_mode():
+            arrays = (inputs[name] for name in self._inputs)
+            # A view of a request's bytes cannot be written to, and PyTorch has no such tensors.
+            tensors = [torch.from_numpy(np.require(array, requirements="W")).to(self.device) for array in arrays]
+            result = self._module(*tensors)
+        outputs = [result] if isinstance(result, torch.Tensor) else list(result)
+        return {name: output.numpy(force=True) for name, output in zip(self._outputs, outputs, strict=True)}
+
+
+def open_file(bundle: Bundle, content: bytes, gpu: int | None, threads: int) -> TorchScriptRuntime:
+    """Open the bytes of `model.pt` on the CPU or a GPU, with that many threads for one inference."""
+    device = "cpu" if gpu is None else _cuda_device(gpu)
+    torch.set_num_threads(threads)
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # TorchScript is deprecated: decisions.md
+        module = _load(content, device)
+        schema = module.forward.schema  # type: ignore[attr-defined]  # torch types it as any callable
+        arguments = [argument.name for argument in schema.arguments[1:]]
+        expected = [spec.name for spec in bundle.signature.inputs]
+        if arguments != expected:
+            raise BundleError(f"{TORCHSCRIPT}: its inputs are {arguments}, the manifest expects {expected}")
+        return TorchScriptRuntime(torch.jit.freeze(module.eval()), bundle.signature, device)
+
+
+def _load(content: bytes, device: str) -> torch.jit.ScriptModule:
+    try:
+        module: torch.jit.ScriptModule = torch.jit.load(io.BytesIO(content), map_location=device)
+    except (RuntimeError, ValueError) as error:
+        raise BundleError(f"{TORCHSCRIPT}: TorchScript cannot open it: {error}") from error
+    return module
+
+
+def _cuda_device(gpu: int) -> str:
+    if not torch.cuda.is_available():
+        why = "no GPU answers" if torch.version.cuda else "this PyTorch was built without it"
+        raise DeviceUnavailable(f"PyTorch has no CUDA here: {why}")
+    if gpu >= torch.cuda.device_count():
+        raise DeviceUnavailable(f"cuda:{gpu} is not there: CUDA lists {torch.cuda.device_count()} GPU(s)")
+    return f"cuda:{gpu}"

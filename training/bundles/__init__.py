@@ -1,0 +1,1 @@
+"""Bundles: written, verified, and restored."""
