@@ -1,5 +1,5 @@
-"""What is measured, and how to measure it again: `python -m benchmarks --help`.
+"""Benchmarks that reproduce the figures in docs/.
 
-Two things are always timed in one run, in turns, and compared by the ratio of their medians: these figures are taken
-on small shared machines, where only ratios keep.
+Timings of two variants are always measured alternately within one run and compared by the ratio of their medians:
+absolute timings taken on small shared machines are not comparable between runs.
 """

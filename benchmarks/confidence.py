@@ -1,4 +1,7 @@
-"""Does a probability mean what it says, and is what is no digit told from digits? On uploads, and on strangers."""
+"""Calibration of the digit models' probabilities, and detection of out-of-distribution (OOD) images.
+
+Calibration is measured on MNIST's validation images and on uploads, OOD detection on `ood_corpus`.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,161 +14,177 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.ood_corpus import strangers
-from benchmarks.uploads import Grey, opened, read, uploads
+from benchmarks.ood_corpus import generate_ood_images
+from benchmarks.uploads import load_uploads, open_model, predict_uploads
 from service.bundle.signature import Arrays
-from service.errors import UnusableInput
-from service.images import normaliser as digits
-from service.images.decoding import Budget, decode_image
-from service.inference.abstention import doubt_of
-from service.inference.repository import Model
+from service.errors import UnprocessableInput
+from service.images import normaliser
+from service.images.decoding import PixelBudget, decode_image
+from service.inference.abstention import abstention_reason
+from service.inference.model import Model
 from training.datasets import Split
 from training.datasets.mnist import Mnist
 from training.errors import TrainingError
-from training.learning.train import parted
+from training.learning.train import train_validation_split
 from training.recipes.recipe import Recipe
-from training.report.evaluation import Judgement
+from training.report.evaluation import Evaluation
 
-COVERAGE = 0.95
-FLOOR = 1e-5  # of the diagram
+REPORTED_COVERAGE = 0.95
 COVERAGES = (1.0, 0.99, 0.98, 0.95, 0.9, 0.8)
+DIAGRAM_FLOOR = 1e-5  # the lowest value on the diagram's logarithmic axes
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Seen:
-    """Digits of one kind, UINT8 [n, 28, 28], what they show, INT64 [n], and what the network made of them."""
+class Predictions:
+    """Images UINT8 [n, 28, 28], their labels INT64 [n], and the network's outputs for them."""
 
-    images: Grey
+    images: NDArray[np.uint8]
     targets: NDArray[np.int64]
     outputs: Arrays
 
     @classmethod
-    def by(cls, model: Model, images: Grey, targets: NDArray[np.int64]) -> Self:
-        """What this network makes of them."""
+    def from_model(cls, model: Model, images: NDArray[np.uint8], targets: NDArray[np.int64]) -> Self:
+        """Run the model on the images."""
         return cls(images, targets, model.predict({"image": images}))
 
     @property
-    def logarithms(self) -> Floats:
-        """Of the probabilities: the network's logits over the temperature, but for a constant a row."""
+    def log_probabilities(self) -> Floats:
+        """The logits divided by the temperature, up to a constant per row; [n, 10]."""
         return np.asarray(np.log(self.outputs["probabilities"].astype(np.float64).clip(1e-30)))
 
 
-def measure(folder: Path | None, fonts: Path | None, data_dir: Path, model_name: str, picture: Path | None) -> None:
-    """Print how well calibrated the probabilities of a folder's uploads are, and how many strangers are flagged."""
-    model = opened(model_name)
-    held = _validation(model, data_dir)
-    seen = {"MNIST, validation": Seen.by(model, held.inputs.numpy(), held.targets.numpy())}
+def measure(folder: Path | None, fonts: Path | None, data_dir: Path, model_name: str, diagram: Path | None) -> None:
+    """Print the calibration on validation images and uploads, the cost of abstention, and the OOD detection rates."""
+    model = open_model(model_name)
+    validation = _validation_split(model, data_dir)
+    predictions = {
+        "MNIST, validation": Predictions.from_model(model, validation.inputs.numpy(), validation.targets.numpy())
+    }
     if folder:
-        readings = read(list(uploads(folder)), digits.normalise, model)
-        images = [(reading.seen, reading.upload.digit) for reading in readings if reading.seen is not None]
-        seen["uploads"] = Seen.by(model, np.stack([image for image, _ in images]), np.array([d for _, d in images]))
-    temperature = model.bundle.metrics.get("temperature", 1.0)
-    print("| digits | temperature | error | calibration error | log-likelihood | Brier | AUROC | right at 95 % |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-    for name, found in seen.items():
-        for label, factor in ((f"{temperature:.3f}", 1.0), ("1", temperature)):
-            figures = " | ".join(f"{it:.4f}" for it in _figures(_softmax(factor * found.logarithms), found.targets))
-            print(f"| {name} | {label} | {figures} |")
-    print("\nThe temperature, and the thresholds below, were found on MNIST's validation images.")
-    if picture:
-        _diagram(seen, picture)
-        print(f"\nwrote {picture}")
-    _coverage(seen)
-    _price(model, seen)
+        found = predict_uploads(list(load_uploads(folder)), normaliser.normalise, model)
+        accepted = [(it.network_input, it.upload.digit) for it in found if it.network_input is not None]
+        images, targets = np.stack([image for image, _ in accepted]), np.array([digit for _, digit in accepted])
+        predictions["uploads"] = Predictions.from_model(model, images, targets)
+    _calibration(model.bundle.metrics.get("temperature", 1.0), predictions)
+    if diagram:
+        _reliability_diagram(predictions, diagram)
+        print(f"\nwrote {diagram}")
+    _accuracy_by_coverage(predictions)
+    _abstention_cost(model, predictions)
     if fonts:
-        _flagged(model, fonts, held)
+        _ood_detection(model, fonts, validation)
 
 
-def _validation(model: Model, data_dir: Path) -> Split:
-    """MNIST's training images that the network did not learn from."""
+def _validation_split(model: Model, data_dir: Path) -> Split:
+    """The MNIST training images that were held out for validation when this bundle was trained."""
     recipe = msgspec.convert(model.bundle.recipe, Recipe)
-    _, held = parted(recipe, Mnist(data_dir).train(model.bundle.seed))
+    _, held = train_validation_split(recipe, Mnist(data_dir).train(model.bundle.seed))
     if held is None:
-        raise TrainingError(f"{model.bundle.title} was trained without validation rows: nothing was calibrated")
+        raise TrainingError(f"{model.bundle.id} was trained without validation rows, so it is not calibrated")
     return held
 
 
+def _calibration(temperature: float, predictions: dict[str, Predictions]) -> None:
+    """Print the calibration metrics at the bundle's temperature and at temperature 1."""
+    print("| digits | temperature | error rate | ECE | NLL | Brier | AUROC | accuracy at 95% coverage |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    for name, found in predictions.items():
+        for label, factor in ((f"{temperature:.3f}", 1.0), ("1", temperature)):
+            metrics = _calibration_metrics(_softmax(factor * found.log_probabilities), found.targets)
+            print(f"| {name} | {label} | {' | '.join(f'{metric:.4f}' for metric in metrics)} |")
+    print("\nThe temperature, and the abstention thresholds below, were fitted on MNIST's validation images.")
+
+
 def _softmax(logits: Floats) -> Floats:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
 
 
-def _figures(probabilities: Floats, targets: NDArray[np.int64]) -> Iterable[float]:
-    """Share of errors, expected calibration error, negative log-likelihood, Brier score, area under the ROC curve."""
-    right = probabilities.argmax(axis=1) == targets
+def _calibration_metrics(probabilities: Floats, targets: NDArray[np.int64]) -> Iterable[float]:
+    """Error rate, expected calibration error, negative log-likelihood, Brier score, AUROC, accuracy at 95 % coverage.
+
+    The AUROC is that of the confidence as a detector of correct predictions.
+    """
+    correct = probabilities.argmax(axis=1) == targets
     confidence = probabilities.max(axis=1)
-    calibration = Judgement(probabilities.astype(np.float32), targets).calibration()
-    truth = np.eye(probabilities.shape[1])[targets]
-    surest = np.argsort(-confidence, kind="stable")[: round(COVERAGE * len(targets))]
-    yield 1 - right.mean()
+    calibration = Evaluation(probabilities.astype(np.float32), targets).calibration()
+    one_hot = np.eye(probabilities.shape[1])[targets]
+    most_confident = np.argsort(-confidence, kind="stable")[: round(REPORTED_COVERAGE * len(targets))]
+    yield 1 - correct.mean()
     yield calibration.error if calibration else float("nan")
-    yield float(-np.log((probabilities * truth).sum(axis=1).clip(1e-30)).mean())
-    yield float(((probabilities - truth) ** 2).sum(axis=1).mean())
-    yield float(roc_auc_score(right, confidence)) if not right.all() else 1.0
-    yield float(right[surest].mean())
+    yield float(-np.log((probabilities * one_hot).sum(axis=1).clip(1e-30)).mean())
+    yield float(((probabilities - one_hot) ** 2).sum(axis=1).mean())
+    yield float(roc_auc_score(correct, confidence)) if not correct.all() else 1.0
+    yield float(correct[most_confident].mean())
 
 
-def _diagram(seen: dict[str, Seen], path: Path) -> None:
+def _reliability_diagram(predictions: dict[str, Predictions], path: Path) -> None:
+    """Draw the error rate against 1 - confidence, both logarithmic."""
     figure, axes = plt.subplots(figsize=(5.5, 5), dpi=120, layout="constrained")
-    axes.plot([FLOOR, 1], [FLOOR, 1], color="0.7")
-    for name, found in seen.items():
-        if calibration := Judgement(found.outputs["probabilities"], found.targets).calibration():
-            doubt, wrong = (1 - np.asarray(it) for it in (calibration.confidence, calibration.accuracy))
+    axes.plot([DIAGRAM_FLOOR, 1], [DIAGRAM_FLOOR, 1], color="0.7")
+    for name, found in predictions.items():
+        if calibration := Evaluation(found.outputs["probabilities"], found.targets).calibration():
+            expected, observed = (1 - np.asarray(it) for it in (calibration.confidence, calibration.accuracy))
             label = f"{name}: calibration error {calibration.error:.4f}"
-            axes.loglog(doubt.clip(FLOOR), wrong.clip(FLOOR), "o", label=label)
-    title = "15 bins of equally many; at the bottom: no error"
-    axes.set(xlabel="1 - confidence", ylabel="share of wrong answers", title=title)
+            axes.loglog(expected.clip(DIAGRAM_FLOOR), observed.clip(DIAGRAM_FLOOR), "o", label=label)
+    title = "15 bins of equal size; a point on the lower edge: no errors"
+    axes.set(xlabel="1 - confidence", ylabel="error rate", title=title)
     axes.legend()
     figure.savefig(path)
     plt.close(figure)
 
 
-def _coverage(seen: dict[str, Seen]) -> None:
-    """Print how many are right of the surest answers, by how many are given."""
-    print(f"\n| right of the surest | {' | '.join(f'{share:.0%}' for share in COVERAGES)} |")
+def _accuracy_by_coverage(predictions: dict[str, Predictions]) -> None:
+    """Print the accuracy on the most confident fraction of the predictions, for several fractions."""
+    print(f"\n| accuracy at coverage | {' | '.join(f'{coverage:.0%}' for coverage in COVERAGES)} |")
     print(f"| --- |{' --- |' * len(COVERAGES)}")
-    for name, found in seen.items():
+    for name, found in predictions.items():
         probabilities = found.outputs["probabilities"]
-        surest = np.argsort(-probabilities.max(axis=1), kind="stable")
-        right = (probabilities.argmax(axis=1) == found.targets)[surest]
-        print(f"| {name} | {' | '.join(f'{right[: round(share * len(right))].mean():.4f}' for share in COVERAGES)} |")
+        most_confident = np.argsort(-probabilities.max(axis=1), kind="stable")
+        correct = (probabilities.argmax(axis=1) == found.targets)[most_confident]
+        cells = (f"{correct[: round(coverage * len(correct))].mean():.4f}" for coverage in COVERAGES)
+        print(f"| {name} | {' | '.join(cells)} |")
 
 
-def _doubts(model: Model, outputs: Arrays) -> NDArray[np.bool_]:
-    """[n, 2]: whether each picture looks like no digit, and whether it is unsure, as the service would say."""
-    pairs = zip(outputs["probabilities"].max(axis=1).tolist(), outputs["background"].ravel().tolist(), strict=True)
-    doubts = [[doubt_of(model.bundle, sure, strange) for sure in (1.0, highest)] for highest, strange in pairs]
-    return np.array([[doubt is not None for doubt in both] for both in doubts])
+def _ood_and_abstained(model: Model, outputs: Arrays) -> NDArray[np.bool_]:
+    """[n, 2]: whether the service would flag each image as OOD, and whether it would abstain for any reason."""
+    rows = zip(outputs["probabilities"].max(axis=1).tolist(), outputs["background"].ravel().tolist(), strict=True)
+    # At confidence 1.0 only the OOD score can make the service abstain.
+    reasons = [
+        [abstention_reason(model.bundle, it, ood_score) for it in (1.0, confidence)] for confidence, ood_score in rows
+    ]
+    return np.array([[reason is not None for reason in both] for both in reasons])
 
 
-def _price(model: Model, seen: dict[str, Seen]) -> None:
-    """Print what the bundle's thresholds cost real digits, and what is right of the rest."""
-    print("\n| digits | none of the labels | unsure | answered | right of those |\n| --- | --- | --- | --- | --- |")
-    for name, found in seen.items():
-        none, unsure = _doubts(model, found.outputs).T
-        right = found.outputs["probabilities"].argmax(axis=1) == found.targets
-        figures = none.mean(), unsure.mean(), 1 - unsure.mean(), right[~unsure].mean()
-        print(f"| {name} | {' | '.join(f'{figure:.4f}' for figure in figures)} |")
+def _abstention_cost(model: Model, predictions: dict[str, Predictions]) -> None:
+    """Print how many real digits the bundle's thresholds abstain on, and the accuracy on the others."""
+    print("\n| digits | flagged as OOD | abstained | coverage | accuracy when not abstained |")
+    print("| --- | --- | --- | --- | --- |")
+    for name, found in predictions.items():
+        ood, abstained = _ood_and_abstained(model, found.outputs).T
+        correct = found.outputs["probabilities"].argmax(axis=1) == found.targets
+        fractions = ood.mean(), abstained.mean(), 1 - abstained.mean(), correct[~abstained].mean()
+        print(f"| {name} | {' | '.join(f'{fraction:.4f}' for fraction in fractions)} |")
 
 
-def _flagged(model: Model, fonts: Path, held: Split) -> None:
-    """Print how many of each kind look like none of the labels, are unsure at all, or are refused before."""
-    images = {digit: held.inputs[held.targets == digit].numpy() for digit in range(10)}
+def _ood_detection(model: Model, fonts: Path, validation: Split) -> None:
+    """Print how many OOD images of each kind are rejected by the normaliser, flagged as OOD, or abstained on."""
+    images = {digit: validation.inputs[validation.targets == digit].numpy() for digit in range(10)}
     counts: dict[tuple[bool, str], NDArray[np.int64]] = {}
-    for stranger in strangers(fonts, images, each=40, seed=1):
-        count = counts.setdefault((stranger.kept, stranger.kind), np.zeros(4, np.int64))
+    for ood in generate_ood_images(fonts, images, count=40, seed=1):
+        count = counts.setdefault((ood.held_out, ood.kind), np.zeros(4, np.int64))
         try:
-            image = digits.normalise(decode_image(stranger.file, Budget(10**9)).grey)
-        except UnusableInput:
+            image = normaliser.normalise(decode_image(ood.file, PixelBudget(10**9)).grey)
+        except UnprocessableInput:
             count += (1, 1, 0, 0)
         else:
-            count += (1, 0, *_doubts(model, model.predict({"image": image[None]}))[0])
-    print("\n| no digits | half | pictures | refused (422) | none of the labels | unsure | refused or none |")
+            count += (1, 0, *_ood_and_abstained(model, model.predict({"image": image[None]}))[0])
+    print("\n| OOD images | half | images | rejected (422) | flagged as OOD | abstained | rejected or flagged |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    for half in (False, True):
-        mine = {kind: count for (kept, kind), count in counts.items() if kept is half}
-        mine["**all**"] = np.sum(list(mine.values()), axis=0)
-        for kind, (n, refused, none, unsure) in mine.items():
-            share = (refused + none) / n
-            print(f"| {kind} | {'kept' if half else 'chosen by'} | {n} | {refused} | {none} | {unsure} | {share:.3f} |")
+    for held_out, half in ((False, "development"), (True, "held out")):
+        by_kind = {kind: count for (is_held_out, kind), count in counts.items() if is_held_out is held_out}
+        by_kind["**all**"] = np.sum(list(by_kind.values()), axis=0)
+        for kind, (n, rejected, flagged, abstained) in by_kind.items():
+            detected = (rejected + flagged) / n
+            print(f"| {kind} | {half} | {n} | {rejected} | {flagged} | {abstained} | {detected:.3f} |")

@@ -1,7 +1,7 @@
-"""How well digits that people upload are read: real ones in a folder, and those that `difficulties` lays on paper.
+"""Accuracy on digits that people upload: real uploads from a folder, and synthetic ones from `synthetic_corpus`.
 
-The folder holds `labels.csv` (path, label, source) and the files. Writers are few in each source, so what counts is
-the accuracy per source and the mean over sources.
+The folder contains `labels.csv` (columns path, label, source) and the image files. Each source has few writers, so the
+figures that count are the accuracy per source and the mean over sources.
 """
 
 import csv
@@ -12,154 +12,165 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 
-from benchmarks.baselines import inverted, naive, rough
-from benchmarks.synthetic_corpus import PAPERS, corpus
-from service.errors import UnusableInput
-from service.images import normaliser as digits
-from service.images.decoding import Budget, Picture, decode_image
-from service.inference.repository import Model, ModelRepository
+from benchmarks.baselines import Grey, crop_and_centre, resize, resize_and_invert
+from benchmarks.synthetic_corpus import STYLES, generate_corpus
+from service.errors import UnprocessableInput
+from service.images import normaliser
+from service.images.decoding import DecodedImage, PixelBudget, decode_image
+from service.inference.model import Model
+from service.inference.repository import ModelRepository
 from service.settings import Settings
 from training.datasets.mnist import Mnist
 
-Grey = NDArray[np.uint8]
-Normalise = Callable[[Grey], Grey]
-Accuracy = dict[str, float]  # by source
+Preprocessor = Callable[[Grey], Grey]
+"""A greyscale image of any size to a 28x28 network input; raises `UnprocessableInput` if it rejects the image."""
 
-METHODS: dict[str, Normalise] = {
-    "resized": naive,
-    "and inverted": inverted,
-    "first": rough,
-    "ink normaliser": digits.normalise,
+SourceAccuracy = dict[str, float]
+"""Accuracy, 0 to 1, by source."""
+
+PREPROCESSORS: dict[str, Preprocessor] = {
+    "resized": resize,
+    "resized, inverted": resize_and_invert,
+    "first normaliser": crop_and_centre,
+    "ink normaliser": normaliser.normalise,
 }
+SHEET_CELL = 150  # pixels per image in the contact sheet
+SHEET_COLUMNS = 6
+CAPTION_HEIGHT = 14
 
 
 @dataclass(frozen=True)
 class Upload:
-    """One digit of a corpus, decoded."""
+    """One labelled upload of a corpus: the decoded image, and the bytes of its file."""
 
     name: str
     source: str
     digit: int
-    picture: Picture
+    picture: DecodedImage
     file: bytes
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What came of one digit: the picture that the network saw, or why there is none, and its answer."""
+class UploadPrediction:
+    """The network's prediction for one upload.
+
+    A rejected upload has no `network_input`, the `rejection` message, label -1 and probability 0.
+    """
 
     upload: Upload
-    seen: Grey | None
-    refusal: str
-    answer: int
+    network_input: Grey | None
+    rejection: str
+    label: int
     probability: float
 
     @property
-    def right(self) -> bool:
-        """Whether it was read as what it is."""
-        return self.answer == self.upload.digit
+    def is_correct(self) -> bool:
+        """Whether the predicted label is the true one."""
+        return self.label == self.upload.digit
 
 
-def uploads(folder: Path) -> Iterator[Upload]:
-    """The digits of a folder."""
+def load_uploads(folder: Path) -> Iterator[Upload]:
+    """The uploads that `labels.csv` of a folder lists."""
     with (folder / "labels.csv").open(newline="") as table:
         for row in csv.DictReader(table):
             file = (folder / row["path"]).read_bytes()
-            yield Upload(row["path"], row["source"], int(row["label"]), decode_image(file, Budget(10**9)), file)
+            yield Upload(row["path"], row["source"], int(row["label"]), decode_image(file, PixelBudget(10**9)), file)
 
 
-def papers(count: int, seed: int, data_dir: Path) -> Iterator[Upload]:
-    """Digits on paper, made by code: `count` of each kind."""
+def generate_uploads(count: int, seed: int, data_dir: Path) -> Iterator[Upload]:
+    """Synthetic uploads: `count` digits of each of `STYLES`, half of them made from MNIST training images."""
     mnist = Mnist(data_dir).train(0)
-    made = corpus(count, seed, (mnist.inputs.numpy(), mnist.targets.numpy()))
-    for i, (name, digit, file) in enumerate(made):
-        yield Upload(f"{name}/{i}", name, digit, decode_image(file, Budget(10**9)), file)
+    generated = generate_corpus(count, seed, (mnist.inputs.numpy(), mnist.targets.numpy()))
+    for i, (style, digit, file) in enumerate(generated):
+        yield Upload(f"{style}/{i}", style, digit, decode_image(file, PixelBudget(10**9)), file)
 
 
-def opened(name: str) -> Model:
-    """The newest bundle of this name, on the CPU."""
+def open_model(name: str) -> Model:
+    """Open the newest version of a bundle in models/ on the CPU."""
     settings = Settings(device="cpu", models_dir=Path(__file__).parent.parent / "models")
     return ModelRepository.open(settings, sorted((settings.models_dir / name).iterdir())).find(name)
 
 
-def read(corpus: list[Upload], normalise: Normalise, model: Model) -> list[Reading]:
-    """Normalise each picture, and let the network read them all."""
-    seen: list[Grey | str] = []
+def predict_uploads(corpus: list[Upload], preprocess: Preprocessor, model: Model) -> list[UploadPrediction]:
+    """Preprocess every upload, then classify all of them as one batch."""
+    inputs: list[Grey | str] = []
     for upload in corpus:
         try:
-            seen.append(normalise(upload.picture.grey))
-        except UnusableInput as refusal:
-            seen.append(str(refusal))
-    images = np.stack([one if isinstance(one, np.ndarray) else np.zeros((28, 28), np.uint8) for one in seen])
+            inputs.append(preprocess(upload.picture.grey))
+        except UnprocessableInput as rejection:
+            inputs.append(str(rejection))
+    images = np.stack([it if isinstance(it, np.ndarray) else np.zeros((28, 28), np.uint8) for it in inputs])
     probabilities = model.predict({"image": images})["probabilities"]
     return [
-        Reading(upload, None, one, -1, 0.0)
-        if isinstance(one, str)
-        else Reading(upload, one, "", int(row.argmax()), float(row.max()))
-        for upload, one, row in zip(corpus, seen, probabilities, strict=True)
+        UploadPrediction(upload, None, network_input, -1, 0.0)
+        if isinstance(network_input, str)
+        else UploadPrediction(upload, network_input, "", int(row.argmax()), float(row.max()))
+        for upload, network_input, row in zip(corpus, inputs, probabilities, strict=True)
     ]
 
 
-def by_source(readings: list[Reading]) -> Accuracy:
-    """The share of each source that was read right; what is refused is not."""
+def accuracy_by_source(predictions: list[UploadPrediction]) -> SourceAccuracy:
+    """The accuracy on each source; a rejected upload counts as an error."""
     sources: dict[str, list[bool]] = {}
-    for reading in readings:
-        sources.setdefault(reading.upload.source, []).append(reading.right)
-    return {source: sum(right) / len(right) for source, right in sources.items()}
+    for prediction in predictions:
+        sources.setdefault(prediction.upload.source, []).append(prediction.is_correct)
+    return {source: sum(correct) / len(correct) for source, correct in sources.items()}
 
 
-def mean(accuracy: Accuracy) -> float:
-    """Over sources, each counting once."""
+def mean_over_sources(accuracy: SourceAccuracy) -> float:
+    """The unweighted mean over sources, whatever their sizes."""
     return sum(accuracy.values()) / len(accuracy)
 
 
-def compare(corpus: list[Upload], model: Model) -> list[Reading]:
-    """Print the table of every method, and what the last of them did not read; return its readings."""
-    found = {name: read(corpus, normalise, model) for name, normalise in METHODS.items()}
-    columns = {name: by_source(readings) for name, readings in found.items()}
-    print(f"\n| source | images | {' | '.join(METHODS)} |\n|{' --- |' * (len(METHODS) + 2)}")
+def compare_preprocessors(corpus: list[Upload], model: Model) -> list[UploadPrediction]:
+    """Print the accuracy per source of every preprocessor and the ink normaliser's errors; return its predictions."""
+    predictions = {name: predict_uploads(corpus, preprocess, model) for name, preprocess in PREPROCESSORS.items()}
+    columns = {name: accuracy_by_source(found) for name, found in predictions.items()}
+    print(f"\n| source | images | {' | '.join(PREPROCESSORS)} |\n|{' --- |' * (len(PREPROCESSORS) + 2)}")
     for source in next(iter(columns.values())):
         count = sum(upload.source == source for upload in corpus)
         print(f"| {source} | {count} | {' | '.join(f'{column[source]:.4f}' for column in columns.values())} |")
-    print(f"| mean over sources | {len(corpus)} | {' | '.join(f'{mean(column):.4f}' for column in columns.values())} |")
-    readings = found["ink normaliser"]
-    print(f"\nrefused: {sum(reading.seen is None for reading in readings)} of {len(readings)}")
-    for reading in readings:
-        if not reading.right:
-            print(f"  {reading.upload.name}: {reading.refusal or f'{reading.answer} ({reading.probability:.2f})'}")
-    return readings
+    means = " | ".join(f"{mean_over_sources(column):.4f}" for column in columns.values())
+    print(f"| mean over sources | {len(corpus)} | {means} |")
+    normalised = predictions["ink normaliser"]
+    print(f"\nrejected: {sum(it.network_input is None for it in normalised)} of {len(normalised)}; errors:")
+    for it in normalised:
+        if not it.is_correct:
+            print(f"  {it.upload.name}: {it.rejection or f'predicted {it.label} ({it.probability:.2f})'}")
+    return normalised
 
 
-def contact_sheet(readings: list[Reading], path: Path) -> None:
-    """Every digit that was not read, beside what the network saw of it."""
-    wrong = [reading for reading in readings if not reading.right]
-    side, columns = 150, 6
-    sheet = Image.new("RGB", (columns * 2 * side, max(1, math.ceil(len(wrong) / columns)) * (side + 14)), "white")
+def write_contact_sheet(predictions: list[UploadPrediction], path: Path) -> None:
+    """Write one image of all errors: each upload, and beside it the network's input."""
+    errors = [prediction for prediction in predictions if not prediction.is_correct]
+    height = SHEET_CELL + CAPTION_HEIGHT
+    rows = max(1, math.ceil(len(errors) / SHEET_COLUMNS))
+    sheet = Image.new("RGB", (SHEET_COLUMNS * 2 * SHEET_CELL, rows * height), "white")
     draw = ImageDraw.Draw(sheet)
-    for i, reading in enumerate(wrong):
-        left, top = i % columns * 2 * side, i // columns * (side + 14)
-        said = "refused" if reading.seen is None else f"{reading.answer} ({reading.probability:.2f})"
-        draw.text((left + 2, top + 1), f"{reading.upload.name}: {said}", fill="black")
-        upload = ImageOps.exif_transpose(Image.open(io.BytesIO(reading.upload.file))).convert("RGBA")
-        sheet.paste(ImageOps.contain(upload, (side - 4, side - 4), Image.Resampling.BOX), (left, top + 14))
-        if reading.seen is not None:
-            seen = Image.fromarray(reading.seen).resize((112, 112), Image.Resampling.NEAREST)
-            sheet.paste(seen, (left + side, top + 14))
+    for i, error in enumerate(errors):
+        left, top = i % SHEET_COLUMNS * 2 * SHEET_CELL, i // SHEET_COLUMNS * height
+        result = "rejected" if error.network_input is None else f"{error.label} ({error.probability:.2f})"
+        draw.text((left + 2, top + 1), f"{error.upload.name}: {result}", fill="black")
+        upload = ImageOps.exif_transpose(Image.open(io.BytesIO(error.upload.file))).convert("RGBA")
+        size = (SHEET_CELL - 4, SHEET_CELL - 4)
+        sheet.paste(ImageOps.contain(upload, size, Image.Resampling.BOX), (left, top + CAPTION_HEIGHT))
+        if error.network_input is not None:
+            enlarged = Image.fromarray(error.network_input).resize((112, 112), Image.Resampling.NEAREST)
+            sheet.paste(enlarged, (left + SHEET_CELL, top + CAPTION_HEIGHT))
     sheet.save(path)
 
 
 def measure(folder: Path | None, count: int, data_dir: Path, model_name: str, sheet: Path | None) -> None:
-    """Print the table of a folder's uploads, and of `count` digits on each kind of paper."""
-    model = opened(model_name)
-    readings: list[Reading] = []
+    """Print the accuracy on a folder's uploads, and on `count` synthetic uploads of each style."""
+    model = open_model(model_name)
+    predictions: list[UploadPrediction] = []
     if folder:
-        readings += compare(list(uploads(folder)), model)
+        predictions += compare_preprocessors(list(load_uploads(folder)), model)
     if count:
-        print(f"\n{count} on each of {len(PAPERS)} papers, made by code:")
-        readings += compare(list(papers(count, 1, data_dir)), model)
+        print(f"\nSynthetic uploads, {count} of each of {len(STYLES)} styles:")
+        predictions += compare_preprocessors(list(generate_uploads(count, 1, data_dir)), model)
     if sheet:
-        contact_sheet(readings, sheet)
+        write_contact_sheet(predictions, sheet)
         print(f"\nwrote {sheet}")

@@ -1,1 +1,1 @@
-"""Digits drawn by us, for the README and the tests: `draw.py` draws them."""
+"""Images of digits made by `draw.py`, for the README and the tests."""

@@ -1,6 +1,6 @@
-"""Draws the ten digits of this folder: `python samples/draw.py`. They are ours; none comes from a data set.
+"""Draw the ten digits of this folder: `python samples/draw.py`. None of them comes from a data set.
 
-Each is a pen's path in a unit square (y downwards), smoothed, on another kind of paper and in another format.
+Each is a smoothed path in the unit square (y points down), with its own colours, size and file format.
 """
 
 from collections.abc import Sequence
@@ -34,10 +34,10 @@ PATHS: dict[int, list[list[Point]]] = {
 
 
 def smooth(points: Sequence[Point], steps: int = 24) -> list[Point]:
-    """A Catmull-Rom curve through the points; two points stay a straight line."""
-    knots = np.array([points[0], *points, points[-1]])
+    """A Catmull-Rom curve through the points, `steps` points for each section; two points give a straight line."""
+    controls = np.array([points[0], *points, points[-1]])
     curve = []
-    for a, b, c, d in zip(knots, knots[1:], knots[2:], knots[3:], strict=False):
+    for a, b, c, d in zip(controls, controls[1:], controls[2:], controls[3:], strict=False):
         for t in np.linspace(0, 1, steps):
             cubic = 2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3
             curve.append(cubic / 2)
@@ -45,17 +45,17 @@ def smooth(points: Sequence[Point], steps: int = 24) -> list[Point]:
 
 
 def draw(digit: int, paper: Colour, ink: Colour, width: float, box: tuple[float, float, float]) -> Image.Image:
-    """The digit in RGBA; `width` and `box` (left, top, side) are parts of the picture's side."""
+    """The digit in RGBA, 240x240 pixels; stroke `width` and `box` (left, top, side) are fractions of the side."""
     side = SIDE * OVERSAMPLING
     image = Image.new("RGBA", (side, side), paper)
-    pen = ImageDraw.Draw(image)
+    canvas = ImageDraw.Draw(image)
     radius = width * side / 2
-    left, top, size = (part * side for part in box)
+    left, top, size = (fraction * side for fraction in box)
     for path in PATHS[digit]:
-        dots = [(left + x * size, top + y * size) for x, y in smooth(path)]
-        pen.line(dots, fill=ink, width=round(2 * radius), joint="curve")
-        for x, y in dots:
-            pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=ink)
+        curve = [(left + x * size, top + y * size) for x, y in smooth(path)]
+        canvas.line(curve, fill=ink, width=round(2 * radius), joint="curve")
+        for x, y in curve:
+            canvas.ellipse((x - radius, y - radius, x + radius, y + radius), fill=ink)
     return image.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
 
 
@@ -64,17 +64,17 @@ def main() -> None:
     centre = (0.15, 0.15, 0.7)
     draw(0, "white", "black", 0.07, centre).convert("RGB").save(FOLDER / "0.png")
     draw(1, "white", "black", 0.06, (0.3, 0.1, 0.5)).convert("1").save(FOLDER / "1.gif")
-    draw(2, (0, 0, 0, 0), "black", 0.07, centre).save(FOLDER / "2.png")  # transparent paper
+    draw(2, (0, 0, 0, 0), "black", 0.07, centre).save(FOLDER / "2.png")  # transparent background
     draw(3, "white", "navy", 0.06, (0.1, 0.05, 0.6)).convert("RGB").save(FOLDER / "3.png")
     exif = Image.Exif()
-    exif[0x0112] = 6  # lies on its side: to be turned by 90 degrees clockwise when shown
-    turned = draw(4, "white", "dimgrey", 0.05, centre).convert("RGB").transpose(Image.Transpose.ROTATE_90)
-    turned.save(FOLDER / "4.jpg", exif=exif, quality=85)
+    exif[0x0112] = 6  # orientation: viewers rotate the image by 90 degrees clockwise
+    rotated = draw(4, "white", "dimgrey", 0.05, centre).convert("RGB").transpose(Image.Transpose.ROTATE_90)
+    rotated.save(FOLDER / "4.jpg", exif=exif, quality=85)
     draw(5, "black", "white", 0.08, centre).convert("L").save(FOLDER / "5.bmp")
     draw(6, "ivory", "darkgreen", 0.05, (0.35, 0.3, 0.4)).convert("RGB").save(FOLDER / "6.webp", lossless=True)
     draw(7, "black", "white", 0.08, (0.2, 0.2, 0.6)).convert("L").save(FOLDER / "7.png")
-    pencil = draw(8, "lightgrey", "dimgrey", 0.06, centre).convert("RGB").filter(ImageFilter.GaussianBlur(1.5))
-    pencil.save(FOLDER / "8.jpg", quality=70)
+    blurred = draw(8, "lightgrey", "dimgrey", 0.06, centre).convert("RGB").filter(ImageFilter.GaussianBlur(1.5))
+    blurred.save(FOLDER / "8.jpg", quality=70)
     draw(9, "white", "crimson", 0.06, centre).convert("CMYK").save(FOLDER / "9.tiff", compression="tiff_lzw")
 
 

@@ -1,26 +1,26 @@
-"""Answer requests.
+"""Serve models over HTTP.
 
-The life of one, and where to read on:
+The life of a request, and where to read on:
 
-    POST /v1/models/mnist-deep:predict  (a photo)
+    POST /v1/models/mnist:predict  (a photo)
 
-    gunicorn_conf       Gunicorn's processes; each opens every model after the fork
-    server/             and runs this: one thread reads from all connections, and answers what has come whole
-    observation             it gets an id and is watched: `telemetry` counts it, for all workers;
-                            `drift` says what is measured of what came in
-    routes/dispatch     the view is found by the path, and is given what was asked
-    routes/v1           the view (routes/v2 for the Open Inference Protocol): the steps below, each told to the watch
-    repository          1. find     which model, which version
-    routes/body           the body, read once, within the limits
-    decoding/           2. decode   bytes -> named arrays: `images`, `vectors`, or V2's `tensors`
-    digits/                 a picture of a digit -> 28x28 as MNIST's makers made theirs
-    repository          3. predict  `Model`: check the arrays, run them, check what comes out
-    runtimes/               ONNX Runtime or TorchScript, on CUDA or the CPU
-    encoding/           4. encode   arrays -> labels and probabilities, or V2's tensors
-    doubt                   what makes an answer unsure, and values outside the range seen in training
+    gunicorn_conf           Gunicorn's worker processes; each opens every model after the fork
+    worker/                 reads requests from all connections, and runs the application for each complete one
+    observability/          the middleware gives the request an id and a timer
+    http/routing            finds the view; the two hot routes have a fast path
+    protocols/v1/views      the view, in four steps (protocols/v2/views for the Open Inference Protocol):
+      inference/repository    1. find     the model, by name and version
+      http/body                           the body, read once, within the limits
+      protocols/v1/requests   2. decode   bytes -> named arrays
+      images/                             an image file -> greyscale -> 28x28, as MNIST's images are
+      inference/model         3. predict  check the inputs, run them, check the outputs
+      inference/runtimes/                 ONNX Runtime or TorchScript, on CUDA or the CPU
+      protocols/v1/responses  4. encode   arrays -> labels and probabilities
+      inference/abstention                reasons to distrust a prediction
+    observability/          the middleware counts the request, logs it, and adds its headers
 
-Whatever is wrong on the way is raised as one of `errors` and answered as `{"error": ...}`. Before the first request,
-`settings` reads the environment, `bundle` checks what is in `models/`, and `app` wires the parts together.
+Any failure on the way is raised as one of `errors`, and becomes the response `{"error": ...}`. Before the first
+request, `settings` reads the environment, `bundle/` checks what is in `models/`, and `app` connects the parts.
 `training` may import this package; this package never imports `training`.
 """
 

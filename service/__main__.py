@@ -1,11 +1,12 @@
-"""`python -m service`: Gunicorn, configured by the environment."""
+"""`python -m service`: Gunicorn, configured by `DIGITALIS_*` variables."""
 
 import argparse
+import http.client
 import os
+import signal
 import socket
 import sys
 import time
-import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -30,10 +31,10 @@ settings, from the environment:
 """
 
 
-class Service(WSGIApplication):  # type: ignore[misc]  # Gunicorn is not typed
-    """Gunicorn, whose workers open the bundles that were there at the start, and those alone.
+class GunicornApplication(WSGIApplication):  # type: ignore[misc]  # Gunicorn is not typed
+    """Gunicorn, whose workers open the bundles that were there at the start, and no others.
 
-    So a worker that is replaced answers as its siblings do, whatever has been written to the folder since.
+    So a replaced worker serves the same versions as the others, whatever has been written to the folder since.
     """
 
     def __init__(self, settings: Settings, folders: list[Path]) -> None:
@@ -42,19 +43,21 @@ class Service(WSGIApplication):  # type: ignore[misc]  # Gunicorn is not typed
         super().__init__("%(prog)s")
 
     def load(self) -> Any:
-        """The application of one worker. All bundles opened at the start: if one does not now, the others go on."""
+        """The application of one worker. If a bundle cannot be opened any more, the other workers keep serving."""
         try:
             return create_app(self._settings, self._folders)
         except StartError as error:
-            print(f"digitalis: a worker cannot start, and will be tried again: {error}", file=sys.stderr)
+            print(f"digitalis: a worker cannot start, and will be retried: {error}", file=sys.stderr)
             time.sleep(RETRY_AFTER)
             raise SystemExit(1) from error
 
 
 def main() -> int:
-    """Serve until told to stop; the exit status is 0 after SIGTERM, 2 when the start fails."""
-    width = max(len(name) for name, _, _ in Settings.rows())
-    table = "\n".join(f"  {name:{width}}  {meaning} (default: {shown})" for name, shown, meaning in Settings.rows())
+    """Serve until SIGTERM. The exit status is 0 then, and 2 if the start fails."""
+    width = max(len(name) for name, _, _ in Settings.documentation_rows())
+    table = "\n".join(
+        f"  {name:{width}}  {meaning} (default: {shown})" for name, shown, meaning in Settings.documentation_rows()
+    )
     parser = argparse.ArgumentParser(
         prog="python -m service",
         description="Serve the bundles under models/ over HTTP.",
@@ -62,26 +65,28 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--health", action="store_true", help="ask the service that runs here whether it is ready, and exit 0 or 1"
+        "--health",
+        action="store_true",
+        help="check whether the service on DIGITALIS_BIND is ready, and exit with 0 or 1",
     )
-    asked = parser.parse_args()
+    args = parser.parse_args()
     try:
         settings = Settings.from_env()
-        if asked.health:
+        if args.health:
             return _health(settings)
         folders = find_bundles(settings.models_dir)
     except StartError as error:
         print(f"digitalis: {error}", file=sys.stderr)
         return 2
-    if not (_is_free(settings.bind) and _opens(settings, folders)):
+    if not (_port_is_free(settings.bind) and _preflight_models(settings, folders)):
         return 2
     sys.argv = ["digitalis", "-c", "python:service.gunicorn_conf", "service.app:create_app()"]
-    Service(settings, folders).run()
+    GunicornApplication(settings, folders).run()
     return 0
 
 
-def _is_free(address: str) -> bool:
-    """Whether nobody listens there yet; Gunicorn would try five times, and not name the setting."""
+def _port_is_free(address: str) -> bool:
+    """Whether the address can be bound; Gunicorn would try five times, and not name the setting."""
     host, _, port = address.rpartition(":")
     family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
     with socket.socket(family) as probe:
@@ -90,17 +95,18 @@ def _is_free(address: str) -> bool:
             probe.bind((host.strip("[]"), int(port)))
         except OSError as error:
             print(
-                f"digitalis: cannot listen on {address}: {error.strerror}; DIGITALIS_BIND sets another", file=sys.stderr
+                f"digitalis: cannot listen on {address}: {error.strerror}; DIGITALIS_BIND sets another address",
+                file=sys.stderr,
             )
             return False
     return True
 
 
-def _opens(settings: Settings, folders: list[Path]) -> bool:
-    """Whether every bundle opens and gives its golden answers, tried once, in a process that ends with the trial.
+def _preflight_models(settings: Settings, folders: list[Path]) -> bool:
+    """Whether every bundle opens and passes its golden examples, tried once in a child process.
 
-    In workers the same failure would be told by each of them, between Gunicorn's own lines; and sessions that this
-    process opened would not survive its forks.
+    In the workers, the same failure would be reported by each of them, between Gunicorn's own lines; and sessions that
+    this process opened would not survive its forks.
     """
     child = os.fork()
     if child == 0:
@@ -111,16 +117,20 @@ def _opens(settings: Settings, folders: list[Path]) -> bool:
             os._exit(2)
         os._exit(0)
     _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        killed = signal.Signals(os.WTERMSIG(status)).name
+        print(f"digitalis: opening the models was stopped by {killed} (SIGKILL: out of memory?)", file=sys.stderr)
     return status == 0
 
 
 def _health(settings: Settings) -> int:
     host, _, port = settings.bind.rpartition(":")
     host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104 - compared, not bound
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # Docker may set http_proxy
     try:
-        with urllib.request.urlopen(f"http://{host}:{port}/v2/health/ready", timeout=3):
+        with direct.open(f"http://{host}:{port}/v2/health/ready", timeout=3):
             return 0
-    except (OSError, urllib.error.URLError) as error:
+    except (OSError, http.client.HTTPException) as error:
         print(f"digitalis: not ready on {settings.bind}: {error}", file=sys.stderr)
         return 1
 

@@ -1,19 +1,19 @@
-"""Everything that can go wrong, as one tree; the HTTP status is on the class.
+"""The exceptions that reach an operator or a client, as one tree; the HTTP status is on the class.
 
     DigitalisError
-    ├── StartError                  the process does not start, and says why
-    │   ├── SettingsError               a DIGITALIS_* variable is unknown or its value is bad
-    │   ├── BundleError                 a bundle is missing, damaged, or gives other answers than it should
-    │   └── DeviceUnavailable           the device or runtime that was asked for cannot be had
-    └── RequestError                one request is answered with `{"error": ...}`
+    ├── StartError                  the process cannot start, and says why
+    │   ├── SettingsError               a DIGITALIS_* variable is unknown or its value is invalid
+    │   ├── BundleError                 a bundle is missing, damaged, or fails its golden examples
+    │   └── DeviceUnavailable           the requested device or runtime is not available
+    └── RequestError                one request gets the error response `{"error": ...}`
         ├── BadRequest             400  malformed
         ├── ModelNotFound          404
-        ├── ReportNotFound         404  the bundle holds no page for people
+        ├── ReportNotFound         404  the bundle has no report
         ├── PayloadTooLarge        413  over a limit
         ├── UnsupportedMediaType   415
-        ├── UnusableInput          422  understood, but nothing can be done with it (a blank image)
-        ├── NotSupported           501  known to the protocol, and not here
-        └── InferenceFailed        500  ours: logged, and the client is told nothing of the inside
+        ├── UnprocessableInput     422  well-formed, but there is no prediction for it (a blank image)
+        ├── NotSupported           501  part of the protocol, not implemented here
+        └── InferenceFailed        500  a fault of the service: logged, the response carries the request id only
 
 A message says what was wrong, where, and what would be right.
 """
@@ -22,7 +22,7 @@ from typing import ClassVar
 
 
 class DigitalisError(Exception):
-    """The root: whatever this project raises on purpose."""
+    """The base of all exceptions of this project."""
 
 
 class StartError(DigitalisError):
@@ -30,19 +30,19 @@ class StartError(DigitalisError):
 
 
 class SettingsError(StartError):
-    """A `DIGITALIS_*` variable is unknown or its value is bad."""
+    """A `DIGITALIS_*` variable is unknown or its value is invalid."""
 
 
 class BundleError(StartError):
-    """A bundle is missing, damaged, or gives other answers than its golden examples."""
+    """A bundle is missing, damaged, or its outputs differ from its golden examples."""
 
 
 class DeviceUnavailable(StartError):
-    """The device or the runtime that was asked for cannot be had."""
+    """The requested device or runtime is not available."""
 
 
 class RequestError(DigitalisError):
-    """One request cannot be answered; `status` is what HTTP says."""
+    """One request cannot be handled; `status` is the HTTP status of the response."""
 
     status: ClassVar[int] = 500
 
@@ -54,13 +54,13 @@ class BadRequest(RequestError):
 
 
 class ModelNotFound(RequestError):
-    """No model of this name, or no such version of it."""
+    """There is no model of this name, or no such version of it."""
 
     status = 404
 
 
 class ReportNotFound(RequestError):
-    """The model's bundle holds no report."""
+    """The model's bundle has no report."""
 
     status = 404
 
@@ -72,22 +72,24 @@ class PayloadTooLarge(RequestError):
 
 
 class UnsupportedMediaType(RequestError):
-    """What the Content-Type or the Content-Encoding says is not taken."""
+    """The Content-Type or the Content-Encoding is not supported."""
 
     status = 415
 
 
-class UnusableInput(RequestError):
-    """Understood, but there is no answer to it (a blank image, numbers that overflow)."""
+class UnprocessableInput(RequestError):
+    """The input is well-formed, but there is no prediction for it (a blank image, numbers that overflow)."""
 
     status = 422
 
 
 class NotSupported(RequestError):
-    """The protocol knows it, and this service does not have it."""
+    """The protocol defines it, but this service does not implement it."""
 
     status = 501
 
 
 class InferenceFailed(RequestError):
-    """The model failed on input that it should have answered."""
+    """The model failed on valid input."""
+
+    status = 500

@@ -1,6 +1,6 @@
 """Gunicorn's configuration, from our settings: `gunicorn -c python:service.gunicorn_conf 'service.app:create_app()'`.
 
-Workers open their models after the fork: ONNX Runtime's and CUDA's threads do not survive one.
+Workers open their models after the fork: the threads of ONNX Runtime and CUDA do not survive one.
 """
 
 import contextlib
@@ -12,15 +12,16 @@ import os
 from pathlib import Path
 from typing import Any
 
-from service.bundle.manifest import read_counted
+from service.bundle.manifest import ModelId
 from service.inference.repository import ModelRepository, find_bundles
-from service.observability.shared_counters import Telemetry
-from service.protocols.examples import v1_request
+from service.observability.counter_layout import read_metrics_schema
+from service.observability.shared_counters import SharedCounters, assign_block
+from service.protocols.v1.requests import example
 from service.settings import Settings
 
-FEW = 6  # models that are named one by one
+MAX_NAMED_MODELS = 6  # above this, the startup banner gives the number of models, not their names
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # of glibc's mallopt(3)
-SPARE = 16  # blocks of counters, beside two a worker: while all are replaced, the old ones still live
+SPARE_BLOCKS = 16  # of counters, besides two for each worker: during a reload old and new workers are alive at once
 
 _settings = Settings.from_env()
 
@@ -28,9 +29,9 @@ bind = _settings.bind
 workers = _settings.workers
 worker_class = "service.worker.worker.Worker"
 threads = _settings.request_threads
-timeout = 120  # seconds without a sign of life, the opening of all models included
+timeout = 120  # seconds without a heartbeat, opening all models included
 graceful_timeout = _settings.graceful_timeout
-keepalive = 75  # seconds: longer than the 60 after which common proxies give up an idle connection
+keepalive = 75  # seconds: longer than the 60 after which common proxies close an idle connection
 loglevel = _settings.log_level
 logger_class = "service.observability.request_log.Logger"
 preload_app = False
@@ -39,60 +40,56 @@ worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa:
 
 
 def on_starting(server: Any) -> None:
-    """What the workers will share is mapped before the first fork."""
+    """Map the memory that all workers share before the first fork."""
     folders = find_bundles(_settings.models_dir)
-    counted = {(folder.parent.name, folder.name): read_counted(folder) for folder in folders}
-    server.telemetry = Telemetry(counted, workers=2 * _settings.workers + SPARE)
+    schemas = {ModelId(folder.parent.name, folder.name): read_metrics_schema(folder) for folder in folders}
+    server.counters = SharedCounters(schemas, blocks=2 * server.cfg.workers + SPARE_BLOCKS)
 
 
 def pre_fork(server: Any, worker: Any) -> None:
-    """Each worker writes into a block of counters that no other living one has."""
+    """Choose a block of counters that no other living worker has."""
     taken = {other.block for other in server.WORKERS.values()}
     worker.block = next(block for block in itertools.count() if block not in taken)
-    worker.telemetry = server.telemetry
 
 
-def post_fork(_server: Any, worker: Any) -> None:
-    """What the service logs goes where Gunicorn logs; and memory goes back to the system."""
-    _return_memory()
-    ours = logging.getLogger("service")
-    ours.handlers = worker.log.error_log.handlers
-    ours.setLevel(worker.log.error_log.level)
+def post_fork(server: Any, worker: Any) -> None:
+    """In the worker: assign its counters, send the service's log where Gunicorn's goes, and tune malloc."""
+    assign_block(server.counters, worker.block)
+    service = logging.getLogger("service")
+    service.handlers = worker.log.error_log.handlers
+    service.setLevel(worker.log.error_log.level)
+    _tune_malloc()
 
 
 def post_worker_init(worker: Any) -> None:
-    """Each worker says that it is ready; the first one says where, and what to try."""
+    """Log that the worker is ready; the first one prints the URL, and requests to try."""
     models: ModelRepository = worker.wsgi.models
-    if worker.telemetry.has(models.titles()):
-        worker.wsgi.observed.recorder = worker.telemetry.recorder(worker.block)
-    else:
-        worker.log.warning("There are models that were not here at the start: this worker's statistics are its own")
     worker.log.info("Ready: %d models are open", len(models.names()))
     if worker.age == 1:
-        print(invitation(models, _settings.bind), flush=True)
+        print(startup_banner(models, worker.cfg.bind[0]), flush=True)
 
 
-def _return_memory() -> None:
-    """Let what a large picture took go back to the system: glibc would keep it, once for each thread."""
+def _tune_malloc() -> None:
+    """Return the memory of large pictures to the system: glibc would keep it, once for each thread."""
     with contextlib.suppress(OSError, AttributeError):  # another libc
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(M_MMAP_THRESHOLD, 2**20)
-        libc.mallopt(M_TRIM_THRESHOLD, 2**22)  # what requests take again and again is kept
+        libc.mallopt(M_TRIM_THRESHOLD, 2**22)  # up to here it is kept, as the next requests need it again
         libc.mallopt(M_ARENA_MAX, 2)
 
 
-def invitation(models: ModelRepository, address: str) -> str:
-    """A URL, and a request to try for each kind of model that is there."""
+def startup_banner(models: ModelRepository, address: str) -> str:
+    """The URL, and a request to try for each kind of model that there is."""
     host, _, port = address.rpartition(":")
     url = f"http://{'localhost' if host in ('0.0.0.0', '[::]') else host}:{port}/v1/models"  # noqa: S104 - compared
-    found = [models.find(name).bundle for name in models.names()]
-    count = f"{len(found)} models" if len(found) > FEW else ", ".join(models.names())
-    lines = [f"\nDigitalis answers at {url}: {count}. Try:\n"]
-    for bundle in [b for b in found if b.takes_images][:1]:
+    bundles = [models.find(name).bundle for name in models.names()]
+    served = f"{len(bundles)} models" if len(bundles) > MAX_NAMED_MODELS else ", ".join(models.names())
+    lines = [f"\nDigitalis serves {served} at {url}. Try:\n"]
+    for bundle in [bundle for bundle in bundles if bundle.takes_images][:1]:
         picture = next(iter(sorted(Path("samples").glob("*.png"))), "digit.png")
         lines.append(f"  curl -F image=@{picture} {url}/{bundle.name}:predict")
-    vectors = [bundle for bundle in found if not bundle.takes_images]
-    # A row that is long enough to look like data, and short enough to type.
-    short = sorted(vectors, key=lambda bundle: abs(len(bundle.features) - 4))[:1]
-    lines += [f"  curl -d '{json.dumps(v1_request(bundle))}' {url}/{bundle.name}:predict" for bundle in short]
+    vector_models = [bundle for bundle in bundles if not bundle.takes_images]
+    # A row of about four features looks like data, and is short enough to type.
+    typical = sorted(vector_models, key=lambda bundle: abs(len(bundle.features) - 4))[:1]
+    lines += [f"  curl -d '{json.dumps(example(bundle))}' {url}/{bundle.name}:predict" for bundle in typical]
     return "\n".join([*lines, ""])

@@ -1,8 +1,8 @@
-"""How this process runs: every `DIGITALIS_*` variable, read here and nowhere else.
+"""Settings: every `DIGITALIS_*` variable, read here and nowhere else.
 
-An unknown name or a bad value stops the start, naming it and what would be right: a misspelt setting that is
-silently ignored is the worst kind. Only the names that Kubernetes injects for a Service called `digitalis`
-(`DIGITALIS_SERVICE_HOST`, `DIGITALIS_PORT_8000_TCP`, ...) are passed over.
+An unknown name or an invalid value stops the start with a message that says what would be right, as a misspelt setting
+must not be ignored silently. Only the names that Kubernetes injects for a Service called `digitalis` or `digitalis-...`
+(`DIGITALIS_SERVICE_HOST`, `DIGITALIS_PORT_8000_TCP`, ...) are skipped.
 """
 
 import dataclasses
@@ -16,13 +16,14 @@ from typing import Any
 from service.errors import SettingsError
 
 PREFIX = "DIGITALIS_"
-TRACES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_TRACES_EXPORTER")
-KUBERNETES = re.compile(rf"{PREFIX}(.*_)?(SERVICE_HOST|SERVICE_PORT.*|PORT|PORT_.*)")
+OTEL_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_TRACES_EXPORTER")
+# What Kubernetes sets for a Service called digitalis, or digitalis-<anything>: its PORT is a URL.
+KUBERNETES = re.compile(rf"{PREFIX}(.*_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT_[0-9]+_[A-Z]+(_PROTO|_PORT|_ADDR)?)")
+KUBERNETES_URL = re.compile(rf"{PREFIX}(.*_)?PORT")
 
 
-def _injected(name: str, text: str) -> bool:
-    """Whether Kubernetes has set it: `DIGITALIS_PORT` by hand holds no URL."""
-    return bool(KUBERNETES.fullmatch(name)) and (name != f"{PREFIX}PORT" or "://" in text)
+def _injected_by_kubernetes(name: str, text: str) -> bool:
+    return bool(KUBERNETES.fullmatch(name) or (KUBERNETES_URL.fullmatch(name) and "://" in text))
 
 
 def _address(text: str) -> str:
@@ -34,7 +35,7 @@ def _address(text: str) -> str:
 
 def _count(text: str) -> int:
     if not re.fullmatch("[1-9][0-9]{0,11}", text):
-        raise ValueError("a whole number from 1 up")
+        raise ValueError("an integer from 1 up")
     return int(text)
 
 
@@ -47,7 +48,7 @@ def _choice(*choices: str) -> Callable[[str], str]:
     return parse
 
 
-def _switch(text: str) -> bool:
+def _bool(text: str) -> bool:
     if text not in ("false", "true"):
         raise ValueError("true or false")
     return text == "true"
@@ -68,11 +69,11 @@ def _folder(text: str) -> Path:
 def available_cores() -> int:
     """The cores that this process may use: its CPU affinity and its container's quota, at least 1."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = Path("/sys/fs/cgroup/cpu.max")  # cgroup v2: "<microseconds> <period>", or "max <period>"
+    quota = Path("/sys/fs/cgroup/cpu.max")  # cgroup v2: "<quota> <period>" in microseconds, or "max <period>"
     if quota.exists():
-        share, period = quota.read_text().split()
-        if share != "max":
-            cores = min(cores, int(share) // int(period))
+        limit, period = quota.read_text().split()
+        if limit != "max":
+            cores = min(cores, int(limit) // int(period))
     return max(cores, 1)
 
 
@@ -83,48 +84,53 @@ def _setting(default: Any, parse: Callable[[str], Any], shown: str, meaning: str
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def traces_wanted(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether OpenTelemetry's own environment variables say where spans shall go, and do not switch them off."""
-    off = environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or environ.get("OTEL_TRACES_EXPORTER") == "none"
-    return not off and any(environ.get(name) for name in TRACES)
+def tracing_enabled(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether OpenTelemetry's own environment variables turn its OTLP exporter for spans on."""
+    disabled = environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    otlp = "otlp" in (environ.get("OTEL_TRACES_EXPORTER") or "otlp").split(",")
+    return not disabled and otlp and any(environ.get(name) for name in OTEL_VARIABLES)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Every knob, its default and its meaning. `DIGITALIS_<FIELD>` sets it."""
+    """Every setting with its default and its meaning; the variable of `field` is `DIGITALIS_<FIELD>`."""
 
     bind: str = _setting("127.0.0.1:8000", _address, "127.0.0.1:8000", "host:port to listen on")
     workers: int = _setting(available_cores, _count, "one a core", "worker processes; each opens every model")
-    request_threads: int = _setting(16, _count, "16", "slow requests that one worker answers at a time")
+    request_threads: int = _setting(16, _count, "16", "slow requests that one worker handles at a time")
     read_timeout: int = _setting(
-        60, _count, "60", "seconds in which a request must have arrived, its body included; then it is cut off"
+        60, _count, "60", "seconds that a client may take to send a request with its body; then it is cut off"
     )
     answer_timeout: int = _setting(
-        60, _count, "60", "seconds after which a request is answered 504, and the worker that has no answer replaced"
+        60, _count, "60", "seconds after which a request without a response gets 504, and its worker is replaced"
     )
-    intra_op_threads: int | None = _setting(
-        None, _count, "cores / workers", "threads that one inference may use, in each worker"
+    intra_op_threads: int | None = _setting(None, _count, "cores / workers", "threads of one inference, in each worker")
+    models_dir: Path = _setting(
+        Path("models"), _folder, "models", "the folder of the bundles, which are in name/version/"
     )
-    models_dir: Path = _setting(Path("models"), _folder, "models", "where the bundles are, as name/version/")
     runtime: str = _setting("onnx", _choice("onnx", "torchscript"), "onnx", "onnx or torchscript")
     device: str = _setting(
-        "auto", _device, "auto", "auto (CUDA where it truly works, else the CPU), cpu, cuda, or cuda:N"
+        "auto",
+        _device,
+        "auto",
+        "auto (CUDA if a test inference succeeds there, otherwise the CPU), cpu, cuda, or cuda:N",
     )
-    data_dir: Path = _setting(Path("data"), _folder, "data", "training: where MNIST lies or is downloaded to")
+    data_dir: Path = _setting(Path("data"), _folder, "data", "training: the folder of MNIST, which is downloaded to it")
     abstain: bool = _setting(
-        bool, _switch, "false", "true or false: whether an unsure answer has no label, where a request does not say"
+        default=False,
+        parse=_bool,
+        shown="false",
+        meaning="true or false: the default of `?abstain=`; true leaves out the label of unsure predictions",
     )
     max_body_bytes: int = _setting(
         16 * 2**20, _count, "16777216", "largest request body, before and after decompression"
     )
     max_image_pixels: int = _setting(
-        64_000_000, _count, "64000000", "largest image, width times height; all of one request have four times that"
+        64_000_000, _count, "64000000", "largest image, width times height; four times that for all images of a request"
     )
-    max_files: int = _setting(256, _count, "256", "most files in one form")
-    max_rows: int = _setting(10_000, _count, "10000", "most instances or CSV rows in one request")
-    graceful_timeout: int = _setting(
-        30, _count, "30", "seconds that requests in flight are given to finish after SIGTERM"
-    )
+    max_files: int = _setting(256, _count, "256", "most files in a form")
+    max_rows: int = _setting(10_000, _count, "10000", "most instances or CSV rows in a request")
+    graceful_timeout: int = _setting(30, _count, "30", "seconds that requests in flight have to finish after SIGTERM")
     log_level: str = _setting(
         "info", _choice("debug", "info", "warning", "error"), "info", "debug, info, warning or error"
     )
@@ -132,17 +138,17 @@ class Settings:
         "slow",
         _choice("all", "slow", "none"),
         "slow",
-        "a line for all requests, for slow, refused and failed ones (slow), or for none",
+        "which requests are logged: all; slow, rejected and failed ones (slow); none",
     )
-    slow_ms: int = _setting(1000, _count, "1000", "milliseconds from which on a request is slow")
+    slow_ms: int = _setting(1000, _count, "1000", "milliseconds from which a request is slow")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
-        """Read the settings; raise `SettingsError` for an unknown `DIGITALIS_*` name or a bad value."""
+        """Read the settings; raises `SettingsError` for an unknown `DIGITALIS_*` name or an invalid value."""
         fields = {PREFIX + field.name.upper(): field for field in dataclasses.fields(cls)}
         values = {}
         for name, text in environ.items():
-            if not name.startswith(PREFIX) or (name not in fields and _injected(name, text)):
+            if not name.startswith(PREFIX) or (name not in fields and _injected_by_kubernetes(name, text)):
                 continue
             if name not in fields:
                 close = difflib.get_close_matches(name, fields, n=1, cutoff=0.8)
@@ -150,18 +156,18 @@ class Settings:
                 raise SettingsError(f"{name} is not a setting: {hint}")
             try:
                 values[fields[name].name] = fields[name].metadata["parse"](text)
-            except ValueError as right:
-                raise SettingsError(f"{name}={text!r}: expected {right}") from None
+            except ValueError as expected:
+                raise SettingsError(f"{name}={text!r}: expected {expected}") from None
         return cls(**values)
 
     @property
     def threads_per_inference(self) -> int:
-        """`intra_op_threads`, or as many as let workers x threads stay within the cores."""
+        """`intra_op_threads`, or as many as keep workers x threads within the cores."""
         return self.intra_op_threads or max(available_cores() // self.workers, 1)
 
     @classmethod
-    def rows(cls) -> list[tuple[str, str, str]]:
-        """Name, default and meaning of every setting: what `--help` and the README show."""
+    def documentation_rows(cls) -> list[tuple[str, str, str]]:
+        """Name, default and meaning of every setting, for `--help` and docs/settings.md."""
         return [
             (PREFIX + field.name.upper(), field.metadata["shown"], field.metadata["meaning"])
             for field in dataclasses.fields(cls)

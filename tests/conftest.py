@@ -13,6 +13,15 @@ MODELS = ROOT / "models"
 SAMPLES = ROOT / "samples"
 
 
+def newest(model: str) -> Path:
+    """The folder of the newest version of one of the project's own models."""
+    return max((MODELS / model).iterdir(), key=lambda folder: int(folder.name))
+
+
+IRIS = newest("iris")
+IRIS_VERSION = IRIS.name
+
+
 @pytest.fixture(scope="session", params=["onnx", "torchscript"])
 def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """The project's own models behind a real server; every test that asks for it runs on both runtimes."""

@@ -1,4 +1,4 @@
-"""A real Prometheus for a test to ask: Debian's package, installed, or unpacked by `make test-slow`."""
+"""A real Prometheus server for tests: Debian's package, installed, or unpacked by `make test-slow`."""
 
 import shutil
 import subprocess
@@ -15,16 +15,16 @@ PACKAGE = ROOT / "build/prometheus/usr/bin"
 RULES = ROOT / "docs/drift-rules.yaml"
 
 
-def program(name: str) -> str:
-    """The path of one of its programs; the test is skipped where there is none."""
-    found = shutil.which(name) or (str(PACKAGE / name) if (PACKAGE / name).exists() else None)
-    if found is None:
-        pytest.skip(f"{name} is not here: Debian's package prometheus has it")
-    return found
+def executable(name: str) -> str:
+    """The path of a program of the package; without it, the test is skipped."""
+    path = shutil.which(name) or (str(PACKAGE / name) if (PACKAGE / name).exists() else None)
+    if path is None:
+        pytest.skip(f"{name} is not installed: it is in Debian's package prometheus")
+    return path
 
 
 class Prometheus:
-    """It scrapes a service and evaluates the rules that are shipped, once a second."""
+    """Scrapes a service and evaluates the project's drift rules, both every second."""
 
     def __init__(self, target: str, folder: Path) -> None:
         address = f"127.0.0.1:{free_port()}"
@@ -33,7 +33,7 @@ class Prometheus:
         job = f"job_name: digitalis, scrape_interval: 1s, static_configs: [{{targets: ['{target}']}}]"
         (folder / "p.yaml").write_text(f"{{rule_files: ['rules.yaml'], scrape_configs: [{{{job}}}]}}")
         command = [
-            program("prometheus"),
+            executable("prometheus"),
             f"--config.file={folder / 'p.yaml'}",
             f"--storage.tsdb.path={folder / 'data'}",
         ]
@@ -49,17 +49,19 @@ class Prometheus:
         self._process.terminate()
         self._process.wait(30)
 
-    def answer(self, query: str) -> list[Any]:
-        """What it answers, once it has something to answer."""
+    def query(self, expression: str) -> list[Any]:
+        """The result of an expression of PromQL, as soon as it is not empty. Raises `RuntimeError` after a minute."""
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             time.sleep(0.3)
             try:
-                response = httpx.get(self._url, params={"query": query})
+                response = httpx.get(self._url, params={"query": expression})
             except httpx.TransportError:
                 continue
-            answer = response.json() if response.status_code != 503 else {}  # it is still opening its storage
-            assert answer.get("status") != "error", answer
-            if found := answer.get("data", {}).get("result"):
-                return list(found)
-        raise RuntimeError(f"Prometheus has no answer to {query}")
+            if response.status_code == 503:  # it is still opening its storage
+                continue
+            body = response.json()
+            assert body["status"] == "success", body
+            if result := body["data"]["result"]:
+                return list(result)
+        raise RuntimeError(f"Prometheus has no result for {expression}")

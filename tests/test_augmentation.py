@@ -1,4 +1,4 @@
-"""Distortions of training images, what each may change and what it must not; and lessons from a teacher."""
+"""Distortions of training images, what each may change and what it must not; and knowledge distillation."""
 
 from pathlib import Path
 
@@ -9,17 +9,19 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 from service.images.normaliser import is_normalised
-from training.augmentation.distortion import Distorter, extents
-from training.augmentation.normaliser_artifacts import residues, with_residue
+from training.augmentation.distortion import Distorter, ink_extents
+from training.augmentation.normaliser_artifacts import roundtrip_through_normaliser, with_artifacts
 from training.datasets import open_dataset
-from training.learning.distillation import convolutions, learning_from
-from training.learning.train import train_once
-from training.networks.network import ImageNetwork, Pixels
+from training.learning.distillation import distillation_step
+from training.learning.train import train_one_seed
+from training.networks.convolutional import convolutional_layers
+from training.networks.network import ImageNetwork
+from training.networks.scaling import PixelScaling
 from training.progress import Progress
 from training.recipes import RECIPES
-from training.recipes.recipe import AdamW, Descent, Distortion, Teacher
+from training.recipes.gradient_descent import AdamW, Distortion, GradientDescent, Teacher
 
-TEACHER = Teacher(AdamW(), batch=40, epochs=1, channels=(4, 8))
+TEACHER = Teacher(AdamW(), batch_size=40, epochs=1, channels=(4, 8))
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ def images() -> Tensor:
 
 
 def distorted(images: Tensor, distortion: Distortion, seed: int = 0) -> Tensor:
-    return Distorter(distortion, seed)(with_residue(images, distortion, seed, Progress.silent()))
+    return Distorter(distortion, seed)(with_artifacts(images, distortion, seed, Progress.silent()))
 
 
 def ink(images: Tensor) -> Tensor:
@@ -43,8 +45,8 @@ def test_no_distortion_changes_nothing(images: Tensor) -> None:
     assert torch.equal(distorted(images, Distortion()), images)
 
 
-def test_a_seed_draws_the_same_distortions_every_time(images: Tensor) -> None:
-    distortion = RECIPES["mnist"].descent.distortion
+def test_the_same_seed_gives_the_same_distortions(images: Tensor) -> None:
+    distortion = RECIPES["mnist"].gradient_descent.distortion
     assert distortion
     first, second, other = (distorted(images, distortion, seed) for seed in (1, 1, 2))
     assert torch.equal(first, second)
@@ -52,8 +54,8 @@ def test_a_seed_draws_the_same_distortions_every_time(images: Tensor) -> None:
     assert len(torch.unique(first, dim=0)) == len(images)
 
 
-@pytest.mark.parametrize("name", [name for name in Distortion.__struct_fields__ if name != "residue"])
-def test_each_distortion_changes_every_image_alone(images: Tensor, name: str) -> None:
+@pytest.mark.parametrize("name", [name for name in Distortion.__struct_fields__ if name != "artifact_fraction"])
+def test_each_distortion_alone_changes_every_image(images: Tensor, name: str) -> None:
     softened = avg_pool2d(images.to(torch.float32), 3, stride=1, padding=1).to(torch.uint8)
     found = distorted(softened, Distortion(**{name: 20.0 if name == "rotation" else 1.0}))
     assert found.shape == images.shape
@@ -62,15 +64,15 @@ def test_each_distortion_changes_every_image_alone(images: Tensor, name: str) ->
 
 
 def test_another_aspect_keeps_the_longest_side(images: Tensor) -> None:
-    sides = extents(distorted(images, Distortion(aspect=0.4)))
+    sides = ink_extents(distorted(images, Distortion(aspect=0.4)))
     assert sides[:, 0].std() > 1
     assert sides.amax(dim=1).sub(20).abs().max() <= 2
 
 
-def test_thickness_takes_and_gives_ink(images: Tensor) -> None:
-    share = ink(distorted(images, Distortion(thickness=0.8))) / ink(images)
-    assert share.min() < 0.8
-    assert share.max() > 1.2
+def test_thickness_adds_and_removes_ink(images: Tensor) -> None:
+    ratio = ink(distorted(images, Distortion(thickness=0.8))) / ink(images)
+    assert ratio.min() < 0.8
+    assert ratio.max() > 1.2
 
 
 def test_a_shift_moves_the_ink_and_loses_none(images: Tensor) -> None:
@@ -78,52 +80,52 @@ def test_a_shift_moves_the_ink_and_loses_none(images: Tensor) -> None:
     torch.testing.assert_close(ink(moved), ink(images), rtol=0.02, atol=0)
 
 
-def test_the_residue_is_what_the_normaliser_makes_of_small_and_bilevel_pictures(images: Tensor) -> None:
-    found = distorted(images, Distortion(residue=1.0))
+def test_images_with_artifacts_are_normalised_small_and_bilevel_pictures(images: Tensor) -> None:
+    found = distorted(images, Distortion(artifact_fraction=1.0))
     assert (found != images).flatten(1).any(dim=1).float().mean() > 0.9
     assert all(is_normalised(image) for image in found.numpy())
     blank = torch.zeros(2, 28, 28, dtype=torch.uint8)
-    assert torch.equal(residues(blank, 0, Progress.silent()), blank)
+    assert torch.equal(roundtrip_through_normaliser(blank, 0, Progress.silent()), blank)
 
 
-def test_as_many_images_are_seen_as_residue_as_the_recipe_says(images: Tensor) -> None:
-    found = distorted(images.repeat(20, 1, 1), Distortion(residue=0.3))
+def test_the_recipes_fraction_of_the_images_has_artifacts(images: Tensor) -> None:
+    found = distorted(images.repeat(20, 1, 1), Distortion(artifact_fraction=0.3))
     changed = (found != images.repeat(20, 1, 1)).flatten(1).any(dim=1).float().mean()
     assert 0.2 < changed < 0.4
 
 
-def test_distortions_are_written_into_the_bundle_with_the_recipe() -> None:
+def test_a_recipe_with_distortions_survives_the_manifest() -> None:
     recipe = RECIPES["mnist"]
     assert msgspec.convert(msgspec.to_builtins(recipe), type(recipe)) == recipe
 
 
-def test_a_teachers_network_convolves_twice_for_each_of_its_channels_and_ends_in_the_classes() -> None:
-    layers = convolutions(Teacher(AdamW(), batch=1, epochs=1, channels=(4, 8)), classes=10)
+def test_a_teacher_has_two_convolutions_for_each_of_its_channels_and_a_logit_for_each_class() -> None:
+    layers = convolutional_layers(Teacher(AdamW(), batch_size=1, epochs=1, channels=(4, 8)), classes=10)
     assert layers(torch.zeros(5, 784)).shape == (5, 10)
     shapes = [tuple(layer.weight.shape) for layer in layers if isinstance(layer, (nn.Conv2d, nn.Linear))]
     assert shapes == [(4, 1, 3, 3), (4, 4, 3, 3), (8, 4, 3, 3), (8, 8, 3, 3), (10, 8)]
 
 
-def test_a_pupil_learns_its_teachers_answers_whatever_the_labels_say() -> None:
+def test_a_student_learns_its_teachers_predictions_whatever_the_labels_are() -> None:
     torch.manual_seed(0)
-    teacher = ImageNetwork(Pixels(centred=False), convolutions(TEACHER, 10), nn.Softmax(dim=1))
+    teacher = ImageNetwork(PixelScaling(centred=False), convolutional_layers(TEACHER, 10), nn.Softmax(dim=1))
     inputs, labels = torch.rand(40, 784), torch.eye(10)[torch.zeros(40, dtype=torch.int64)]
     layers = nn.Sequential(nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 10))
-    descent = Descent(AdamW(0.01), batch=40, epochs=1, teacher=TEACHER)
-    step = learning_from(teacher)(layers, "multiclass", descent, 200)
+    config = GradientDescent(AdamW(0.01), batch_size=40, epochs=1, teacher=TEACHER)
+    step = distillation_step(teacher)(layers, "multiclass", config, 200)
     for _ in range(200):
         step(inputs, labels)
     with torch.no_grad():
-        wanted, learned = torch.softmax(teacher.layers(inputs), 1), torch.softmax(layers(inputs), 1)
-    assert (wanted - learned).abs().max() < 0.02
+        expected, found = torch.softmax(teacher.layers(inputs), 1), torch.softmax(layers(inputs), 1)
+    assert (expected - found).abs().max() < 0.02
 
 
 @pytest.mark.slow
-def test_the_recipe_with_its_teacher_learns_in_three_epochs_what_takes_the_lecture_ten(mnist_dir: Path) -> None:
+def test_with_its_teacher_the_recipe_reaches_in_three_epochs_what_takes_the_lecture_ten(mnist_dir: Path) -> None:
     recipe = RECIPES["mnist"]
-    teacher = Teacher(AdamW(0.003), batch=256, epochs=2)
-    fit = msgspec.structs.replace(recipe.descent, epochs=3, teacher=teacher)
-    recipe = msgspec.structs.replace(recipe, fit=fit)
+    teacher = Teacher(AdamW(0.003), batch_size=256, epochs=2)
+    training = msgspec.structs.replace(recipe.gradient_descent, epochs=3, teacher=teacher)
+    recipe = msgspec.structs.replace(recipe, training=training)
     torch.set_num_threads(2)
-    trained = train_once(recipe, open_dataset("mnist", mnist_dir), 0, torch.device("cpu"), Progress.silent())
-    assert trained.metrics["accuracy"] > 0.97
+    result = train_one_seed(recipe, open_dataset("mnist", mnist_dir), 0, torch.device("cpu"), Progress.silent())
+    assert result.metrics["accuracy"] > 0.97

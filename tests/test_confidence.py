@@ -1,4 +1,4 @@
-"""Calibrated probabilities, thresholds of abstention, and pictures of what is no digit."""
+"""Calibrated probabilities, thresholds of abstention, and OOD negatives."""
 
 from pathlib import Path
 
@@ -10,121 +10,131 @@ from torch import Tensor, nn
 from torch.nn.functional import nll_loss
 
 from service.images.normaliser import is_normalised
-from training.augmentation.normaliser_artifacts import with_residue
-from training.augmentation.ood_negatives import fonts, strangers
+from training.augmentation.normaliser_artifacts import with_artifacts
+from training.augmentation.ood_negatives import font_files, ood_negatives
 from training.datasets import Split
-from training.learning.calibration import LOST, best_temperature, calibrate, looks, rounded, threshold
-from training.learning.ood_head import learn_background
-from training.networks.network import ImageNetwork, Network, Pixels, WaryImageNetwork, mlp
+from training.learning.calibration import (
+    MAX_FALSE_REJECTION,
+    augmented_validation,
+    best_temperature,
+    calibrate,
+    confidence_threshold,
+    round_probability,
+)
+from training.learning.ood_head import train_ood_head
+from training.networks.mlp import mlp
+from training.networks.network import ImageNetwork, ImageNetworkWithOod, Network
+from training.networks.scaling import PixelScaling
 from training.progress import Progress
 from training.recipes import RECIPES
-from training.recipes.recipe import AdamW, Background
+from training.recipes.gradient_descent import AdamW, OodHead
 
 
 @pytest.fixture
 def images() -> tuple[Tensor, Tensor]:
-    """Ten strokes for each of ten classes: upright ones for 1, with a roof for 7, with a foot for the others."""
+    """Ten strokes for each of ten classes: upright for 1, with a bar at the top for 7, at the bottom for the others."""
     strokes = torch.zeros(100, 28, 28, dtype=torch.uint8)
     strokes[:, 4:24, 13:15] = 255
     digits = torch.arange(100) % 10
     strokes[digits == 7, 4:6, 6:15] = 255
-    footed = (digits != 1) & (digits != 7)
-    strokes[footed, 22:24, 6:15] = 255
+    others = (digits != 1) & (digits != 7)
+    strokes[others, 22:24, 6:15] = 255
     return strokes, digits
 
 
 @pytest.mark.parametrize("factor", [0.25, 1.0, 4.0])
-def test_a_temperature_undoes_what_made_logits_too_sure_or_too_shy(factor: float) -> None:
+def test_the_best_temperature_corrects_overconfident_and_underconfident_logits(factor: float) -> None:
     random = torch.Generator().manual_seed(0)
     logits = torch.randn(20_000, 5, generator=random) * 2
     targets = torch.multinomial(torch.softmax(logits, dim=1), 1, generator=random).squeeze(1)
     assert best_temperature(factor * logits, targets) == pytest.approx(factor, rel=0.05)
 
 
-def test_a_threshold_leaves_out_what_is_less_often_right_than_it_must_be() -> None:
+def test_predictions_above_the_threshold_reach_the_target_precision() -> None:
     confidence = torch.linspace(0.5, 1, 10_000)
     probabilities = torch.stack([confidence, 1 - confidence], dim=1)
     targets = torch.zeros(10_000, dtype=torch.int64)
-    targets[:2000:2] = 1  # below 0.6 every other answer is wrong
-    found = threshold(probabilities, targets)
-    assert 0.59 < found < 0.61
-    sure = confidence >= found
-    assert targets[sure].sum() <= 0.001 * sure.sum()
-    assert threshold(probabilities, torch.ones(10_000, dtype=torch.int64)) == 1.0
+    targets[:2000:2] = 1  # below 0.6 every other prediction is wrong
+    threshold = confidence_threshold(probabilities, targets)
+    assert 0.59 < threshold < 0.61
+    above = confidence >= threshold
+    assert targets[above].sum() <= 0.001 * above.sum()
+    assert confidence_threshold(probabilities, torch.ones(10_000, dtype=torch.int64)) == 1.0
 
 
-def wary_network(hidden: int = 12) -> WaryImageNetwork:
+def network_with_ood(hidden: int = 12) -> ImageNetworkWithOod:
     layers = nn.Sequential(nn.Linear(784, hidden), nn.ReLU(), nn.Linear(hidden, 10))
-    return WaryImageNetwork(Pixels(centred=False), layers, nn.Softmax(dim=1), mlp((hidden, 16, 1))).eval()
+    return ImageNetworkWithOod(PixelScaling(centred=False), layers, nn.Softmax(dim=1), mlp((hidden, 16, 1))).eval()
 
 
-@pytest.mark.parametrize("wary", [False, True])
-def test_calibration_changes_no_answer_and_makes_the_labels_likelier(
-    images: tuple[Tensor, Tensor], *, wary: bool
+@pytest.mark.parametrize("has_ood", [False, True])
+def test_calibration_changes_no_prediction_and_makes_the_labels_more_likely(
+    images: tuple[Tensor, Tensor], *, has_ood: bool
 ) -> None:
     torch.manual_seed(0)
-    network: Network = wary_network()
-    if not wary:
+    network: Network = network_with_ood()
+    if not has_ood:
         network = ImageNetwork(network.scale, network.layers, network.output)
     last = network.layers[-1]
     assert isinstance(last, nn.Linear)
     with torch.no_grad():
-        last.weight.mul_(100)  # far too sure
+        last.weight.mul_(100)  # far too confident
     recipe, data = RECIPES["mnist"], Split(*images)
-    seen, targets = looks(recipe, data, 0, Progress.silent())
-    assert len(seen) == len(targets) == 1000
+    inputs, targets = augmented_validation(recipe, data, 0, Progress.silent())
+    assert len(inputs) == len(targets) == 1000
     with torch.inference_mode():
-        before = network.outputs(seen)[0]
+        before = network.outputs(inputs)[0]
         temperature, abstention = calibrate(network, recipe, data, 0, Progress.silent())
-        after, *background = network.outputs(seen)
+        after, *ood_scores = network.outputs(inputs)
     assert temperature > 1
     assert torch.equal(before.argmax(dim=1), after.argmax(dim=1))
     assert nll_loss(after.log(), targets) < nll_loss(before.clamp(min=1e-30).log(), targets)
-    if wary:
-        assert abstention.background
-        assert (background[0] > abstention.background).double().mean().item() == pytest.approx(LOST, abs=0.002)
+    if has_ood:
+        assert abstention.max_background
+        rejected = (ood_scores[0] > abstention.max_background).double().mean().item()
+        assert rejected == pytest.approx(MAX_FALSE_REJECTION, abs=0.002)
     else:
-        assert abstention.background is None
+        assert abstention.max_background is None
 
 
 @pytest.mark.parametrize("probability", [0.0, 0.00001234, 0.4, 0.5, 0.987654, 0.99998766, 1.0])
 def test_a_threshold_is_rounded_where_it_matters(probability: float) -> None:
-    room = 1e-3 * min(probability, 1 - probability)
-    assert rounded(probability) == pytest.approx(probability, abs=max(room, 1e-12))
+    tolerance = 1e-3 * min(probability, 1 - probability)
+    assert round_probability(probability) == pytest.approx(probability, abs=max(tolerance, 1e-12))
 
 
-def test_a_wary_network_gives_its_classes_and_beside_them_what_is_none_of_them() -> None:
+def test_a_network_with_an_ood_head_outputs_probabilities_and_ood_scores() -> None:
     with torch.inference_mode():
-        probabilities, background = wary_network().outputs(torch.zeros(3, 28, 28, dtype=torch.uint8))
-    assert (probabilities.shape, background.shape) == ((3, 10), (3, 1))
+        probabilities, ood_scores = network_with_ood().outputs(torch.zeros(3, 28, 28, dtype=torch.uint8))
+    assert (probabilities.shape, ood_scores.shape) == ((3, 10), (3, 1))
     torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(3))
 
 
-def test_the_background_is_learned_and_everything_else_stays_as_it_is(images: tuple[Tensor, Tensor]) -> None:
+def test_the_ood_head_is_trained_and_all_other_weights_stay(images: tuple[Tensor, Tensor]) -> None:
     torch.manual_seed(0)
-    network = wary_network(hidden=200)
+    network = network_with_ood(hidden=200)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    how = Background(AdamW(0.01), batch=50, epochs=40, units=16, strangers=50)
-    recipe = RECIPES["mnist"]
-    recipe = msgspec.structs.replace(recipe, fit=msgspec.structs.replace(recipe.descent, background=how))
-    inputs = with_residue(images[0], recipe.descent.distortion, 0, Progress.silent())
-    learn_background(network, recipe, Split(inputs, images[1]), seed=0, progress=Progress.silent())
+    head = OodHead(AdamW(0.01), batch_size=50, epochs=40, units=16, negatives=50)
+    training = msgspec.structs.replace(RECIPES["mnist"].gradient_descent, ood_head=head)
+    recipe = msgspec.structs.replace(RECIPES["mnist"], training=training)
+    inputs = with_artifacts(images[0], training.distortion, 0, Progress.silent())
+    train_ood_head(network, recipe, Split(inputs, images[1]), seed=0, progress=Progress.silent())
     for name, tensor in network.state_dict().items():
-        assert torch.equal(tensor, before[name]) != name.startswith("background."), name
+        assert torch.equal(tensor, before[name]) != name.startswith("ood_head."), name
     with torch.inference_mode():
-        strange = network.outputs(strangers(*images, 50, 0, Progress.silent()))[1].mean()
-        familiar = network.outputs(images[0])[1].mean()
-    assert strange > familiar + 0.3
+        negatives = network.outputs(ood_negatives(*images, 50, 0, Progress.silent()))[1].mean()
+        digits = network.outputs(images[0])[1].mean()
+    assert negatives > digits + 0.3
 
 
-def test_strangers_are_made_as_the_normaliser_makes_digits(images: tuple[Tensor, Tensor]) -> None:
-    found = strangers(*images, 60, 0, Progress.silent())
+def test_ood_negatives_are_normalised_as_digits_are(images: tuple[Tensor, Tensor]) -> None:
+    found = ood_negatives(*images, 60, 0, Progress.silent())
     assert found.shape == (60, 28, 28)
     assert len(torch.unique(found, dim=0)) > 50
-    assert torch.equal(found, strangers(*images, 60, 0, Progress.silent()))
+    assert torch.equal(found, ood_negatives(*images, 60, 0, Progress.silent()))
     assert np.mean([is_normalised(picture) for picture in found.numpy()]) > 0.9
 
 
-def test_letters_come_from_fonts_that_are_there_wherever_training_is() -> None:
-    assert len(fonts()) >= 12
-    assert all(isinstance(path, Path) and path.exists() for path in fonts())
+def test_the_fonts_of_the_letters_are_installed_with_training() -> None:
+    assert len(font_files()) >= 12
+    assert all(isinstance(path, Path) and path.exists() for path in font_files())

@@ -1,8 +1,9 @@
-"""The rules that the design makes, kept by the tree itself."""
+"""Conventions of the source tree: import rules, sizes, names, and documents that mirror the code."""
 
 import ast
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,96 +13,148 @@ from running_service import ROOT
 from service.settings import Settings
 
 FORBIDDEN_NAMES = {"utils", "common", "helpers", "core", "manager"}
-README = (ROOT / "README.md").read_text()
+MAX_MODULE_LINES = 250
+MAX_FUNCTION_LINES = 60
 
 
 def modules(*folders: str) -> Iterator[tuple[str, ast.Module]]:
+    """Path and syntax tree of each module below these folders."""
     for folder in folders:
         for path in sorted((ROOT / folder).rglob("*.py")):
             yield str(path.relative_to(ROOT)), ast.parse(path.read_text())
 
 
-def imports(tree: ast.Module) -> set[str]:
-    """The top-level packages that a module imports anywhere in it."""
-    found = set()
+def imported_modules(tree: ast.Module) -> set[str]:
+    """What a module imports, also inside functions: `a.b` for `import a.b`, `a.b.c` for `from a.b import c`."""
+    names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found |= {alias.name.partition(".")[0] for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found.add((node.module or "").partition(".")[0])
-    return found
+            assert node.level == 0, "a relative import: the import rules are tested for absolute names"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
 
 
-def tracked() -> list[str]:
-    shown = subprocess.run(("git", "ls-files"), cwd=ROOT, capture_output=True, text=True, check=False)
-    if shown.returncode or not shown.stdout:
+def imported_packages(tree: ast.Module) -> set[str]:
+    """The top-level packages that a module imports, also inside functions."""
+    return {module.partition(".")[0] for module in imported_modules(tree)}
+
+
+def importers(package: str, *folders: str) -> set[str]:
+    """The modules below these folders that import a top-level package."""
+    return {path for path, tree in modules(*folders) if package in imported_packages(tree)}
+
+
+def tracked_files() -> list[str]:
+    completed = subprocess.run(("git", "ls-files"), cwd=ROOT, capture_output=True, text=True, check=False)
+    if completed.returncode or not completed.stdout:
         pytest.skip("not a git checkout: the files of the project are unknown")
-    return shown.stdout.splitlines()
+    return completed.stdout.splitlines()
+
+
+# For each package of the service, the parts of the service that it must not import (docs/architecture.md).
+FORBIDDEN_IMPORTS = {
+    "images": ("settings", "http", "protocols", "observability", "inference", "app"),
+    "inference": ("http", "protocols", "observability", "app"),
+    "observability": ("http", "protocols", "app"),
+    "http": ("protocols", "app"),
+    "protocols/v1": ("protocols.v2", "app"),
+    "protocols/v2": ("protocols.v1", "app"),
+}
+
+
+@pytest.mark.parametrize(("package", "forbidden"), FORBIDDEN_IMPORTS.items())
+def test_a_package_of_the_service_does_not_import_forbidden_packages(package: str, forbidden: tuple[str, ...]) -> None:
+    prefixes = tuple(f"service.{name}." for name in forbidden)
+    trees = dict(modules(f"service/{package}"))
+    assert trees
+    for path, tree in trees.items():
+        assert {module for module in imported_modules(tree) if f"{module}.".startswith(prefixes)} == set(), path
+
+
+@pytest.mark.parametrize(("package", "allowed"), [("bundle", ("bundle", "errors"))])
+def test_bundle_and_worker_import_nothing_else_of_the_service(package: str, allowed: tuple[str, ...]) -> None:
+    trees = dict(modules(f"service/{package}"))
+    assert trees
+    for path, tree in trees.items():
+        of_service = {module for module in imported_modules(tree) if f"{module}.".startswith("service.")}
+        assert {f"{module}.".split(".")[1] for module in of_service} <= set(allowed), path
+
+
+def test_bundles_can_be_loaded_without_importing_pillow_or_onnx_runtime() -> None:
+    program = "import sys, service.bundle.golden; sys.exit('PIL' in sys.modules or 'onnxruntime' in sys.modules)"
+    assert subprocess.run((sys.executable, "-c", program), cwd=ROOT, check=False).returncode == 0
 
 
 def test_the_service_never_imports_training() -> None:
-    assert [path for path, tree in modules("service") if "training" in imports(tree)] == []
+    assert importers("training", "service") == set()
 
 
-def test_torch_is_imported_by_one_file_of_the_service() -> None:
-    assert [path for path, tree in modules("service") if "torch" in imports(tree)] == [
-        "service/inference/runtimes/torchscript.py"
-    ]
+def test_torch_and_onnx_runtime_are_each_imported_by_one_module_of_the_service() -> None:
+    runtimes = "service/inference/runtimes"
+    assert importers("torch", "service") == {f"{runtimes}/torchscript.py"}
+    assert importers("onnxruntime", "service", "training") == {f"{runtimes}/onnx_runtime.py"}
 
 
-def test_onnx_runtime_is_imported_by_one_file() -> None:
-    found = [path for path, tree in modules("service", "training") if "onnxruntime" in imports(tree)]
-    assert found == ["service/inference/runtimes/onnx_runtime.py"]
+def test_only_http_and_protocols_import_flask() -> None:
+    paths = importers("flask", "service") | importers("werkzeug", "service")
+    assert {path for path in paths if not path.startswith(("service/http/", "service/protocols/"))} == set()
 
 
-def test_flask_stays_in_the_routes() -> None:
-    found = {path for path, tree in modules("service") if imports(tree) & {"flask", "werkzeug"}}
-    assert {path for path in found if not path.startswith(("service/http/", "service/protocols/"))} == set()
+def test_only_images_imports_pillow() -> None:
+    assert {path for path in importers("PIL", "service") if not path.startswith("service/images/")} == set()
 
 
-def test_views_hold_no_numbers() -> None:
-    assert [path for path, tree in modules("service") if path.endswith("views.py") and "numpy" in imports(tree)] == []
+def test_only_the_commands_and_the_progress_display_of_training_import_rich() -> None:
+    assert importers("rich", "service", "training") <= {"training/commands.py", "training/progress.py"}
 
 
-def test_the_environment_is_read_in_one_place() -> None:
+def test_no_view_imports_numpy() -> None:
+    assert {path for path in importers("numpy", "service") if path.endswith("views.py")} == set()
+
+
+def test_only_the_settings_read_the_environment() -> None:
     reads = re.compile(r"(?:os\.|import )environ(?!\[\"\w+\"\] = )|getenv")
-    found = [
+    paths = [
         path for path, _ in modules("service", "training", "benchmarks") if reads.search((ROOT / path).read_text())
     ]
-    # What is measured beside us is started with an environment of its own, and reads it.
-    assert [path for path in found if not path.startswith("benchmarks/serve/")] == ["service/settings.py"]
+    # The load generator starts other servers with environments of their own, which these read.
+    assert [path for path in paths if not path.startswith("benchmarks/serve/")] == ["service/settings.py"]
 
 
-def test_no_file_is_named_after_nothing() -> None:
-    for path in tracked():
+def test_no_file_or_folder_has_a_forbidden_name() -> None:
+    for path in tracked_files():
         assert not FORBIDDEN_NAMES & {part.lower() for part in Path(path).with_suffix("").parts}
 
 
-def test_no_function_is_longer_than_a_glance_and_no_module_than_a_sitting() -> None:
+def test_modules_and_functions_are_short() -> None:
     for path, tree in modules("service", "training"):
-        assert len((ROOT / path).read_text().splitlines()) <= 250, path
+        assert len((ROOT / path).read_text().splitlines()) <= MAX_MODULE_LINES, path
         for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef) and node.end_lineno:
-                assert node.end_lineno - node.lineno < 60, f"{path}: {node.name}"
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno:
+                assert node.end_lineno - node.lineno < MAX_FUNCTION_LINES, f"{path}: {node.name}"
 
 
-def test_the_readmes_map_names_every_file_and_no_other() -> None:
-    (block,) = re.findall(r"## Where things are\n+```text\n(.*?)```", README, re.DOTALL)
-    named = {line.split()[0] for line in block.splitlines() if line.strip()}
-    for path in tracked():
-        covered = {path, *(f"{parent}/" for parent in Path(path).parents)}
-        assert covered & named, f"{path} is not in the README's map"
-    for name in named:
-        assert (ROOT / name).exists(), f"the README's map names {name}, which is not there"
+def test_the_map_of_the_architecture_covers_every_file_and_names_no_missing_one() -> None:
+    document = (ROOT / "docs/architecture.md").read_text()
+    (block,) = re.findall(r"## Map\n+```text\n(.*?)```", document, re.DOTALL)
+    names = {line.split()[0] for line in block.splitlines() if line.strip()}
+    for path in tracked_files():
+        assert names & {path, *(f"{parent}/" for parent in Path(path).parents)}, f"the map does not cover {path}"
+    for name in names:
+        assert (ROOT / name).exists(), f"the map of docs/architecture.md names {name}, which does not exist"
 
 
-def test_the_readmes_settings_table_is_the_settings() -> None:
-    expected = [f"| `{name}` | {default} | {meaning} |" for name, default, meaning in Settings.rows()]
-    assert [line for line in README.splitlines() if line.startswith("| `DIGITALIS_")] == expected
+def test_the_table_of_settings_is_generated_from_the_settings() -> None:
+    expected = [f"| `{name}` | {default} | {meaning} |" for name, default, meaning in Settings.documentation_rows()]
+    document = (ROOT / "docs/settings.md").read_text()
+    rows = [line for line in document.splitlines() if line.startswith("| `DIGITALIS_")]
+    assert rows == expected, "the table of docs/settings.md should be:\n" + "\n".join(expected)
 
 
 def test_no_file_names_a_package_index() -> None:
     index = re.compile(r"(pypi|pythonhosted|npmjs|debian)\.org")
-    for path in tracked():
+    for path in tracked_files():
         if Path(path).suffix in {".txt", ".toml", ".md", ".py", ".yml", ""}:
             assert not index.search((ROOT / path).read_text(errors="ignore")), path

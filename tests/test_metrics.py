@@ -5,20 +5,23 @@ import os
 import re
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from conftest import IRIS_VERSION
 from prometheus_client.parser import text_string_to_metric_families
-from real_prometheus import Prometheus, program
+from real_prometheus import Prometheus, executable
 from running_service import ROOT, RunningService
 
-from service.observability.middleware import Observed
-from service.observability.request_timer import Watch
-from service.observability.shared_counters import Telemetry
+from service.observability.middleware import RequestMiddleware
+from service.observability.request_timer import RequestTimer
+from service.observability.shared_counters import SharedCounters
 
 ROW = {"instances": [[5.1, 3.5, 1.4, 0.2]]}
 
@@ -53,7 +56,7 @@ def ask(service: RunningService, body: Any = ROW, model: str = "iris") -> httpx.
 def test_a_thousand_answers_are_a_thousand_also_when_a_worker_is_killed(served: RunningService) -> None:
     for _ in range(1000):
         assert ask(served).status_code == 200
-    asked = {"model": "iris", "version": "3", "protocol": "v1", "status": "200"}
+    asked = {"model": "iris", "version": IRIS_VERSION, "protocol": "v1", "status": "200"}
     assert value(served, "digitalis_requests_total", **asked) == 1000
     time.sleep(1)
     os.kill(served.workers()[0], signal.SIGKILL)
@@ -69,7 +72,7 @@ def test_rows_labels_confidence_and_stages_are_counted(served: RunningService) -
     rows = {"instances": [[5.1, 3.5, 1.4, 0.2]] * 3 + [[6.3, 3.3, 6.0, 2.5]]}
     answers = [ask(served), ask(served, rows)]
     predictions = [one for answer in answers for one in answer.json()["predictions"]]
-    iris = {"model": "iris", "version": "3"}
+    iris = {"model": "iris", "version": IRIS_VERSION}
     assert value(served, "digitalis_batch_rows_count", **iris) == 2
     assert value(served, "digitalis_batch_rows_sum", **iris) == 5
     assert value(served, "digitalis_batch_rows_bucket", le="1.0", **iris) == 1
@@ -93,32 +96,58 @@ def test_refusals_are_counted_by_their_reason_and_what_is_of_no_model_apart(serv
     assert ask(served, model="lily").status_code == 404
     blank = (ROOT / "tests/corpus/files/blank.png").read_bytes()
     assert httpx.post(f"{served.url}/v1/models/mnist:predict", files={"image": blank}).status_code == 422
-    assert value(served, "digitalis_refusals_total", model="iris", reason="BadRequest") == 1
-    assert value(served, "digitalis_refusals_total", model="mnist", reason="UnusableInput") == 1
+    assert value(served, "digitalis_rejections_total", model="iris", reason="BadRequest") == 1
+    assert value(served, "digitalis_rejections_total", model="mnist", reason="UnprocessableInput") == 1
     assert value(served, "digitalis_requests_total", model="mnist", status="422") == 1
     assert value(served, "digitalis_requests_total", model="", status="404") == 1
 
 
-class Broken:
-    """An observer that fails."""
+class FailingHook:
+    """A request hook that raises."""
 
-    def ended(self, watch: Watch, environ: dict[str, Any], status: int) -> None:
-        raise OSError("the log is full")
+    def on_response(self, timer: RequestTimer, environ: dict[str, Any], status: int) -> None:
+        raise OSError("the disk is full")
 
 
-@pytest.mark.parametrize("observers", [[], [Broken()]])
-def test_a_request_that_ends_without_an_answer_is_counted_once_and_is_in_flight_no_more(observers: list[Any]) -> None:
+def test_a_request_without_a_response_is_counted_once_and_no_longer_in_flight() -> None:
+    def application(_environ: dict[str, Any], _start: Any) -> list[bytes]:
+        raise SystemExit
+
+    counters = SharedCounters({})
+    with pytest.raises(SystemExit):
+        RequestMiddleware(application, [], counters.worker())({}, lambda *_: None)
+    assert sum(counters.unattributed()) == 1
+    assert counters.processes() == [(0, os.getpid(), 0)]
+
+
+def test_a_failure_to_record_a_request_is_logged_and_the_response_is_sent(caplog: pytest.LogCaptureFixture) -> None:
     def application(_environ: dict[str, Any], start: Any) -> list[bytes]:
-        if not observers:
-            raise SystemExit
         start("200 OK", [])
-        return []
+        return [b"body"]
 
-    telemetry = Telemetry({})
-    with pytest.raises((SystemExit, OSError)):
-        Observed(application, observers, telemetry.recorder())({}, lambda *_: None)
-    assert sum(telemetry.others()) == 1
-    assert telemetry.processes() == [(0, os.getpid(), 0)]
+    counters, sent = SharedCounters({}), list[str]()
+    middleware = RequestMiddleware(application, [FailingHook()], counters.worker())
+    assert list(middleware({}, lambda status, *_: sent.append(status))) == [b"body"]
+    assert sent == ["200 OK"]
+    assert "the disk is full" in caplog.text
+    assert counters.processes() == [(0, os.getpid(), 0)]
+
+
+def test_a_timeout_that_races_a_late_response_is_counted_once() -> None:
+    """Both finish the request at the same time, from two threads: exactly one of them counts it."""
+    counters = SharedCounters({})
+    worker = counters.worker()
+    for _ in range(200):
+        timer, barrier = RequestTimer(worker, "id"), threading.Barrier(2)
+
+        def finish(status: int, timer: RequestTimer = timer, barrier: threading.Barrier = barrier) -> bool:
+            barrier.wait()
+            return timer.finish(status)
+
+        with ThreadPoolExecutor(2) as pool:
+            assert sorted(pool.map(finish, (200, 504))) == [False, True]
+    assert sum(counters.unattributed()) == 200
+    assert counters.processes() == [(0, os.getpid(), 0)]
 
 
 def test_models_and_workers_are_described(served: RunningService) -> None:
@@ -169,7 +198,7 @@ def test_promtool_finds_nothing_to_say(served: RunningService) -> None:
     ask(served, {"instances": []})
     page = httpx.get(f"{served.url}/metrics").text
     checked = subprocess.run(
-        [program("promtool"), "check", "metrics"], input=page, capture_output=True, text=True, check=False
+        [executable("promtool"), "check", "metrics"], input=page, capture_output=True, text=True, check=False
     )
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
 
@@ -185,13 +214,13 @@ def prometheus(served: RunningService, tmp_path: Path) -> Iterator[Prometheus]:
 def test_a_real_prometheus_scrapes_it(served: RunningService, prometheus: Prometheus) -> None:
     for _ in range(7):
         ask(served)
-    (found,) = prometheus.answer('sum(digitalis_requests_total{model="iris", status="200"}) > 6')
+    (found,) = prometheus.query('sum(digitalis_requests_total{model="iris", status="200"}) > 6')
     assert found["value"][1] == "7"
 
 
 @pytest.mark.slow
 def test_every_query_of_the_dashboard_has_an_answer(served: RunningService, prometheus: Prometheus) -> None:
-    prometheus.answer('digitalis_model_info{model="iris"}')
+    prometheus.query('digitalis_model_info{model="iris"}')
     panels = json.loads((ROOT / "docs/grafana.json").read_text())["panels"]
     queries = [target["expr"] for panel in panels for target in panel["targets"]]
     assert len(queries) >= 16
@@ -200,4 +229,4 @@ def test_every_query_of_the_dashboard_has_an_answer(served: RunningService, prom
         ask(served, {"instances": []})
         time.sleep(1.1)
     for query in queries:
-        prometheus.answer(query.replace("$model", "iris").replace("$__rate_interval", "30s"))
+        prometheus.query(query.replace("$model", "iris").replace("$__rate_interval", "30s"))

@@ -1,4 +1,4 @@
-"""The OpenAPI document and its page; whether it is valid and true, other projects' tools say in `test_clients.py`."""
+"""The OpenAPI document and its page. `test_clients.py` validates the document with tools of other projects."""
 
 import json
 import shutil
@@ -6,35 +6,42 @@ import subprocess
 from typing import Any
 
 import pytest
-from conftest import MODELS
+from conftest import IRIS_VERSION, MODELS, newest
 from running_service import RunningService
 
 from service.app import create_app
+from service.http.routing import DigitalisApp
 from service.settings import Settings
 
-UNDESCRIBED = {"v2.not_here", "page.show"}  # what we do not have, and the page itself
+HIDDEN_VIEWS = {"v2.not_implemented", "swagger_ui.show"}  # extensions that the service lacks, and the page itself
 
 
 @pytest.fixture
 def chromium() -> str:
-    """A browser; tests that need one are skipped where there is none."""
-    found = shutil.which("chromium") or shutil.which("google-chrome")
-    if found is None:
-        pytest.skip("no browser is here: install chromium")
-    return found
+    """The path of a browser; without one, the test is skipped."""
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no browser is installed: install chromium")
+    return path
 
 
 @pytest.fixture(scope="module")
-def document() -> Any:
-    folders = [max((MODELS / name).iterdir()) for name in ("iris", "mnist", "diabetes")]
-    app = create_app(Settings(device="cpu"), folders)
-    views = app.view_functions
-    assert {name for name, view in views.items() if getattr(view, "operation", None) is None} == UNDESCRIBED
+def app() -> DigitalisApp:
+    return create_app(Settings(device="cpu"), [newest(name) for name in ("iris", "mnist", "diabetes")])
+
+
+@pytest.fixture(scope="module")
+def document(app: DigitalisApp) -> Any:
     return json.loads(app.test_client().get("/openapi.json").data)
 
 
-def test_each_model_has_its_own_request_with_its_features_by_name(document: Any) -> None:
-    (content,) = [document["paths"]["/v1/models/iris:predict"]["post"]["requestBody"]["content"]["application/json"]]
+def test_every_view_is_described_unless_it_is_hidden(app: DigitalisApp) -> None:
+    views = app.view_functions
+    assert {name for name, view in views.items() if getattr(view, "operation", None) is None} == HIDDEN_VIEWS
+
+
+def test_each_model_has_a_request_schema_of_its_own_with_named_features(document: Any) -> None:
+    content = document["paths"]["/v1/models/iris:predict"]["post"]["requestBody"]["content"]["application/json"]
     names = ["sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)"]
     instances = document["components"]["schemas"]["iris.VectorInstances"]["properties"]["instances"]
     row, named = instances["items"]["anyOf"]
@@ -46,39 +53,58 @@ def test_each_model_has_its_own_request_with_its_features_by_name(document: Any)
     }  # fmt: skip
 
 
-def test_every_refusal_is_described_with_its_status(document: Any) -> None:
-    answers = document["paths"]["/v1/models/{name}"]["get"]["responses"]
-    assert set(answers) == {"200", "404", "500"}
+def test_every_get_response_has_the_fields_of_its_schema(app: DigitalisApp, document: Any) -> None:
+    """So no two response types share the name of a schema."""
+    client = app.test_client()
+    paths = [path for path, item in document["paths"].items() if "get" in item]
+    compared = 0
+    for path in paths:
+        content = document["paths"][path]["get"]["responses"]["200"]["content"].get("application/json")
+        if content is None or "$ref" not in content.get("schema", {}):
+            continue
+        schema = document["components"]["schemas"][content["schema"]["$ref"].rpartition("/")[2]]
+        response = client.get(path.replace("{name}", "iris").replace("{version}", IRIS_VERSION))
+        assert response.status_code == 200, path
+        assert set(json.loads(response.data)) == set(schema["properties"]), path
+        compared += 1
+    assert compared >= 10
+
+
+def test_every_error_response_is_described_with_its_status(document: Any) -> None:
+    responses = document["paths"]["/v1/models/{name}"]["get"]["responses"]
+    assert set(responses) == {"200", "404", "500"}
     for path in document["paths"].values():
         for operation in path.values():
             assert operation["summary"]
-            for status, answer in operation["responses"].items():
+            for status, response in operation["responses"].items():
                 if int(status) >= 400:
-                    assert answer["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Refusal"}
+                    assert response["content"]["application/json"]["schema"] == {
+                        "$ref": "#/components/schemas/ErrorBody"
+                    }
 
 
-def test_an_option_is_described_where_it_may_be_asked_for(document: Any) -> None:
-    def options(path: str) -> list[str]:
-        return [one["name"] for one in document["paths"][path]["post"]["parameters"]]
+def test_a_parameter_is_described_only_for_paths_that_accept_it(document: Any) -> None:
+    def parameters(path: str) -> list[str]:
+        return [parameter["name"] for parameter in document["paths"][path]["post"]["parameters"]]
 
-    assert options("/v1/models/mnist:predict") == ["debug", "abstain"]
-    assert options("/v1/models/iris/versions/{version}:predict") == ["version"]
-    assert options("/v2/models/iris/infer") == ["Inference-Header-Content-Length"]
+    assert parameters("/v1/models/mnist:predict") == ["debug", "abstain"]
+    assert parameters("/v1/models/iris/versions/{version}:predict") == ["version"]
+    assert parameters("/v2/models/iris/infer") == ["Inference-Header-Content-Length"]
 
 
-def test_every_example_of_the_document_is_answered(service: RunningService) -> None:
+def test_every_example_request_of_the_document_succeeds_without_warnings(service: RunningService) -> None:
     document = service.client.get("/openapi.json").json()
     posts = {path: item["post"] for path, item in document["paths"].items() if "post" in item and "{" not in path}
     bodies = {path: post["requestBody"]["content"]["application/json"] for path, post in posts.items()}
     examples = [(path, body["example"]) for path, body in bodies.items() if "example" in body]
     assert len(examples) == 2 * len(list(MODELS.iterdir()))
     for path, example in examples:
-        answer = service.client.post(path, json=example)
-        assert answer.status_code == 200, (path, answer.text)
-        assert "warnings" not in answer.text, (path, answer.text)
+        response = service.client.post(path, json=example)
+        assert response.status_code == 200, (path, response.text)
+        assert "warnings" not in response.text, (path, response.text)
 
 
-def test_the_page_is_drawn_by_a_browser_from_files_of_our_own(service: RunningService, chromium: str) -> None:
+def test_a_browser_renders_the_page_without_files_from_other_hosts(service: RunningService, chromium: str) -> None:
     command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=15000", "--dump-dom"]
     page = subprocess.run(
         [*command, f"{service.url}/docs/#/iris/post_v1_models_iris_predict"],

@@ -1,4 +1,4 @@
-"""Log lines: JSON where nobody looks on, plain on a terminal, and nothing in them of what was sent."""
+"""The log: JSON unless it goes to a terminal, a line for each selected request, and no content of requests."""
 
 import json
 import os
@@ -9,86 +9,106 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running_service import MODULE, ROOT, RunningService, clean_environment, free_port
+from conftest import IRIS_VERSION
+from running_service import MODULE, ROOT, RunningService, clean_environment, failed_start, free_port
+
+from service.observability.request_log import RequestLog
+from service.observability.request_timer import RequestTimer
+from service.observability.shared_counters import SharedCounters
 
 ROW = {"instances": [[5.12345, 3.5, 1.4, 0.2]]}
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
-def lines(service: RunningService) -> list[dict[str, Any]]:
-    """Every line that is JSON; on standard output there is the invitation too."""
+def json_lines(service: RunningService) -> list[dict[str, Any]]:
+    """Every line that is JSON; the output also has the startup banner."""
     return [json.loads(line) for line in service.log().splitlines() if line.startswith("{")]
 
 
-def requests(service: RunningService) -> list[dict[str, Any]]:
-    found = [line for line in lines(service) if "request_id" in line]
-    return [line for line in found if not line["path"].startswith("/v2/health")]
+def request_lines(service: RunningService) -> list[dict[str, Any]]:
+    """The lines of requests, without those of health checks."""
+    lines = [line for line in json_lines(service) if "request_id" in line]
+    return [line for line in lines if not line["path"].startswith("/v2/health")]
 
 
-def sent(tmp_path: Path, which: str) -> tuple[list[dict[str, Any]], str]:
-    """The lines of a success, a refusal and an unknown path; and the whole log."""
-    with RunningService(tmp_path / "log", log_requests=which) as service:
+def log_of_three_requests(tmp_path: Path, log_requests: str) -> tuple[list[dict[str, Any]], str]:
+    """Send a good request, a bad one and one for an unknown path: their lines, and the whole log.
+
+    No request counts as slow.
+    """
+    with RunningService(tmp_path / "log", log_requests=log_requests, slow_ms="1000000") as service:
         headers = {"X-Request-ID": "mine", "traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
         service.client.post("/v1/models/iris:predict?abstain=false", json=ROW, headers=headers)
         service.client.post("/v1/models/iris:predict", json={"instances": [["secret"]]})
         service.client.get("/nowhere", headers={"traceparent": f"00-{'0' * 32}-00f067aa0ba902b7-01"})
-        return requests(service), service.log()
+        return request_lines(service), service.log()
 
 
 def test_every_request_has_a_line_with_its_ids_and_stages(tmp_path: Path) -> None:
-    (success, refusal, unknown), log = sent(tmp_path, "all")
+    (success, rejected, unknown), log = log_of_three_requests(tmp_path, "all")
     assert (success["level"], success["message"]) == ("info", "POST /v1/models/iris:predict 200")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", success["time"])
     assert (success["request_id"], success["trace_id"]) == ("mine", TRACE)
-    assert [success[key] for key in ("model", "version", "protocol", "rows")] == ["iris", "3", "v1", 1]
+    assert [success[key] for key in ("model", "version", "protocol", "rows")] == ["iris", IRIS_VERSION, "v1", 1]
     assert 0 < success["infer_ms"] < success["total_ms"]
-    assert (refusal["status"], refusal["reason"]) == (400, "BadRequest")
+    assert (rejected["status"], rejected["reason"]) == (400, "BadRequest")
     assert (unknown["status"], unknown["path"]) == (404, "/nowhere")
     assert "trace_id" not in unknown
-    for of_the_input in ("5.12345", "secret", "abstain"):
-        assert of_the_input not in log
+    for content in ("5.12345", "secret", "abstain"):
+        assert content not in log
 
 
-def test_slow_ones_and_refusals_alone(tmp_path: Path) -> None:
-    found, _ = sent(tmp_path, "slow")
-    assert [line["status"] for line in found] == [400, 404]
+def test_log_requests_slow_logs_rejected_requests_but_no_fast_successful_ones(tmp_path: Path) -> None:
+    lines, _ = log_of_three_requests(tmp_path, "slow")
+    assert [line["status"] for line in lines] == [400, 404]
 
 
-def test_what_is_slow_is_set(tmp_path: Path) -> None:
+def test_log_requests_slow_logs_successful_requests_that_take_slow_ms_or_longer(tmp_path: Path) -> None:
     with RunningService(tmp_path / "log", log_requests="slow", slow_ms="1") as service:
         rows = {"instances": [[5.1, 3.5, 1.4, 0.2]] * 5000}
         service.client.post("/v1/models/iris:predict", json=rows)
-        assert [line["rows"] for line in requests(service)] == [5000]
+        assert [line["rows"] for line in request_lines(service)] == [5000]
 
 
-def test_no_line_at_all(tmp_path: Path) -> None:
-    found, _ = sent(tmp_path, "none")
-    assert found == []
+@pytest.mark.parametrize(("duration_ns", "lines"), [(999_999, 0), (1_000_000, 1)])
+def test_a_request_is_slow_from_slow_ms_on(duration_ns: int, lines: int, caplog: pytest.LogCaptureFixture) -> None:
+    timer = RequestTimer(SharedCounters({}).worker(), "mine")
+    timer.durations_ns = (0, 0, 0, duration_ns)
+    with caplog.at_level("INFO"):
+        RequestLog("slow", slow_ms=1).on_response(timer, {}, 200)
+    assert len(caplog.records) == lines
 
 
-def test_gunicorns_own_lines_are_json_too(service: RunningService) -> None:
-    messages = [line["message"] for line in lines(service)]
+def test_log_requests_none_logs_no_request(tmp_path: Path) -> None:
+    lines, log = log_of_three_requests(tmp_path, "none")
+    assert lines == []
+    assert "models are open" in log
+
+
+def test_the_lines_of_gunicorn_are_json_too(service: RunningService) -> None:
+    messages = [line["message"] for line in json_lines(service)]
     assert any(message.startswith("Listening at: ") for message in messages)
     assert any(message.startswith("Ready: ") for message in messages)
 
 
-def test_on_a_terminal_lines_are_plain() -> None:
-    here, there = pty.openpty()
+def test_lines_on_a_terminal_are_plain_text() -> None:
+    master, terminal = pty.openpty()
     environment = clean_environment(bind=f"127.0.0.1:{free_port()}", workers="1", models_dir=str(ROOT / "models"))
-    with subprocess.Popen(MODULE, cwd=ROOT, env=environment, stdout=there, stderr=there) as process:
+    with subprocess.Popen(MODULE, cwd=ROOT, env=environment, stdout=terminal, stderr=terminal) as process:
+        os.close(terminal)  # now reading fails, instead of waiting for ever, once the process has ended
         try:
-            shown = ""
-            while "models are open" not in shown:
-                shown += os.read(here, 4096).decode()
+            output = ""
+            while "models are open" not in output:
+                output += os.read(master, 4096).decode()
         finally:
             process.terminate()
-    assert re.search(r"\[INFO\] Ready: \d+ models are open", shown)
-    assert '{"time"' not in shown
+    os.close(master)
+    assert re.search(r"\[INFO\] Ready: \d+ models are open", output)
+    assert '{"time"' not in output
 
 
-@pytest.mark.parametrize("which", ["most", "ALL", ""])
-def test_another_choice_stops_the_start(which: str) -> None:
-    environment = clean_environment(log_requests=which)
-    found = subprocess.run(MODULE, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
-    assert found.returncode == 2
-    assert f"DIGITALIS_LOG_REQUESTS={which!r}: expected " in found.stderr
+@pytest.mark.parametrize("log_requests", ["most", "ALL", ""])
+def test_an_unknown_value_of_log_requests_stops_the_start(log_requests: str) -> None:
+    failed = failed_start(log_requests=log_requests)
+    assert failed.returncode == 2
+    assert f"DIGITALIS_LOG_REQUESTS={log_requests!r}: expected " in failed.stderr

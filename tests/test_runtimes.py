@@ -14,10 +14,11 @@ from conftest import MODELS
 from numpy.typing import NDArray
 from running_service import ROOT, clean_environment
 
-from service.bundle.manifest import load_bundle
+from service.bundle.loading import load_bundle
 from service.bundle.signature import Arrays
 from service.errors import BadRequest, DeviceUnavailable, InferenceFailed, ReportNotFound
-from service.inference.repository import Model, find_bundles
+from service.inference.model import Model
+from service.inference.repository import find_bundles
 from service.inference.runtimes import open_runtime
 from service.settings import Settings
 from training.bundles.verify import random_inputs, rebuild
@@ -54,14 +55,14 @@ def numpy_oracle(folder: Path, inputs: NDArray[np.generic]) -> tuple[NDArray[np.
         case "centred":
             x = (x / 255 - 0.5) / 0.5
         case "standardised":
-            x = (x - state["scale.mean"]) / state["scale.deviation"]
+            x = (x - state["scale.mean"]) / state["scale.std"]
     *hidden, x = layered(state, "layers", x, recipe["activation"])
     if recipe["task"] == "regression":
-        return (x * state["output.deviation"] + state["output.mean"] if "output.mean" in state else x,)
+        return (x * state["output.std"] + state["output.mean"] if "output.mean" in state else x,)
     probabilities = softmax(np.hstack([np.zeros_like(x), x]) if recipe["task"] == "binary" else x)
-    if "background.0.weight" not in state:
+    if "ood_head.0.weight" not in state:
         return (probabilities,)
-    logit = layered(state, "background", np.hstack(hidden), "relu")[-1]
+    logit = layered(state, "ood_head", np.hstack(hidden), "relu")[-1]
     return probabilities, 1 / (1 + np.exp(-logit))
 
 
@@ -90,13 +91,13 @@ def test_a_runtime_computes_what_numpy_does(settings: Settings, folder: Path, ro
 
 
 def test_a_model_whose_bundle_holds_no_report_says_so(settings: Settings) -> None:
-    bundle, contents = load_bundle(MODELS / "iris/3")
-    with pytest.raises(ReportNotFound, match="iris/3 has no report"):
+    bundle, contents = load_bundle(MODELS / "iris/4")
+    with pytest.raises(ReportNotFound, match="iris/4 has no report"):
         Model(bundle, open_runtime(bundle, contents, settings)).report()
 
 
 def test_what_does_not_fit_the_signature_is_the_clients_mistake(settings: Settings) -> None:
-    model = Model.open(MODELS / "iris/3", settings)
+    model = Model.open(MODELS / "iris/4", settings)
     with pytest.raises(BadRequest, match="iris: features is float64, expected FP32"):
         model.predict({"features": np.zeros((1, 4))})
 
@@ -126,14 +127,14 @@ class BrokenRuntime:
     ids=["an exception", "another shape", "another name"],
 )
 def test_whatever_a_runtime_does_wrong_is_ours(gives: Arrays | Exception) -> None:
-    model = Model(load_bundle(MODELS / "iris/3")[0], BrokenRuntime(gives))
-    with pytest.raises(InferenceFailed, match="iris/3 failed on nowhere"):
+    model = Model(load_bundle(MODELS / "iris/4")[0], BrokenRuntime(gives))
+    with pytest.raises(InferenceFailed, match="iris/4 failed on nowhere"):
         model.predict({"features": np.zeros((1, 4), np.float32)})
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU: asking for it succeeds")
 def test_cuda_that_cannot_be_had_is_refused_by_name_and_passed_over_by_auto() -> None:
-    bundle, contents = load_bundle(MODELS / "iris/3")
+    bundle, contents = load_bundle(MODELS / "iris/4")
     for runtime in ("onnx", "torchscript"):
         with pytest.raises(DeviceUnavailable, match="CUDA"):
             open_runtime(bundle, contents, Settings(runtime=runtime, device="cuda"))
@@ -192,4 +193,4 @@ def test_a_runtime_that_is_not_installed_is_named_with_its_extra(monkeypatch: py
     with pytest.raises(
         DeviceUnavailable, match="torchscript needs torch, which is not installed: install the extra torchscript"
     ):
-        open_runtime(*load_bundle(MODELS / "iris/3"), Settings(runtime="torchscript"))
+        open_runtime(*load_bundle(MODELS / "iris/4"), Settings(runtime="torchscript"))

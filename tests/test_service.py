@@ -37,7 +37,7 @@ def received(connection: socket.socket) -> bytes:
 def test_it_says_where_it_answers_and_what_to_try_and_that_works(tmp_path: Path) -> None:
     with RunningService(tmp_path / "log") as service:
         commands = [line.strip() for line in service.log().splitlines() if line.startswith("  curl ")]
-        assert f"Digitalis answers at {service.url}/v1/models: {len(list(MODELS.iterdir()))} models" in service.log()
+        assert f"Digitalis serves {len(list(MODELS.iterdir()))} models at {service.url}/v1/models" in service.log()
         assert len(commands) == 2
         for command in commands:
             tried = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, check=True)
@@ -115,24 +115,24 @@ def test_a_worker_that_is_replaced_answers_as_its_siblings(tmp_path: Path) -> No
     models = Path(shutil.copytree(MODELS, tmp_path / "models"))
     with RunningService(tmp_path / "log", workers="2", models_dir=str(models)) as service:
         service.wait_for_workers(2)
-        (models / "iris/4").mkdir()
+        (models / "iris/5").mkdir()
         os.kill(service.workers()[0], signal.SIGKILL)
         service.wait_for_workers(3)
         versions = set()
         for _ in range(20):
             answer = httpx.post(f"{service.url}/v1/models/iris:predict", json=ROW, timeout=30)
             versions.add(answer.json()["model_version"])
-        assert versions == {"3"}
+        assert versions == {"4"}
 
 
 def test_a_worker_that_cannot_be_replaced_does_not_stop_the_others(tmp_path: Path) -> None:
     models = Path(shutil.copytree(MODELS, tmp_path / "models"))
     with RunningService(tmp_path / "log", workers="2", models_dir=str(models)) as service:
         service.wait_for_workers(2)
-        (models / "iris/3/model.onnx").write_bytes(b"")
+        (models / "iris/4/model.onnx").write_bytes(b"")
         os.kill(service.workers()[0], signal.SIGKILL)
         deadline = time.monotonic() + 30
-        while "a worker cannot start, and will be tried again" not in service.log():
+        while "a worker cannot start, and will be retried" not in service.log():
             assert time.monotonic() < deadline
             time.sleep(0.1)
         assert service.process.poll() is None
@@ -275,5 +275,7 @@ def test_a_port_in_use_stops_the_start() -> None:
     with socket.create_server(("127.0.0.1", port)):
         failed = failed_start(bind=f"127.0.0.1:{port}")
     assert failed.returncode == 2
-    message = f"digitalis: cannot listen on 127.0.0.1:{port}: Address already in use; DIGITALIS_BIND sets another"
+    message = (
+        f"digitalis: cannot listen on 127.0.0.1:{port}: Address already in use; DIGITALIS_BIND sets another address"
+    )
     assert failed.stderr.splitlines() == [message]

@@ -1,3 +1,5 @@
+"""Settings from the environment, and the error message for an invalid one."""
+
 import dataclasses
 import os
 from pathlib import Path
@@ -10,7 +12,7 @@ from service.errors import SettingsError
 from service.settings import Settings, available_cores
 
 
-def test_defaults_stay_within_the_cores() -> None:
+def test_by_default_workers_times_threads_stay_within_the_cores() -> None:
     settings = Settings.from_env({})
     assert settings.bind == "127.0.0.1:8000"
     assert settings.workers == available_cores()
@@ -18,13 +20,13 @@ def test_defaults_stay_within_the_cores() -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 64])
-def test_threads_follow_workers_so_that_both_fit_the_cores(workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_by_default_the_cores_are_divided_among_the_workers(workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "available_cores", lambda: 8)
     settings = Settings(workers=workers)
     assert settings.threads_per_inference == max(8 // workers, 1)
 
 
-def test_the_user_may_ask_for_more_threads_than_cores() -> None:
+def test_more_threads_than_cores_can_be_set() -> None:
     assert Settings.from_env({"DIGITALIS_INTRA_OP_THREADS": "99"}).threads_per_inference == 99
 
 
@@ -41,17 +43,17 @@ def test_every_setting_can_be_set() -> None:
     }
     for field in dataclasses.fields(Settings):
         text = texts.get(field.name, "7")
-        found = getattr(Settings.from_env({f"DIGITALIS_{field.name.upper()}": text}), field.name)
-        assert str(found).lower() == text.lower()
-        assert found != getattr(Settings.from_env({}), field.name)
+        value = getattr(Settings.from_env({f"DIGITALIS_{field.name.upper()}": text}), field.name)
+        assert str(value).lower() == text.lower()
+        assert value != getattr(Settings.from_env({}), field.name)
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "right"),
+    ("name", "value", "hint"),
     [
-        ("DIGITALIS_WORKERS", "two", "a whole number from 1 up"),
-        ("DIGITALIS_WORKERS", "0", "a whole number from 1 up"),
-        ("DIGITALIS_WORKERS", "", "a whole number from 1 up"),
+        ("DIGITALIS_WORKERS", "two", "an integer from 1 up"),
+        ("DIGITALIS_WORKERS", "0", "an integer from 1 up"),
+        ("DIGITALIS_WORKERS", "", "an integer from 1 up"),
         ("DIGITALIS_ABSTAIN", "yes", "true or false"),
         ("DIGITALIS_BIND", "8000", "host:port"),
         ("DIGITALIS_BIND", "localhost:99999", "host:port"),
@@ -62,20 +64,20 @@ def test_every_setting_can_be_set() -> None:
         ("DIGITALIS_QQ", "2", "the settings are DIGITALIS_BIND"),
     ],
 )
-def test_a_bad_setting_is_refused_naming_it_and_what_would_be_right(name: str, value: str, right: str) -> None:
-    with pytest.raises(SettingsError) as refused:
+def test_an_invalid_setting_is_an_error_that_names_it_and_what_is_expected(name: str, value: str, hint: str) -> None:
+    with pytest.raises(SettingsError) as error:
         Settings.from_env({name: value})
-    assert name in str(refused.value)
-    assert right in str(refused.value)
+    assert name in str(error.value)
+    assert hint in str(error.value)
 
 
-def test_a_bad_setting_stops_the_start_in_one_line() -> None:
+def test_an_invalid_setting_stops_the_start_with_one_line() -> None:
     failed = failed_start(worker="2")
     assert failed.returncode == 2
     assert failed.stderr == "digitalis: DIGITALIS_WORKER is not a setting: did you mean DIGITALIS_WORKERS?\n"
 
 
-def test_what_kubernetes_injects_for_a_service_is_passed_over() -> None:
+def test_variables_that_kubernetes_injects_for_a_service_are_ignored() -> None:
     injected = {
         "DIGITALIS_SERVICE_HOST": "10.0.0.1",
         "DIGITALIS_SERVICE_PORT": "80",
@@ -84,22 +86,29 @@ def test_what_kubernetes_injects_for_a_service_is_passed_over() -> None:
         "DIGITALIS_PORT_80_TCP": "tcp://10.0.0.1:80",
         "DIGITALIS_PORT_80_TCP_ADDR": "10.0.0.1",
         "DIGITALIS_CANARY_SERVICE_HOST": "10.0.0.2",
+        "DIGITALIS_CANARY_PORT": "tcp://10.0.0.2:80",
         "DIGITALIS_CANARY_PORT_80_TCP_PROTO": "tcp",
     }
     assert Settings.from_env(injected) == Settings.from_env({})
 
 
-def test_a_port_that_kubernetes_has_not_injected_is_no_setting() -> None:
-    with pytest.raises(SettingsError, match="DIGITALIS_PORT is not a setting: the settings are DIGITALIS_BIND"):
-        Settings.from_env({"DIGITALIS_PORT": "8001"})
+@pytest.mark.parametrize(
+    "name", ["DIGITALIS_PORT", "DIGITALIS_HTTP_PORT", "DIGITALIS_BIND_PORT", "DIGITALIS_PORT_NUMBER"]
+)
+def test_a_port_that_kubernetes_has_not_injected_is_an_error(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name} is not a setting: "):
+        Settings.from_env({name: "8001"})
 
 
-def test_no_setting_is_named_as_kubernetes_names_things() -> None:
-    for name, _, _ in Settings.rows():
+def test_no_setting_has_a_name_that_kubernetes_injects() -> None:
+    for name, _, _ in Settings.documentation_rows():
         assert not module.KUBERNETES.fullmatch(name)
+        assert not module.KUBERNETES_URL.fullmatch(name)
 
 
-def test_a_containers_quota_counts_as_its_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cpu_quota_of_a_container_limits_the_available_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(16)))
     quota = tmp_path / "cpu.max"
     monkeypatch.setattr(module, "Path", lambda _path: quota)

@@ -24,16 +24,16 @@ from onnx import numpy_helper
 from rich.console import Console
 from running_service import ROOT, clean_environment
 
-from service.bundle.manifest import load_bundle
+from service.bundle.loading import load_bundle
 from training import __main__ as command_line
 from training import commands
-from training.bundles.export import export_torchscript
+from training.bundles.model_files import export_torchscript
 from training.bundles.verify import rebuild, verify
 from training.datasets import Split, open_dataset
 from training.datasets.mnist import Mnist
-from training.datasets.sklearn_tables import SplitTable
+from training.datasets.sklearn_tables import HoldoutTable
 from training.errors import DataUnavailable, VerificationFailed
-from training.learning.train import Trained, train_once
+from training.learning.train import TrainingResult, train_one_seed
 from training.progress import Progress
 from training.recipes import RECIPES
 
@@ -53,12 +53,12 @@ def run(*arguments: str, environment: dict[str, str] | None = None) -> subproces
     )
 
 
-def train_here(seed: int) -> Trained:
+def train_here(seed: int) -> TrainingResult:
     """Iris from one seed, in this process."""
     progress = Progress(Console(file=io.StringIO()))
-    progress.run(RECIPES["iris"], seed)
+    progress.start_network(RECIPES["iris"], seed)
     torch.set_num_threads(1)
-    return train_once(RECIPES["iris"], IRIS, seed, torch.device("cpu"), progress)
+    return train_one_seed(RECIPES["iris"], IRIS, seed, torch.device("cpu"), progress)
 
 
 @pytest.fixture(scope="module")
@@ -76,13 +76,13 @@ def test_iris_trains_from_scratch_and_its_bundle_records_what_it_reached(trained
     folder, printed = trained_iris
     bundle, _ = load_bundle(folder)
     assert bundle.metrics["accuracy_seeds"] == 20
-    assert bundle.metrics["accuracy_mean"] >= RECIPES["iris"].bar.value
-    assert bundle.metrics["accuracy_deviation"] > 0
-    assert bundle.metrics["accuracy_lowest"] <= bundle.metrics["accuracy_mean"] <= bundle.metrics["accuracy_highest"]
+    assert bundle.metrics["accuracy_mean"] >= RECIPES["iris"].acceptance.threshold
+    assert bundle.metrics["accuracy_std"] > 0
+    assert bundle.metrics["accuracy_min"] <= bundle.metrics["accuracy_mean"] <= bundle.metrics["accuracy_max"]
     assert msgspec.convert(bundle.recipe, type(RECIPES["iris"])) == RECIPES["iris"]
     assert (bundle.data.train_rows, bundle.data.held_out_rows) == (105, 45)
     assert "iris seed 0 epoch 20/20  loss 0." in printed
-    assert "the lecture printed 0.9778 (44 of 45) for one draw of the split" in printed
+    assert "the lecture's figure: 0.9778 (44 of 45) for one random split" in printed
     assert "TorchScript   256" in printed
 
 
@@ -103,7 +103,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(trained_ir
 def test_a_network_below_its_bar_writes_nothing(tmp_path: Path) -> None:
     failed = run("train", "iris", "--epochs", "1", "--models-dir", str(tmp_path / "models"))
     assert failed.returncode == 1
-    assert "below its bar 0.92: no bundle is written" in failed.stderr
+    assert "below its acceptance threshold 0.92: no bundle is written" in failed.stderr
     assert list((tmp_path / "models").iterdir()) == []
 
 
@@ -176,17 +176,17 @@ def test_held_out_data_is_opened_only_after_the_last_epoch(
 ) -> None:
     """What was printed when the held-out data is asked for: every epoch, and nothing after them."""
     printed = []
-    held_out = SplitTable.held_out
+    held_out = HoldoutTable.held_out
 
-    def watched(self: SplitTable, seed: int) -> Split:
+    def watched(self: HoldoutTable, seed: int) -> Split:
         printed.append(capsys.readouterr().out)
         return held_out(self, seed)
 
-    monkeypatch.setattr(SplitTable, "held_out", watched)
+    monkeypatch.setattr(HoldoutTable, "held_out", watched)
     monkeypatch.setattr(commands.console, "file", None)
     assert command_line.main(["train", "iris", "--models-dir", str(tmp_path)]) == 0
     assert "epoch 20/20" in printed[0]
-    assert "held out" not in printed[0]
+    assert "held-out" not in printed[0]
 
 
 def test_mnist_opens_no_test_file_to_train(mnist_dir: Path, tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_mnist_opens_no_test_file_to_train(mnist_dir: Path, tmp_path: Path) -> N
 
 
 def test_the_iris_split_is_stratified_and_drawn_by_the_seed() -> None:
-    assert isinstance(IRIS, SplitTable)
+    assert isinstance(IRIS, HoldoutTable)
     for seed in (0, 1):
         assert torch.bincount(IRIS.train(seed).targets).tolist() == [35, 35, 35]
         assert torch.bincount(IRIS.held_out(seed).targets).tolist() == [15, 15, 15]
@@ -246,7 +246,7 @@ def accept_checksum(folder: Path, name: str) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
-@pytest.mark.parametrize("bundle", ["iris/3", "mnist-deep/4", "mnist/3"])
+@pytest.mark.parametrize("bundle", ["iris/4", "mnist-deep/5", "mnist/4"])
 def test_verify_passes_what_was_exported_and_shows_a_table(bundle: str) -> None:
     done = run("verify", f"models/{bundle}")
     assert done.returncode == 0, done.stderr
@@ -255,7 +255,7 @@ def test_verify_passes_what_was_exported_and_shows_a_table(bundle: str) -> None:
             assert f"{runtime}  {rows}".replace("TorchScript  ", "TorchScript   ") in done.stdout
 
 
-@pytest.mark.parametrize("bundle", ["iris/3", "mnist-deep/4", "mnist/3"])
+@pytest.mark.parametrize("bundle", ["iris/4", "mnist-deep/5", "mnist/4"])
 def test_a_weight_nudged_by_hand_fails_verification(bundle: str, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(MODELS / bundle, tmp_path / bundle))
     edit_weight(folder / "model.onnx")
@@ -268,7 +268,7 @@ def test_a_weight_nudged_by_hand_fails_verification(bundle: str, tmp_path: Path)
 
 def test_an_onnx_file_that_computes_something_else_fails_verification(tmp_path: Path) -> None:
     """Every weight in its place, but no ReLU after the first layer."""
-    folder = Path(shutil.copytree(MODELS / "iris/3", tmp_path / "iris/3"))
+    folder = Path(shutil.copytree(MODELS / "iris/4", tmp_path / "iris/4"))
     model = onnx.load(folder / "model.onnx")
     next(node for node in model.graph.node if node.op_type == "Relu").op_type = "Identity"
     onnx.save(model, folder / "model.onnx")
@@ -276,7 +276,7 @@ def test_an_onnx_file_that_computes_something_else_fails_verification(tmp_path: 
     golden = json.loads((folder / "golden.json").read_text()) | {"tolerance": {"probabilities": [1, 1, 1]}}
     (folder / "golden.json").write_text(json.dumps(golden))
     accept_checksum(folder, "golden.json")
-    with pytest.raises(VerificationFailed, match="ONNX Runtime, batch 1: differs from the network by"):
+    with pytest.raises(VerificationFailed, match="ONNX Runtime, batch size 1: differs from the network by"):
         verify(folder)
 
 
@@ -341,9 +341,9 @@ def test_what_is_not_understood_is_refused(arguments: tuple[str, ...], words: st
 
 def test_the_network_sees_numbers_scaled_inside_the_graph() -> None:
     """Pixels of 255 and centimetres go in as they are: the first layer's inputs are 0 to 1, and standardised."""
-    deep = rebuild(*load_bundle(MODELS / "mnist-deep/4"))
+    deep = rebuild(*load_bundle(MODELS / "mnist-deep/5"))
     assert deep.scale(torch.full((1, 28, 28), 255, dtype=torch.uint8)).unique().tolist() == [1.0]
-    iris = rebuild(*load_bundle(MODELS / "iris/3"))
+    iris = rebuild(*load_bundle(MODELS / "iris/4"))
     prepared = iris.scale(IRIS.train(seed=0).inputs)
     np.testing.assert_allclose(prepared.mean(dim=0), 0, atol=1e-5)
     np.testing.assert_allclose(prepared.std(dim=0, correction=0), 1, atol=1e-5)

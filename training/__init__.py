@@ -1,28 +1,30 @@
-"""Make bundles, offline.
+"""Train networks offline, and export them as bundles.
 
-The life of one, and where to read on:
+The life of a bundle, and where to read on:
 
     python -m training train mnist-deep
 
-    recipes/       1. declared   data, network, optimiser or weights set by hand, and the figure that it must reach
-    datasets/      2. data in    arrays with checksums; held-out data is opened only after the last epoch
-    check              the recipe and its data set fit together
-    networks       3. built      scaling -> layers -> probabilities or values, all of it in the graph
-    train          4. trained    what a recipe asks for, step by step; judged; refused below its bar
-    fit                one plain loop over tensors in memory
-    background         a second network on top, for what is none of the classes
-    tasks              the three kinds of output, each with its loss and its measure
-    calibrate          what its probabilities mean, and below which an answer is unsure
-    descent            one step of gradient descent, as a recipe asks for it
-    backprop           the same step, written out, where speed counts
-    trials             many small networks at once: from how many seeds does it learn?
-    export         5. exported   one network -> ONNX, TorchScript, manifest, golden examples; then renamed into models/
-    spread             how the rows of training are distributed, for whoever looks for drift
-    report/            and a page of what it is, how it learned, and where it errs
-    verify         6. verified   both files against the network, through the runtimes that will serve them
+    recipes/                   1. declared   data set, network, optimiser or fixed weights, and acceptance threshold
+    datasets/                  2. data       arrays with checksums; held-out data is read after the last epoch only
+    learning/validate          3. checked    the recipe is consistent, and fits its data set
+    networks/                  4. built      scaling -> layers -> probabilities or values, all in one graph
+    learning/train             5. trained    every step that the recipe asks for, then the acceptance test
+      augmentation/                            distorted images, normaliser artifacts, OOD negatives
+      learning/distillation                    a teacher network, whose predictions are the targets
+      learning/fit                             the loop over epochs and mini-batches
+      learning/optimisation                    one step of gradient descent (learning/backprop: a faster one)
+      learning/ood_head                        the out-of-distribution head
+      learning/calibration                     temperature scaling, and the thresholds of abstention
+      learning/seed_sweep                      in how many of 100 random initialisations does training converge?
+    bundles/export             6. exported   ONNX, TorchScript, manifest, golden examples, renamed into models/
+      bundles/baseline                         how the training data is distributed, to detect drift
+      report/                                  a page for people: curves, confusion matrix, misclassified rows
+    bundles/verify             7. verified   both files against the network, through the runtimes of the service
 
-`reopen` brings a bundle back as what it was when it was trained, `compare` trains one recipe in several ways,
-`lectures/` sets the figures of the lectures beside ours. `commands` is what each command does, `progress` what one
-sees meanwhile, `errors` what can go wrong. This package imports `service` (its bundles and
-runtimes, so that what is verified is what is served); never the reverse.
+`bundles/restore` loads a bundle as it was after training. `compare` trains one recipe with several optimisers or
+batch sizes. `lectures/` compares figures of the lectures with ours. `commands` has a function for each command,
+`progress` shows a training run on the terminal, `errors` lists what can fail.
+
+This package imports `service`, so that a bundle is verified by the code that serves it; `service` never imports this
+package.
 """

@@ -1,10 +1,10 @@
-"""`python -m training`: recipes in, bundles out."""
+"""`python -m training`: the command line."""
 
 import argparse
 import difflib
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TypeAlias
@@ -16,30 +16,30 @@ try:
     from training import commands
     from training.recipes import RECIPES
 except ModuleNotFoundError as error:
-    sys.exit(f"training: {error.name} is not installed; what brings it: pip install '.[cpu,training]'")
-except DigitalisError as error:  # a recipe that cannot be
+    sys.exit(f"training: {error.name} is not installed; to install it: pip install '.[cpu,training]'")
+except DigitalisError as error:  # an invalid recipe
     sys.exit(f"training: {error}")
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no public name
-NAMES = "`python -m training list` names them"
+NAMES_HELP = "`python -m training list` shows the names"
 
 
 class Interrupted(BaseException):
-    """What SIGINT and SIGTERM raise here.
+    """Raised by SIGINT and SIGTERM.
 
-    Not `KeyboardInterrupt`: when one passes through `exec` of a string, as PyTorch's exporter has it, Python under `-m`
-    dies of SIGINT at its end even if it was caught.
+    Not `KeyboardInterrupt`: if one passes through `exec` of a string, as in PyTorch's exporter, Python run with `-m`
+    ends with the status of an unhandled SIGINT even if it was caught.
     """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. The exit status is 0, 1 when it failed, 2 when it was not understood, 130 when interrupted."""
+    """Run one command. Exit status: 0, 1 if it failed, 2 for invalid arguments, 130 if it was interrupted."""
     signal.signal(signal.SIGTERM, _interrupt)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where it is ignored, as by nohup
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # nohup ignores it, which is kept
         signal.signal(signal.SIGINT, _interrupt)
     try:
-        asked = parser(Settings.from_env()).parse_args(arguments)
-        asked.run(asked)
+        args = parser(Settings.from_env()).parse_args(arguments)
+        args.run(args)
     except (DigitalisError, OSError) as error:
         print(f"training: {error}", file=sys.stderr)
         return 1
@@ -50,167 +50,172 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parser(settings: Settings) -> argparse.ArgumentParser:
-    """The command line."""
+    """The parser of all commands; each one sets `run` to a function of `commands`."""
     top = argparse.ArgumentParser(
         prog="python -m training",
         description="Train the networks that the service serves, and export them as bundles.",
-        epilog="each command has a --help of its own, with examples",
+        epilog="Each command has its own --help, with examples.",
     )
     group = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    _command(group, "list", "the recipes, with what each must reach").set_defaults(run=commands.list_recipes)
-    show = _command(group, "show", "one recipe in full, as a manifest records it")
-    show.add_argument("recipe", metavar="RECIPE", type=_recipe, help=f"its name: {NAMES}")
+    _add_command(group, "list", "list all recipes with their acceptance thresholds").set_defaults(
+        run=commands.list_recipes
+    )
+    show = _add_command(group, "show", "show all fields of one recipe, as in a manifest")
+    show.add_argument("recipe", metavar="RECIPE", type=_recipe_name, help=f"name of the recipe: {NAMES_HELP}")
     show.set_defaults(run=commands.show_recipe)
-    _train(group, settings)
-    _verify(group)
-    _report(group, settings)
-    _compare(group, settings)
-    _lectures(group, settings)
+    _add_train(group, settings)
+    _add_verify(group)
+    _add_report(group, settings)
+    _add_compare(group, settings)
+    _add_lectures(group, settings)
     return top
 
 
-def _train(group: Commands, settings: Settings) -> None:
-    train = _command(
+def _add_train(group: Commands, settings: Settings) -> None:
+    train = _add_command(
         group,
         "train",
         "train recipes from scratch and write their bundles",
-        "Each recipe is trained from scratch, judged on held-out data, exported to ONNX and TorchScript,\n"
-        "and verified; then the next version of its bundle is written. A network below its recipe's bar\n"
-        "writes nothing, and the exit status is 1.\n\n"
+        "Each recipe is trained from scratch, evaluated on held-out data, exported to ONNX and TorchScript, and\n"
+        "verified; then the next version of its bundle is written. If a network is below its recipe's acceptance\n"
+        "threshold, nothing is written, and the exit status is 1.\n\n"
         "examples:\n"
         "  python -m training train iris                        a few seconds\n"
         "  python -m training train mnist-deep                  about a minute; downloads MNIST (12 MB) once\n"
         "  python -m training train all                         every recipe: a few minutes\n"
         "  python -m training train mnist-deep --data-dir ~/mnist --models-dir /srv/models --seed 7\n",
     )
-    help_ = f"all, or one or more by name: {NAMES}"
-    train.add_argument("recipes", nargs="+", metavar="RECIPE", type=_recipe_or_all, help=help_)
-    train.add_argument("--seed", type=_whole, help="of weights, order and split (default: the recipe's)")
-    train.add_argument("--epochs", type=_count, help="passes over the data (default: the recipe's)")
-    train.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: CUDA if it answers")
-    train.add_argument("--threads", type=_count, default=1, help="CPU threads (default: 1: fastest for small batches)")
-    _data(train, settings)
-    _models(train, settings)
+    _add_recipes(train, _recipe_name_or_all)
+    train.add_argument("--seed", type=_integer, help="of weights, row order and split (default: the recipe's)")
+    train.add_argument("--epochs", type=_positive_integer, help="passes over the data (default: the recipe's)")
+    device_help = "auto: CUDA if it is available, else the CPU (default: auto)"
+    train.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help=device_help)
+    threads_help = "CPU threads (default: 1, the fastest for small batches)"
+    train.add_argument("--threads", type=_positive_integer, default=1, help=threads_help)
+    _add_data_dir(train, settings)
+    _add_models_dir(train, settings)
     train.set_defaults(run=commands.train_recipes)
 
 
-def _verify(group: Commands) -> None:
-    verify = _command(
+def _add_verify(group: Commands) -> None:
+    verify = _add_command(
         group,
         "verify",
-        "check that a bundle's files do what its network does",
-        "Opens model.onnx and model.pt through the service's runtimes, and compares weights, names, data\n"
-        "types, shapes and values with the network, at batches of 1, 2, 17 and 256.\n\n"
+        "verify that the files of bundles compute what their networks compute",
+        "Opens model.onnx and model.pt with the runtimes of the service, and compares weights, and names, data\n"
+        "types, shapes and values of the outputs with the network, at batch sizes 1, 2, 17 and 256.\n\n"
         "example:\n  python -m training verify models/*/*",
     )
-    verify.add_argument("bundles", nargs="+", type=Path, metavar="BUNDLE", help="a folder such as models/iris/3")
+    verify.add_argument("bundles", nargs="+", type=Path, metavar="BUNDLE", help="a folder such as models/iris/4")
     verify.set_defaults(run=commands.verify_bundles)
 
 
-def _report(group: Commands, settings: Settings) -> None:
-    report = _command(
+def _add_report(group: Commands, settings: Settings) -> None:
+    report = _add_command(
         group,
         "report",
-        "a page with pictures of what a network is, how it learned, and where it errs",
-        "Writes report.html, which needs no other file, and its pictures as PNG: the network drawn, learning curve,\n"
-        "confusion matrix, calibration, worst mistakes, decision boundary; and for images what was read.\n"
-        "It needs the bundle and the data that it was made from. Bundles hold the same page without pictures\n"
-        "of data; the service shows it at /v1/models/<name>/report.\n\n"
+        "write a report about networks: plots, metrics, misclassified rows",
+        "Writes report.html, which needs no other file, and its pictures as PNG: the network, its learning curve,\n"
+        "confusion matrix, calibration, misclassified rows, decision boundary; and for images the predictions.\n"
+        "It needs the bundle and the data set. A bundle contains the same page without pictures of the data; the\n"
+        "service shows that at /v1/models/<name>/report.\n\n"
         "examples:\n"
         "  python -m training report xor\n"
         "  python -m training report all --out /tmp/reports\n",
     )
-    help_ = f"all, or one or more by name: {NAMES}"
-    report.add_argument("recipes", nargs="+", metavar="RECIPE", type=_recipe_or_all, help=help_)
-    _out(report)
-    _data(report, settings)
-    _models(report, settings)
+    _add_recipes(report, _recipe_name_or_all)
+    _add_out(report)
+    _add_data_dir(report, settings)
+    _add_models_dir(report, settings)
     report.set_defaults(run=commands.report_recipes)
 
 
-def _compare(group: Commands, settings: Settings) -> None:
-    compare = _command(
+def _add_compare(group: Commands, settings: Settings) -> None:
+    compare = _add_command(
         group,
         "compare",
-        "a recipe trained by each optimiser, or in batches of several sizes",
-        "Trains the recipe's network from its seed in each way, and prints losses, seconds, and the figure\n"
-        "on rows that were not learned from; draws the loss against epochs and against seconds. The\n"
-        "rows are drawn from the training data alone, a sixth of them held out.\n\n"
+        "compare optimisers or batch sizes on a recipe",
+        "Trains the recipe's network from the same seed with each optimiser or batch size, and prints losses,\n"
+        "seconds and the metric on held-out rows; plots the loss over epochs and over seconds. All rows are taken\n"
+        "from the training data, and a sixth of them is held out.\n\n"
         "examples:\n"
         "  python -m training compare optimisers iris mnist-deep\n"
         "  python -m training compare batches iris mnist-deep --rows 6000 --epochs 5\n",
     )
-    compare.add_argument("what", choices=("optimisers", "batches"), help="what changes")
-    compare.add_argument("recipes", nargs="+", metavar="RECIPE", type=_recipe, help=f"one or more by name: {NAMES}")
-    compare.add_argument("--rows", type=_count, default=6000, help="rows at most (default: %(default)s)")
-    compare.add_argument("--epochs", type=_count, default=10, help="passes over them (default: %(default)s)")
-    _out(compare)
-    _data(compare, settings)
+    compare.add_argument("parameter", choices=("optimisers", "batches"), help="what to vary")
+    _add_recipes(compare, _recipe_name)
+    compare.add_argument("--rows", type=_positive_integer, default=6000, help="maximum of rows (default: %(default)s)")
+    compare.add_argument("--epochs", type=_positive_integer, default=10, help="passes over them (default: %(default)s)")
+    _add_out(compare)
+    _add_data_dir(compare, settings)
     compare.set_defaults(run=commands.compare_recipes)
 
 
-def _lectures(group: Commands, settings: Settings) -> None:
-    lectures = _command(
+def _add_lectures(group: Commands, settings: Settings) -> None:
+    lectures = _add_command(
         group,
         "lectures",
-        "each system of the lectures, with the lecture's figure beside ours",
-        "Prints docs/lectures.md: figures of trained networks from their bundles, the others computed now.\n"
-        "With --pictures it draws instead: activations and their derivatives, decision boundaries side by side.\n\n"
+        "print docs/lectures.md: the figures of the lectures beside ours",
+        "Figures of trained networks are read from their bundles, the others are computed now. With --pictures,\n"
+        "plots are written instead: activations and their derivatives, decision boundaries side by side.\n\n"
         "examples:\n"
         "  python -m training lectures > docs/lectures.md\n"
         "  python -m training lectures --pictures\n",
     )
-    lectures.add_argument("--pictures", action="store_true", help="draw, and print where the pictures are")
-    _out(lectures)
-    _models(lectures, settings)
+    lectures.add_argument("--pictures", action="store_true", help="write plots, and print their file names")
+    _add_out(lectures)
+    _add_models_dir(lectures, settings)
     lectures.set_defaults(run=commands.show_lectures)
 
 
-def _out(command: argparse.ArgumentParser) -> None:
-    """Where pictures go."""
-    where = "where pages and pictures go, a folder for each (default: %(default)s)"
-    command.add_argument("--out", type=Path, default=Path("reports"), metavar="FOLDER", help=where)
-
-
-def _data(command: argparse.ArgumentParser, settings: Settings) -> None:
-    """Where data lies."""
-    where = "the folder that holds MNIST/raw/, or that MNIST is downloaded to (default: %(default)s)"
-    command.add_argument("--data-dir", type=Path, default=settings.data_dir, metavar="FOLDER", help=where)
-
-
-def _models(command: argparse.ArgumentParser, settings: Settings) -> None:
-    """Where bundles lie."""
-    where = "where bundles are (default: %(default)s)"
-    command.add_argument("--models-dir", type=Path, default=settings.models_dir, metavar="FOLDER", help=where)
-
-
-def _command(group: Commands, name: str, summary: str, more: str = "") -> argparse.ArgumentParser:
-    description = f"{summary[0].upper()}{summary[1:]}.\n\n{more}"
+def _add_command(group: Commands, name: str, summary: str, details: str = "") -> argparse.ArgumentParser:
+    description = f"{summary[0].upper()}{summary[1:]}.\n\n{details}"
     return group.add_parser(
         name, help=summary, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
 
 
-def _recipe(name: str) -> str:
+def _add_recipes(command: argparse.ArgumentParser, parse: Callable[[str], str]) -> None:
+    all_help = "all, or " if parse is _recipe_name_or_all else ""
+    help_ = f"{all_help}one or more names: {NAMES_HELP}"
+    command.add_argument("recipes", nargs="+", metavar="RECIPE", type=parse, help=help_)
+
+
+def _add_out(command: argparse.ArgumentParser) -> None:
+    help_ = "where to write pages and pictures, in one folder for each recipe (default: %(default)s)"
+    command.add_argument("--out", type=Path, default=Path("reports"), metavar="FOLDER", help=help_)
+
+
+def _add_data_dir(command: argparse.ArgumentParser, settings: Settings) -> None:
+    help_ = "the folder that holds MNIST/raw/, or that MNIST is downloaded to (default: %(default)s)"
+    command.add_argument("--data-dir", type=Path, default=settings.data_dir, metavar="FOLDER", help=help_)
+
+
+def _add_models_dir(command: argparse.ArgumentParser, settings: Settings) -> None:
+    help_ = "the folder of the bundles (default: %(default)s)"
+    command.add_argument("--models-dir", type=Path, default=settings.models_dir, metavar="FOLDER", help=help_)
+
+
+def _recipe_name(name: str) -> str:
     if name in RECIPES:
         return name
     close = difflib.get_close_matches(name, RECIPES, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
-    raise argparse.ArgumentTypeError(f"no recipe {name!r}: {hint}{NAMES}")
+    raise argparse.ArgumentTypeError(f"no recipe {name!r}: {hint}{NAMES_HELP}")
 
 
-def _recipe_or_all(name: str) -> str:
-    return name if name == "all" else _recipe(name)
+def _recipe_name_or_all(name: str) -> str:
+    return name if name == "all" else _recipe_name(name)
 
 
-def _whole(text: str, least: int = 0) -> int:
-    if not (text.isascii() and text.isdecimal() and least <= int(text) < 2**32):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {2**32 - 1}")
+def _integer(text: str, minimum: int = 0) -> int:
+    if not (text.isascii() and text.isdecimal() and minimum <= int(text) < 2**32):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {minimum} to {2**32 - 1}")
     return int(text)
 
 
-def _count(text: str) -> int:
-    return _whole(text, least=1)
+def _positive_integer(text: str) -> int:
+    return _integer(text, minimum=1)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

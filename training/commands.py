@@ -1,4 +1,4 @@
-"""What each command of `python -m training` does. PyTorch is imported by those that need it."""
+"""One function for each command of `python -m training`. PyTorch is imported only by those that need it."""
 
 import argparse
 import sys
@@ -18,69 +18,71 @@ from training.recipes.recipe import Recipe
 if TYPE_CHECKING:
     from training.bundles.verify import Finding
 
-# Where nobody looks at a terminal, nothing is wrapped to one.
+# Output to a file or a pipe is not wrapped to the width of a terminal.
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 
 
-def list_recipes(_asked: argparse.Namespace) -> None:
-    """A table of all recipes."""
-    table = Table("recipe", "task", "network", "parameters", "data", "bar", "lecture", "what it is", box=None)
+def list_recipes(_args: argparse.Namespace) -> None:
+    """`list`: a table of all recipes."""
+    columns = "recipe", "task", "network", "parameters", "data set", "acceptance threshold", "lecture", "summary"
+    table = Table(*columns, box=None)
     for recipe in RECIPES.values():
         layers = "-".join(map(str, recipe.layers))
-        seeds = f" over {recipe.bar.seeds} seeds" if recipe.bar.seeds > 1 else ""
-        bar = f"{recipe.bar.metric} {recipe.bar.value}{seeds}"
-        row = str(recipe.lecture.row) if recipe.lecture else ""
-        parameters = f"{recipe.parameters:,}"
-        table.add_row(recipe.name, recipe.task, layers, parameters, recipe.dataset, bar, row, recipe.summary)
+        acceptance = recipe.acceptance
+        seeds = f", {acceptance.seeds} seeds" if acceptance.seeds > 1 else ""
+        threshold = f"{acceptance.metric} {acceptance.threshold}{seeds}"
+        row = str(recipe.reference.row) if recipe.reference else ""
+        parameters = f"{recipe.num_parameters:,}"
+        table.add_row(recipe.name, recipe.task, layers, parameters, recipe.dataset, threshold, row, recipe.summary)
     console.print(table)
 
 
-def show_recipe(asked: argparse.Namespace) -> None:
-    """Every field of one recipe."""
-    console.print(msgspec.json.format(msgspec.json.encode(RECIPES[asked.recipe]), indent=2).decode(), markup=False)
+def show_recipe(args: argparse.Namespace) -> None:
+    """`show`: all fields of one recipe, as JSON."""
+    console.print(msgspec.json.format(msgspec.json.encode(RECIPES[args.recipe]), indent=2).decode(), markup=False)
 
 
-def train_recipes(asked: argparse.Namespace) -> None:
-    """Train, export, verify, publish; one recipe after another."""
-    from training.bundles.export import export, staging_beside
+def train_recipes(args: argparse.Namespace) -> None:
+    """`train`: train, export and verify one recipe after another."""
+    from training.bundles.export import export, staging_directory
     from training.datasets import open_dataset
-    from training.learning.train import device_named, train
+    from training.learning.train import select_device, train
     from training.progress import Progress
 
-    device = device_named(asked.device)
-    recipes = {name: changed(RECIPES[name], asked.seed, asked.epochs) for name in chosen(asked.recipes)}
-    with staging_beside(asked.models_dir):
-        pass  # what cannot be written to is found before the training, not after it
+    device = select_device(args.device)
+    recipes = {name: with_overrides(RECIPES[name], args.seed, args.epochs) for name in expand_names(args.recipes)}
+    with staging_directory(args.models_dir):
+        pass  # a folder without write permission is reported before training, not after it
 
-    def make(name: str) -> None:
+    def train_one(name: str) -> None:
         recipe = recipes[name]
-        dataset = open_dataset(recipe.dataset, asked.data_dir)
+        dataset = open_dataset(recipe.dataset, args.data_dir)
         started = time.monotonic()
         with Progress(console) as progress:
-            trained = train(recipe, dataset, device, asked.threads, progress)
+            result = train(recipe, dataset, device, args.threads, progress)
         console.print(f"{name}: trained on {device} in {time.monotonic() - started:.1f} s")
-        for metric, value in trained.metrics.items():
+        for metric, value in result.metrics.items():
             console.print(f"  {metric.replace('_', ' ')}: {value:g}")
-        if recipe.lecture:
-            console.print(f"  the lecture printed {recipe.lecture.printed}")
-        folder, findings = export(recipe, trained, dataset, asked.models_dir)
+        if recipe.reference:
+            console.print(f"  the lecture's figure: {recipe.reference.reported}")
+        folder, findings = export(recipe, result, dataset, args.models_dir)
         print_findings(findings)
         console.print(f"{name}: wrote {folder}")
 
-    each(list(recipes), make)
+    for_each(list(recipes), train_one)
 
 
-def chosen(names: list[str]) -> list[str]:
-    """Each recipe that was named, once; `all` names every one."""
+def expand_names(names: list[str]) -> list[str]:
+    """The names without repetitions; `all` stands for every recipe."""
     return list(RECIPES) if "all" in names else list(dict.fromkeys(names))
 
 
-def each(names: list[str], do: Callable[[str], None]) -> None:
-    """Do it for each recipe. What goes wrong with one is told at once, and keeps no other from its turn."""
+def for_each(names: list[str], run: Callable[[str], None]) -> None:
+    """Run it for each recipe. The failure of one is printed, and the next one is run; at the end, `TrainingError`."""
     failed = []
     for name in names:
         try:
-            do(name)
+            run(name)
         except TrainingError as error:
             if len(names) == 1:
                 raise
@@ -90,91 +92,92 @@ def each(names: list[str], do: Callable[[str], None]) -> None:
         raise TrainingError(f"{len(failed)} of {len(names)} recipes failed: {', '.join(failed)}")
 
 
-def changed(recipe: Recipe, seed: int | None, epochs: int | None) -> Recipe:
-    """The recipe with another seed, or with other passes over the data."""
+def with_overrides(recipe: Recipe, seed: int | None, epochs: int | None) -> Recipe:
+    """The recipe with another seed and another number of epochs, where they are given."""
     if seed is not None:
         recipe = msgspec.structs.replace(recipe, seed=seed)
     if epochs is not None:
-        recipe = msgspec.structs.replace(recipe, fit=msgspec.structs.replace(recipe.descent, epochs=epochs))
+        training = msgspec.structs.replace(recipe.gradient_descent, epochs=epochs)
+        recipe = msgspec.structs.replace(recipe, training=training)
     return recipe
 
 
-def report_recipes(asked: argparse.Namespace) -> None:
-    """A page and its pictures for each recipe, from its newest bundle and its data."""
-    from training.bundles.restore import newest, reopen
+def report_recipes(args: argparse.Namespace) -> None:
+    """`report`: a page with its pictures for each recipe, from its latest bundle and its data."""
+    from training.bundles.restore import latest_bundle, restore
     from training.report.page import Report
 
-    asked.out.mkdir(parents=True, exist_ok=True)
+    args.out.mkdir(parents=True, exist_ok=True)
 
-    def write(name: str) -> None:
-        bundle, contents = newest(name, asked.models_dir)
-        report = Report(bundle.version, *reopen(bundle, contents, asked.data_dir), data=True)
-        folder = asked.out / name
+    def write_report(name: str) -> None:
+        bundle, contents = latest_bundle(name, args.models_dir)
+        report = Report(bundle.version, *restore(bundle, contents, args.data_dir), data=True)
+        folder = args.out / name
         sections = report.sections()
         folder.mkdir(exist_ok=True)
         (folder / "report.html").write_bytes(report.html(sections))
         pictures = [section for section in sections if section.picture]
         for section in pictures:
             (folder / section.file_name).write_bytes(section.picture)
-        console.print(f"{folder / 'report.html'}, and {len(pictures)} pictures beside it")
+        console.print(f"wrote {folder / 'report.html'} and {len(pictures)} pictures")
 
-    each(chosen(asked.recipes), write)
+    for_each(expand_names(args.recipes), write_report)
 
 
-def compare_recipes(asked: argparse.Namespace) -> None:
-    """Each recipe in each way: a table, and the curves as a picture."""
+def compare_recipes(args: argparse.Namespace) -> None:
+    """`compare`: for each recipe a table of its variants, and a plot of their learning curves."""
     import torch
 
-    from training.compare import compare, drawn
+    from training.compare import compare, plot_losses
     from training.datasets import open_dataset
     from training.progress import Progress
 
     torch.set_num_threads(1)
-    for name in dict.fromkeys(asked.recipes):
-        (asked.out / name).mkdir(parents=True, exist_ok=True)
+    for name in dict.fromkeys(args.recipes):
+        (args.out / name).mkdir(parents=True, exist_ok=True)
         recipe = RECIPES[name]
-        dataset = open_dataset(recipe.dataset, asked.data_dir)
+        dataset = open_dataset(recipe.dataset, args.data_dir)
         with Progress(console) as progress:
-            runs = list(compare(asked.what, recipe, dataset, asked.rows, asked.epochs, progress))
-        table = Table(name, "first loss", "last loss", "seconds", f"{recipe.bar.metric} not seen", box=None)
+            runs = list(compare(args.parameter, recipe, dataset, args.rows, args.epochs, progress))
+        table = Table(name, "first loss", "last loss", "seconds", f"held-out {recipe.acceptance.metric}", box=None)
         for run in runs:
             losses = (f"{run.curve[i].loss:.4f}" for i in (0, -1))
-            table.add_row(run.way, *losses, f"{run.curve[-1].seconds:.1f}", f"{run.reached:.4f}")
+            table.add_row(run.variant, *losses, f"{run.curve[-1].seconds:.1f}", f"{run.score:.4f}")
         console.print(table)
-        picture = asked.out / name / f"{asked.what}.png"
-        picture.write_bytes(drawn(runs, f"{name}, loss by {asked.what}"))
-        console.print(f"{picture}")
+        path = args.out / name / f"{args.parameter}.png"
+        path.write_bytes(plot_losses(runs, f"{name}: loss by {args.parameter}"))
+        console.print(f"wrote {path}")
 
 
-def show_lectures(asked: argparse.Namespace) -> None:
-    """docs/lectures.md on standard output; the pictures, where they are asked for."""
-    from training.lectures.document import document, drawn
-    from training.lectures.rows import Found
+def show_lectures(args: argparse.Namespace) -> None:
+    """`lectures`: docs/lectures.md on standard output, or the pictures."""
+    from training.lectures.document import document_lines, render_pictures
+    from training.lectures.rows import BundleFigures
 
-    found = Found(asked.models_dir)
-    if not asked.pictures:
-        print("\n".join(document(found)))
+    figures = BundleFigures(args.models_dir)
+    if not args.pictures:
+        print("\n".join(document_lines(figures)))
         return
-    folder = asked.out / "lectures"
+    folder = args.out / "lectures"
     folder.mkdir(parents=True, exist_ok=True)
-    for name, picture in drawn(found):
+    for name, picture in render_pictures(figures):
         (folder / name).write_bytes(picture)
-        console.print(f"{folder / name}")
+        console.print(f"wrote {folder / name}")
 
 
-def verify_bundles(asked: argparse.Namespace) -> None:
-    """Verify each bundle; the first that fails ends the command."""
+def verify_bundles(args: argparse.Namespace) -> None:
+    """`verify`: verify each bundle; the first failure ends the command."""
     from training.bundles.verify import verify
 
-    for folder in asked.bundles:
+    for folder in args.bundles:
         console.print(f"{folder}")
         print_findings(verify(folder))
 
 
 def print_findings(findings: list["Finding"]) -> None:
-    """What was compared, and by how much it differed."""
-    table = Table("runtime", "batch", "gives", "largest difference", "allowed", box=None)
+    """A table of the batches that were compared with the network, and of the largest differences."""
+    table = Table("runtime", "batch size", "outputs", "largest difference", "allowed", box=None)
     for finding in findings:
-        row = str(finding.batch), finding.outputs, f"{finding.difference:.1e}", f"{finding.allowed:.1e}"
+        row = str(finding.batch_size), finding.outputs, f"{finding.difference:.1e}", f"{finding.allowed:.1e}"
         table.add_row(finding.runtime, *map(escape, row))
     console.print(table)

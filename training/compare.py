@@ -1,4 +1,4 @@
-"""One recipe trained in several ways, side by side: by each optimiser, or in batches of several sizes."""
+"""One recipe trained with several optimisers or batch sizes, side by side."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -7,98 +7,99 @@ import msgspec
 import torch
 from matplotlib.figure import Figure
 
-from training.augmentation.normaliser_artifacts import with_residue
+from training.augmentation.normaliser_artifacts import with_artifacts
 from training.datasets import Dataset, Split
 from training.errors import TrainingError
+from training.learning.curve import CurvePoint
 from training.learning.fit import fit
-from training.learning.optimisation import automatic
-from training.learning.train import judge
-from training.networks.network import prepared
-from training.progress import Point, Progress
-from training.recipes.recipe import SGD, Adagrad, Adam, Adamax, Descent, Optimiser, Recipe, RMSprop
+from training.learning.optimisation import autograd_step
+from training.learning.train import evaluate
+from training.networks.network import build_initialised
+from training.progress import Progress
+from training.recipes.gradient_descent import SGD, Adagrad, Adam, Adamax, GradientDescent, Optimiser, RMSprop
+from training.recipes.recipe import Recipe
 from training.report import plots
 
-FEWEST = 4  # rows to be judged on
-HUES = ("#3a6ea5", "#c8553d", "#5b8e4d", "#8a5a9e", "#c49a2c")
-
-
-@dataclass(frozen=True)
-class Shortened:
-    """The first rows of another data set's training part, of which the last sixth is held out: no test row is read."""
-
-    whole: Dataset
-    rows: int
-
-    def split(self, seed: int) -> tuple[Split, Split]:
-        """What is learned from, and what is not; drawn by the seed."""
-        data = self.whole.train(seed)
-        order = torch.randperm(len(data.targets), generator=torch.Generator().manual_seed(seed))[: self.rows]
-        learned = len(order) * 5 // 6
-        first, last = order[:learned], order[learned:]
-        return Split(data.inputs[first], data.targets[first]), Split(data.inputs[last], data.targets[last])
+MIN_HELD_OUT_ROWS = 4
+COLOURS = ("#3a6ea5", "#c8553d", "#5b8e4d", "#8a5a9e", "#c49a2c")
 
 
 @dataclass(frozen=True)
 class Run:
-    """One way to train, how it went, and what it reached on rows that were not learned from."""
+    """One variant of the training: its learning curve, and its score, the recipe's metric on held-out rows."""
 
-    way: str
-    curve: list[Point]
-    reached: float
+    variant: str
+    curve: list[CurvePoint]
+    score: float
 
 
-def ways(what: str, recipe: Recipe, rows: int) -> Iterator[tuple[str, Descent]]:
-    """The recipe's descent, changed: by each optimiser, or by each size of a batch.
+def split_training_data(dataset: Dataset, rows: int, seed: int) -> tuple[Split, Split]:
+    """A random sample of at most `rows` rows of the training data, split: five sixths to train on, a sixth held out.
 
-    An optimiser has PyTorch's default rate (SGD 0.01), but for the recipe's own, which keeps its rate.
+    The data set's own held-out data is not read.
     """
-    descent = msgspec.structs.replace(recipe.descent, trace=0)
-    if what == "optimisers":
-        own = {type(descent.optimiser): descent.optimiser}
+    data = dataset.train(seed)
+    order = torch.randperm(len(data.targets), generator=torch.Generator().manual_seed(seed))[:rows]
+    train_rows = len(order) * 5 // 6
+    first, last = order[:train_rows], order[train_rows:]
+    return Split(data.inputs[first], data.targets[first]), Split(data.inputs[last], data.targets[last])
+
+
+def variants(parameter: str, recipe: Recipe, rows: int) -> Iterator[tuple[str, GradientDescent]]:
+    """The recipe's training with each optimiser (`parameter` "optimisers") or with each batch size ("batches").
+
+    The recipe's own optimiser keeps its learning rate; the others have PyTorch's default (SGD: 0.01).
+    """
+    config = msgspec.structs.replace(recipe.gradient_descent, curve_every=0)
+    if parameter == "optimisers":
+        own = {type(config.optimiser): config.optimiser}
         defaults: tuple[Optimiser, ...] = (SGD(0.01), Adagrad(), Adam(), Adamax(), RMSprop())
         for optimiser in (own.get(type(default), default) for default in defaults):
-            name = type(optimiser).__name__
-            yield f"{name}, rate {optimiser.rate:g}", msgspec.structs.replace(descent, optimiser=optimiser)
+            title = f"{type(optimiser).__name__} (learning rate {optimiser.learning_rate:g})"
+            yield title, msgspec.structs.replace(config, optimiser=optimiser)
         return
-    for batch in sorted({1, 12, 128, rows}):
-        if batch <= rows:
-            name = {1: "stochastic", rows: "whole batch"}.get(batch, "mini-batch")
-            count = "1 row" if batch == 1 else f"{batch} rows"
-            yield f"{name}, {count} a step", msgspec.structs.replace(descent, batch=batch)
+    for batch_size in sorted({1, 12, 128, rows}):
+        if batch_size <= rows:
+            kind = {1: "stochastic", rows: "full batch"}.get(batch_size, "mini-batch")
+            yield f"{kind} (batch size {batch_size})", msgspec.structs.replace(config, batch_size=batch_size)
 
 
-def compare(what: str, recipe: Recipe, dataset: Dataset, rows: int, epochs: int, progress: Progress) -> Iterator[Run]:
-    """Train the recipe's network from its seed in each way, on as many rows and for as many epochs.
+def compare(
+    parameter: str, recipe: Recipe, dataset: Dataset, rows: int, epochs: int, progress: Progress
+) -> Iterator[Run]:
+    """Train the recipe's network with each variant, from the same seed, on as many rows and for as many epochs.
 
-    All of them by automatic differentiation, so that their seconds can be compared too.
+    All variants use automatic differentiation, so that their times can be compared. Raises `TrainingError` if there are
+    too few rows, `BadRecipe` for fixed weights, and `Diverged`.
     """
-    learned, held_out = Shortened(dataset, rows).split(recipe.seed)
-    inputs = with_residue(learned.inputs, recipe.descent.distortion, recipe.seed, progress)
-    learned = Split(inputs, learned.targets)
-    if len(held_out.targets) < FEWEST:
+    train, held_out = split_training_data(dataset, rows, recipe.seed)
+    distortion = recipe.gradient_descent.distortion
+    train = Split(with_artifacts(train.inputs, distortion, recipe.seed, progress), train.targets)
+    if len(held_out.targets) < MIN_HELD_OUT_ROWS:
         raise TrainingError(
-            f"{recipe.name}: a sixth of {len(learned.targets) + len(held_out.targets)} rows is too few to compare on: "
-            f"at least {6 * FEWEST} are needed"
+            f"{recipe.name}: a sixth of {len(train.targets) + len(held_out.targets)} rows is too few for a comparison: "
+            f"at least {6 * MIN_HELD_OUT_ROWS} are needed"
         )
-    for way, descent in ways(what, recipe, len(learned.targets)):
-        changed = msgspec.structs.replace(
-            recipe, name=f"{recipe.name}, {way}", fit=msgspec.structs.replace(descent, epochs=epochs)
-        )
-        progress.run(changed, recipe.seed, in_full=False)
-        network = prepared(changed, learned, recipe.seed)
-        curve = fit(network, learned, changed, recipe.seed, progress, automatic)
-        yield Run(way, curve, judge(network.eval(), recipe, held_out)[recipe.bar.metric])
+    for title, config in variants(parameter, recipe, len(train.targets)):
+        training = msgspec.structs.replace(config, epochs=epochs)
+        variant = msgspec.structs.replace(recipe, name=f"{recipe.name}, {title}", training=training)
+        progress.start_network(variant, recipe.seed, verbose=False)
+        network = build_initialised(variant, train, recipe.seed)
+        curve = fit(network, train, variant, recipe.seed, progress, autograd_step)
+        score = evaluate(network.eval(), recipe, held_out)[recipe.acceptance.metric]
+        yield Run(title, curve, score)
 
 
-def drawn(runs: Iterable[Run], title: str) -> bytes:
-    """The loss of each, against epochs and against seconds."""
+def plot_losses(runs: Iterable[Run], title: str) -> bytes:
+    """The loss of each run over epochs and over seconds, as PNG."""
     figure = Figure(figsize=(10, 4), layout="tight")
-    for place, (name, of) in enumerate((("epochs", "epoch"), ("seconds", "seconds")), 1):
-        axes = figure.add_subplot(1, 2, place)
-        for run, hue in zip(runs, HUES, strict=False):
-            axes.plot([getattr(p, of) for p in run.curve], [p.loss for p in run.curve], color=hue, label=run.way)
-        axes.set(xlabel=name, ylabel="loss", yscale="log", title=title if place == 1 else "")
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(visible=True, alpha=0.25)
-    axes.legend(frameon=False, fontsize=8)
-    return plots.png(figure)
+    for i, (unit, field) in enumerate((("epochs", "epoch"), ("seconds", "seconds")), 1):
+        ax = figure.add_subplot(1, 2, i)
+        for run, colour in zip(runs, COLOURS, strict=False):
+            xs, losses = [getattr(point, field) for point in run.curve], [point.loss for point in run.curve]
+            ax.plot(xs, losses, color=colour, label=run.variant)
+        ax.set(xlabel=unit, ylabel="loss", yscale="log", title=title if i == 1 else "")
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.grid(visible=True, alpha=0.25)
+    ax.legend(frameon=False, fontsize=8)
+    return plots.render_png(figure)

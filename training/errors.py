@@ -1,18 +1,18 @@
-"""What can go wrong while a bundle is made; nothing is written to `models/` then.
+"""Everything that can fail while a bundle is made. Nothing is written to `models/` then.
 
 TrainingError
 ├── BadRecipe            the recipe contradicts itself or its data set
-├── DataUnavailable      the data is not there and cannot be downloaded, or it is damaged
-├── Diverged             the loss is no number any more
-├── BelowBar             the network is not as good as its recipe demands
-└── VerificationFailed   an exported file does not do what the network does
+├── DataUnavailable      the data is missing and cannot be downloaded, or it is damaged
+├── Diverged             the loss is NaN or infinite
+├── BelowThreshold       the network does not reach the acceptance threshold of its recipe
+└── VerificationFailed   an exported file does not compute what the network computes
 """
 
 from service.errors import DigitalisError
 
 
 class TrainingError(DigitalisError):
-    """The command failed; the message is for the person who gave it."""
+    """The command failed; the message is for the person who ran it."""
 
 
 class BadRecipe(TrainingError):
@@ -20,16 +20,16 @@ class BadRecipe(TrainingError):
 
 
 class DataUnavailable(TrainingError):
-    """The data is not there and cannot be downloaded, or it is damaged."""
+    """The data is missing and cannot be downloaded, or it is damaged."""
 
 
 class Diverged(TrainingError):
-    """The loss is no number any more."""
+    """The loss is NaN or infinite."""
 
 
-class BelowBar(TrainingError):
-    """The network is not as good as its recipe demands."""
+class BelowThreshold(TrainingError):
+    """The network does not reach the acceptance threshold of its recipe."""
 
 
 class VerificationFailed(TrainingError):
-    """An exported file does not do what the network does."""
+    """An exported file does not compute what the network computes."""

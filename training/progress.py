@@ -1,53 +1,39 @@
-"""What one sees while a network trains: a bar with loss and accuracy on a terminal, plain lines elsewhere."""
+"""Progress of a training run: a progress bar with loss and accuracy on a terminal, plain lines elsewhere."""
 
 import math
 from collections.abc import Collection, Iterator
 from types import TracebackType
 from typing import Self, TypeVar
 
-import msgspec
+import rich.progress
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 
-from training.recipes.recipe import ByHand, Recipe
+from training.learning.curve import CurvePoint
+from training.recipes.recipe import FixedWeights, Recipe
 
 T = TypeVar("T")
-LINES = 30  # of one network's learning curve, at most
-
-
-class Point(msgspec.Struct, frozen=True, array_like=True):
-    """A point of the learning curve: the mini-batches since the last one, each as it was before its step.
-
-    `epoch` passes over the data and `seconds` went by; `loss` is the mean, `accuracy` the share of rows that were
-    classified as they should be (None for a regression).
-    """
-
-    epoch: float
-    seconds: float
-    loss: float
-    accuracy: float | None
+MAX_LINES = 30  # printed of one learning curve
 
 
 class Progress:
-    """The training of one network after another, as it goes."""
+    """The progress of one network after another; a context manager, in which the progress bar is shown."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[figures]}"),
-            TimeRemainingColumn(),
+            rich.progress.TextColumn("{task.description}"),
+            rich.progress.BarColumn(),
+            rich.progress.MofNCompleteColumn(),
+            rich.progress.TextColumn("{task.fields[figures]}"),
+            rich.progress.TimeRemainingColumn(),
         )
-        self._bar = Bar(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._bar = rich.progress.Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task = self._bar.add_task("reading the data", total=None, figures="")
-        self._title, self._in_full, self._epochs, self._printed = "", False, 0, 0.0
+        self._title, self._verbose, self._epochs, self._printed_epoch = "", False, 0, 0.0
 
     @classmethod
     def silent(cls) -> Self:
-        """Training that nobody watches."""
+        """Progress that is not shown."""
         return cls(Console(quiet=True))
 
     def __enter__(self) -> Self:
@@ -59,32 +45,32 @@ class Progress:
     ) -> None:
         self._bar.stop()
 
-    def counted(self, what: str, things: Collection[T]) -> Iterator[T]:
-        """Each of some things that are made before a network trains."""
-        self._bar.reset(self._task, description=what, total=len(things), figures="")
-        for thing in things:
-            yield thing
+    def track(self, description: str, items: Collection[T]) -> Iterator[T]:
+        """Iterate over items that are prepared before training, and advance the bar."""
+        self._bar.reset(self._task, description=description, total=len(items), figures="")
+        for item in items:
+            yield item
             self._bar.advance(self._task)
 
-    def run(self, recipe: Recipe, seed: int, *, in_full: bool = True) -> None:
-        """A network starts to train; its learning curve is printed in full, or only what it came to."""
+    def start_network(self, recipe: Recipe, seed: int, *, verbose: bool = True) -> None:
+        """The training of a network starts; `verbose`: its learning curve is printed, not only the final metric."""
         self._title = f"{recipe.name} seed {seed}"
-        self._in_full = in_full
-        self._epochs = 0 if isinstance(recipe.fit, ByHand) else recipe.fit.epochs
-        self._printed = 0.0
+        self._verbose = verbose
+        self._epochs = 0 if isinstance(recipe.training, FixedWeights) else recipe.training.epochs
+        self._printed_epoch = 0.0
         self._bar.reset(self._task, description=self._title, total=self._epochs, figures="")
 
-    def learned(self, point: Point) -> None:
-        """A point of the learning curve."""
+    def update(self, point: CurvePoint) -> None:
+        """The training reached the next point of the learning curve."""
         accuracy = "" if point.accuracy is None else f"  accuracy {point.accuracy:.4f}"
         figures = f"loss {point.loss:.4f}{accuracy}"
         self._bar.update(self._task, completed=math.floor(point.epoch), figures=figures)
-        due = point.epoch - self._printed >= self._epochs / LINES or point.epoch == self._epochs
-        if self._in_full and due:
-            self._printed = point.epoch
+        is_due = point.epoch - self._printed_epoch >= self._epochs / MAX_LINES or point.epoch == self._epochs
+        if self._verbose and is_due:
+            self._printed_epoch = point.epoch
             title = f"{self._title} epoch {point.epoch:g}/{self._epochs}"
             self._console.print(f"{title}  {figures}  {point.seconds:.1f} s")
 
-    def judged(self, metric: str, value: float, rows: str) -> None:
-        """A network met the rows that its bar is for: held out, for validation, or, where there are none, its own."""
-        self._console.print(f"{self._title} {rows}: {metric} {value:.4f}")
+    def evaluated(self, metric: str, value: float) -> None:
+        """The trained network was evaluated; `metric` says on which rows too."""
+        self._console.print(f"{self._title}: {metric} {value:.4f}")

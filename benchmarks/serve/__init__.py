@@ -1,12 +1,12 @@
-"""Our server beside others: the same ONNX files, one core for the server, another for who asks.
+"""Digitalis and other servers under load: the same ONNX files, servers on one core, the load generator on another.
 
-load      asks over so many connections, each as soon as it has its answer
-work      what is asked: an Iris row, a picture, many rows, tensors
-servers   how ours is started, and any other
-others    the others: `peers/` has one file for each
-turns     all in turns, so that a noisy machine is noisy for all
-rounds    each server at each task: medians, ratios, memory, time to ready, and a control
-curves    against connections, rows, the width of a network, workers
-bare      ONNX Runtime without a server
-pictures  of all that
+load_generator    closed-loop load over many connections; requests per second and latency percentiles
+workloads         the requests: Iris rows as JSON, an image in a form, a batch of images as a V2 tensor
+servers           how a server is started, suspended, resumed, stopped, and how its memory is read
+others            the other servers, each in its own file in `peers/`
+interleave        alternates between the servers, round after round
+comparison        each server under each workload: medians, ratios, memory, startup time, and a control
+curves            over the number of connections, rows, hidden units and workers
+onnxruntime_only  ONNX Runtime without a server
+plots             charts of the above
 """

@@ -1,4 +1,4 @@
-"""Against connections, rows, the width of a network, and workers."""
+"""Throughput and latency over the number of connections, rows per request, hidden units and workers."""
 
 import tempfile
 from collections.abc import Callable, Sequence
@@ -11,118 +11,145 @@ import msgspec
 import numpy as np
 import torch
 
-from benchmarks.serve import onnxruntime_only as bare
-from benchmarks.serve.interleave import Turn, asleep, in_turns
-from benchmarks.serve.load import Load, middle_of
-from benchmarks.serve.rounds import MANY
-from benchmarks.serve.servers import CORES, Server, ours
-from benchmarks.serve.work import BATCH, ROW, iris, tensor
+from benchmarks.serve.comparison import CONCURRENT
+from benchmarks.serve.interleave import Case, run_interleaved, start_suspended
+from benchmarks.serve.load_generator import LoadResult, median_result
+from benchmarks.serve.onnxruntime_only import runs_per_second
+from benchmarks.serve.servers import CORES, Server, digitalis
+from benchmarks.serve.workloads import BATCH_SIZE, SETOSA, image_batch, iris_rows
 from service.bundle.manifest import ONNX
 from training.bundles.export import export
 from training.datasets import open_dataset
-from training.learning.train import train_once
+from training.learning.train import train_one_seed
 from training.progress import Progress
+from training.recipes.gradient_descent import Adam, GradientDescent
 from training.recipes.iris import IRIS
-from training.recipes.recipe import Adam, Descent
 
 CONNECTIONS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 ROWS = (1, 4, 16, 64, 256, 1024, 4096)
-WIDTHS = (8, 32, 128, 512, 1024, 2048)
+HIDDEN_UNITS = (8, 32, 128, 512, 1024, 2048)
 
-Curve = dict[str, dict[int, Load]]
-"""By server and place: medians."""
+Curve = dict[str, dict[int, LoadResult]]
+"""Median results by server name and x value."""
 
 
 @dataclass(frozen=True)
 class Curves:
-    """Each over its own connections; `bare` is ONNX Runtime alone, runs a second by width."""
+    """One curve per x axis, all for requests of Iris rows.
+
+    `onnxruntime_only` is runs per second without a server, by hidden units. `two_worker_speedup` is the throughput of
+    two workers over that of one, on batches of images.
+    """
 
     connections: Curve
     rows: Curve
-    width: Curve
-    bare: dict[int, float]
-    workers: float
-    """256-image batches: how many times as many two workers answer as one."""
+    hidden_units: Curve
+    onnxruntime_only: dict[int, float]
+    two_worker_speedup: float
 
 
-def measure(servers: Sequence[Server], rounds: int, seconds: float) -> Curves:
-    """Ours is the first; only those that take many rows are asked."""
+def measure_curves(servers: Sequence[Server], rounds: int, seconds: float) -> Curves:
+    """Measure the servers that accept many rows per request; the first one is Digitalis."""
     with ExitStack() as stack:
-        there = asleep(stack, [one for one in servers if "rows" in one.does])
-        by_connections = {count: [Turn(one, iris(), count) for one in there] for count in CONNECTIONS}
-        by_rows = {count: [Turn(one, iris(count), 1) for one in there] for count in ROWS}
-        connections = _curve(by_connections, rounds, seconds, "over connections")
-        rows = _curve(by_rows, rounds, seconds, "over rows")
-    width, alone = _over_width([one for one in servers[1:] if one.name.startswith("FastAPI")], rounds, seconds)
-    return Curves(connections, rows, width, alone, _workers(rounds, seconds))
+        running = start_suspended(stack, [server for server in servers if "rows" in server.workload_keys])
+        by_connections = {count: [Case(target, iris_rows(), count) for target in running] for count in CONNECTIONS}
+        by_rows = {count: [Case(target, iris_rows(count), 1) for target in running] for count in ROWS}
+        connections = _measure_curve(by_connections, rounds, seconds, "connections")
+        rows = _measure_curve(by_rows, rounds, seconds, "rows")
+    fastapi = [server for server in servers[1:] if server.name.startswith("FastAPI")]
+    hidden_units, without_server = _measure_hidden_units(fastapi, rounds, seconds)
+    return Curves(connections, rows, hidden_units, without_server, _two_worker_speedup(rounds, seconds))
 
 
-def _curve(
-    places: dict[int, list[Turn]], rounds: int, seconds: float, doing: str, between: Callable[[], None] = lambda: None
+def _measure_curve(
+    cases: dict[int, list[Case]],
+    rounds: int,
+    seconds: float,
+    description: str,
+    before_round: Callable[[], None] = lambda: None,
 ) -> Curve:
-    place_of = {turn: place for place, turns in places.items() for turn in turns}
+    """Measure all cases alternately; `cases` is by x value."""
+    x_of = {case: x for x, at_x in cases.items() for case in at_x}
     curve: Curve = {}
-    for turn, loads in in_turns(list(place_of), rounds, seconds, doing, between).items():
-        curve.setdefault(turn.one.server.name, {})[place_of[turn]] = middle_of(loads)
+    for case, results in run_interleaved(list(x_of), rounds, seconds, description, before_round).items():
+        curve.setdefault(case.server_name, {})[x_of[case]] = median_result(results)
     return curve
 
 
-def _over_width(peers: Sequence[Server], rounds: int, seconds: float) -> tuple[Curve, dict[int, float]]:
-    """An Iris row by networks of two hidden layers: each of them is trained, exported and served."""
+def _measure_hidden_units(peers: Sequence[Server], rounds: int, seconds: float) -> tuple[Curve, dict[int, float]]:
+    """One Iris row on networks with two hidden layers of each width; each network is trained, exported and served."""
     curve: Curve = {}
-    alone: dict[int, list[float]] = {}
-    for width in WIDTHS:
-        for name, found in _at_width(width, peers, rounds, seconds, alone.setdefault(width, [])).items():
-            curve.setdefault(name, {}).update(found)
-    return curve, {width: median(found[1:]) for width, found in alone.items()}
+    without_server: dict[int, list[float]] = {}
+    for units in HIDDEN_UNITS:
+        found = _measure_width(units, peers, rounds, seconds, without_server.setdefault(units, []))
+        for name, point in found.items():
+            curve.setdefault(name, {}).update(point)
+    return curve, {units: median(found[1:]) for units, found in without_server.items()}  # without the warm-up round
 
 
-def _at_width(width: int, peers: Sequence[Server], rounds: int, seconds: float, alone: list[float]) -> Curve:
-    row = {"features": np.array([ROW], np.float32)}
+def _measure_width(
+    units: int, peers: Sequence[Server], rounds: int, seconds: float, without_server: list[float]
+) -> Curve:
+    row = {"features": np.array([SETOSA], np.float32)}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         models = Path(folder)
-        path = _trained(width, models)
-        there = asleep(stack, [ours(models=models), *peers], models=models)
-        turns = {width: [Turn(one, iris(), MANY) for one in there]}
-        return _curve(turns, rounds, seconds, f"width {width}", lambda: alone.append(bare.runs(path, row, seconds)))
+        path = _train_and_export(units, models)
+        running = start_suspended(stack, [digitalis(models=models), *peers], models=models)
+        cases = {units: [Case(target, iris_rows(), CONCURRENT) for target in running]}
+
+        def before_round() -> None:
+            without_server.append(runs_per_second(path, row, seconds))
+
+        return _measure_curve(cases, rounds, seconds, f"{units} hidden units", before_round)
 
 
-def _trained(width: int, models: Path) -> Path:
-    """The ONNX file of a network with two hidden layers of this width."""
-    fit = Descent(Adam(0.001), batch=16, epochs=5)
-    recipe = msgspec.structs.replace(IRIS, layers=(4, width, width, 3), fit=fit)
+def _train_and_export(units: int, models: Path) -> Path:
+    """The ONNX file of an Iris network with two hidden layers of `units` each."""
+    training = GradientDescent(Adam(0.001), batch_size=16, epochs=5)
+    recipe = msgspec.structs.replace(IRIS, layers=(4, units, units, 3), training=training)
     dataset = open_dataset("iris", models)
-    trained = train_once(recipe, dataset, 0, torch.device("cpu"), Progress.silent())
+    trained = train_one_seed(recipe, dataset, 0, torch.device("cpu"), Progress.silent())
     folder, _ = export(recipe, trained, dataset, models)
     return folder / ONNX
 
 
-def _workers(rounds: int, seconds: float) -> float:
-    """How many times as many batches of images two workers answer as one, on all cores, with who asks."""
+def _two_worker_speedup(rounds: int, seconds: float) -> float:
+    """Throughput of two workers over that of one on batches of images; all cores, shared with the load generator."""
     with ExitStack() as stack:
-        there = asleep(stack, [ours(1), ours(2)], CORES)
-        turns = [Turn(one, tensor()[0], MANY) for one in there]
-        one, two = in_turns(turns, rounds, seconds, "workers").values()
-    return median(b.rate / a.rate for a, b in zip(one, two, strict=True))
+        running = start_suspended(stack, [digitalis(workers=1), digitalis(workers=2)], CORES)
+        cases = [Case(target, image_batch()[0], CONCURRENT) for target in running]
+        one, two = run_interleaved(cases, rounds, seconds, "workers").values()
+    return median(b.requests_per_second / a.requests_per_second for a, b in zip(one, two, strict=True))
 
 
-def table(curves: Curves) -> str:
-    """As Markdown."""
-    parts = [
-        _table("Answers/s to an Iris row, by connections", curves.connections, lambda load, _: f"{load.rate:,.0f}"),
-        _table("p50, p99 in ms, by connections", curves.connections, lambda load, _: f"{load.p50:.2f}, {load.p99:.2f}"),
-        _table("Iris rows/s in one request at a time, by rows", curves.rows, lambda load, n: f"{load.rate * n:,.0f}"),
-        _table("Answers/s to an Iris row, by hidden units", curves.width, lambda load, _: f"{load.rate:,.0f}"),
+def format_curves(curves: Curves) -> str:
+    """The tables as Markdown."""
+
+    def throughput(result: LoadResult, _: int) -> str:
+        return f"{result.requests_per_second:,.0f}"
+
+    def latency(result: LoadResult, _: int) -> str:
+        return f"{result.p50_ms:.2f}, {result.p99_ms:.2f}"
+
+    def rows_per_second(result: LoadResult, rows: int) -> str:
+        return f"{result.requests_per_second * rows:,.0f}"
+
+    tables = [
+        _curve_table("Requests/s, one Iris row, by connections", curves.connections, throughput),
+        _curve_table("p50, p99 in ms, one Iris row, by connections", curves.connections, latency),
+        _curve_table("Iris rows/s, one connection, by rows per request", curves.rows, rows_per_second),
+        _curve_table("Requests/s, one Iris row, by hidden units", curves.hidden_units, throughput),
     ]
-    alone = "".join(f"| {rate:,.0f} " for rate in curves.bare.values())
-    most = f"On batches of {BATCH} images two workers answer {curves.workers:.2f} times as many requests as one."
-    return "\n".join([*parts, f"| ONNX Runtime alone {alone}|", "", most])
+    without_server = "".join(f"| {rate:,.0f} " for rate in curves.onnxruntime_only.values())
+    speedup = f"{curves.two_worker_speedup:.2f} times the throughput of one"
+    workers = f"On batches of {BATCH_SIZE} images, two workers have {speedup}."
+    return "\n".join([*tables, f"| ONNX Runtime without a server {without_server}|", "", workers])
 
 
-def _table(title: str, curve: Curve, shown: Callable[[Load, int], str]) -> str:
-    places = list(next(iter(curve.values())))
-    lines = ["", f"**{title}**", "", "| server " + "".join(f"| {place:,} " for place in places) + "|"]
-    lines += ["| --- " * (1 + len(places)) + "|"]
-    for name, found in curve.items():
-        lines.append(f"| {name} " + "".join(f"| {shown(found[place], place)} " for place in places) + "|")
+def _curve_table(title: str, curve: Curve, cell: Callable[[LoadResult, int], str]) -> str:
+    xs = list(next(iter(curve.values())))
+    lines = ["", f"**{title}**", "", "| server " + "".join(f"| {x:,} " for x in xs) + "|"]
+    lines += ["| --- " * (1 + len(xs)) + "|"]
+    for name, results in curve.items():
+        lines.append(f"| {name} " + "".join(f"| {cell(results[x], x)} " for x in xs) + "|")
     return "\n".join(lines)

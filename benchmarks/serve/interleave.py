@@ -1,4 +1,4 @@
-"""All in turns, round after round, so that a noisy machine is noisy for all."""
+"""Measure all servers alternately, round after round, so that noise of the machine affects all of them alike."""
 
 import os
 import time
@@ -10,65 +10,75 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from benchmarks.serve.load import Load, load
-from benchmarks.serve.servers import CLIENT_CORE, FIRST_PORT, MODELS, Running, Server, running
-from benchmarks.serve.work import Work
+from benchmarks.serve.load_generator import LoadResult, generate_load
+from benchmarks.serve.servers import CLIENT_CORE, FIRST_PORT, MODELS, RunningServer, Server, run_server
+from benchmarks.serve.workloads import Workload
 from service.errors import DigitalisError
 
-AWAKES = 0.1  # seconds that a server is given to do what it has put off
+SETTLE_TIME = 0.1  # seconds in which a resumed server catches up on its timers before it is measured
 
 
 @dataclass(frozen=True, eq=False)
-class Turn:
-    """A server that is asked for something over so many connections."""
+class Case:
+    """One server under one workload over a number of connections."""
 
-    one: Running
-    task: Work
+    target: RunningServer
+    workload: Workload
     connections: int
 
+    @property
+    def server_name(self) -> str:
+        """The name of the server."""
+        return self.target.server.name
 
-def asleep(
+
+def start_suspended(
     stack: ExitStack, servers: Sequence[Server], cores: set[int] | None = None, models: Path = MODELS
-) -> list[Running]:
-    """Start them one after another, each while those before it sleep; they end with the stack."""
+) -> list[RunningServer]:
+    """Start the servers one after another and suspend each; they are stopped when the stack is closed."""
     os.sched_setaffinity(0, {CLIENT_CORE})
-    there = []
+    started = []
     for i, server in enumerate(servers):
-        there.append(stack.enter_context(running(server, FIRST_PORT + i, cores, models)))
-        there[-1].sleep()
-    return there
+        started.append(stack.enter_context(run_server(server, FIRST_PORT + i, cores, models)))
+        started[-1].suspend()
+    return started
 
 
-def in_turns(
-    turns: Sequence[Turn], rounds: int, seconds: float, doing: str, between: Callable[[], None] = lambda: None
-) -> dict[Turn, list[Load]]:
-    """What each gave, in each round, while the others slept. The first round is not counted: some get faster.
+def run_interleaved(
+    cases: Sequence[Case],
+    rounds: int,
+    seconds: float,
+    description: str,
+    before_round: Callable[[], None] = lambda: None,
+) -> dict[Case, list[LoadResult]]:
+    """Run every case once per round, while the other servers are suspended. The first round is a warm-up.
 
-    Raises `DigitalisError` for a server that does not answer, or not rightly.
+    Returns one result per round; raises `DigitalisError` if a server does not respond or responds incorrectly.
     """
-    found: dict[Turn, list[Load]] = {turn: [] for turn in turns}
-    with Progress(console=Console(stderr=True), transient=True, auto_refresh=False) as bar:
-        steps = bar.add_task(doing, total=(rounds + 1) * len(turns))
+    results: dict[Case, list[LoadResult]] = {case: [] for case in cases}
+    with Progress(console=Console(stderr=True), transient=True, auto_refresh=False) as progress:
+        task = progress.add_task(description, total=(rounds + 1) * len(cases))
         for number in range(rounds + 1):
-            between()
-            for turn in turns:
-                loaded = _load(turn, seconds, is_first=not number)
+            before_round()
+            for case in cases:
+                result = _run_case(case, seconds, is_warm_up=not number)
                 if number:
-                    found[turn].append(loaded)
-                bar.advance(steps)
-                bar.refresh()  # not while somebody is asked
-    return found
+                    results[case].append(result)
+                progress.advance(task)
+                progress.refresh()  # between cases only: a refresh thread would disturb the measurement
+    return results
 
 
-def _load(turn: Turn, seconds: float, *, is_first: bool) -> Load:
-    one, warm_up = turn.one, turn.one.server.warm_up
-    one.wake()
-    time.sleep(AWAKES + warm_up / 10)
+def _run_case(case: Case, seconds: float, *, is_warm_up: bool) -> LoadResult:
+    target, warm_up = case.target, case.target.server.warm_up
+    target.resume()
+    time.sleep(SETTLE_TIME + warm_up / 10)
     try:
-        if is_first and not one.answers(turn.task):
-            raise DigitalisError(f"{one.server.name} gives a wrong answer to {turn.task.name}")
-        return load(one.address, turn.task.request, turn.connections, max(seconds, warm_up) if is_first else seconds)
+        if is_warm_up and not target.responds_correctly(case.workload):
+            raise DigitalisError(f"{case.server_name}: incorrect response to the workload {case.workload.name!r}")
+        duration = max(seconds, warm_up) if is_warm_up else seconds
+        return generate_load(target.address, case.workload.request, case.connections, duration)
     except OSError as error:
-        raise DigitalisError(f"{one.server.name}, asked for {turn.task.name}: {error}") from error
+        raise DigitalisError(f"{case.server_name}, workload {case.workload.name!r}: {error}") from error
     finally:
-        one.sleep()
+        target.suspend()

@@ -1,4 +1,4 @@
-"""What there is without a server: ONNX Runtime alone, and the core itself, both on the servers' core."""
+"""ONNX Runtime without a server, and a control loop, both on the servers' core."""
 
 import os
 import time
@@ -12,11 +12,11 @@ import onnxruntime as ort
 from benchmarks.serve.servers import CLIENT_CORE, SERVER_CORE
 
 
-def runs(path: Path, batch: dict[str, np.ndarray], seconds: float) -> float:
-    """Runs a second of a network, on one thread."""
+def runs_per_second(path: Path, batch: dict[str, np.ndarray], seconds: float) -> float:
+    """How many times per second ONNX Runtime runs a network on a batch, with one thread."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
-    with _on_the_servers_core():
+    with _on_server_core():
         session = ort.InferenceSession(path, options)
         session.run(None, batch)
         count, started = 0, time.perf_counter()
@@ -26,16 +26,16 @@ def runs(path: Path, batch: dict[str, np.ndarray], seconds: float) -> float:
         return count / (time.perf_counter() - started)
 
 
-def control() -> float:
-    """Seconds that one and the same loop takes."""
-    with _on_the_servers_core():
+def control_loop_seconds() -> float:
+    """Seconds that a fixed loop takes; its variation shows how much the speed of the machine varies."""
+    with _on_server_core():
         started = time.perf_counter()
         sum(i * i for i in range(500_000))
         return time.perf_counter() - started
 
 
 @contextmanager
-def _on_the_servers_core() -> Iterator[None]:
+def _on_server_core() -> Iterator[None]:
     os.sched_setaffinity(0, {SERVER_CORE})
     yield
     os.sched_setaffinity(0, {CLIENT_CORE})

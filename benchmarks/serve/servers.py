@@ -1,4 +1,4 @@
-"""The servers: how each is started on one core, and what its processes take."""
+"""Servers under test: how each is started on one core, suspended, resumed and stopped, and how much memory it uses."""
 
 import os
 import signal
@@ -12,152 +12,154 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from benchmarks.serve.load import ask_once
-from benchmarks.serve.work import KINDS, Work
+from benchmarks.serve.load_generator import send_once
+from benchmarks.serve.workloads import WORKLOADS, Workload
 from service.bundle.manifest import ONNX
 from service.errors import DigitalisError
 
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "models"
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
-NAME = "Digitalis"
-ALL = ("row", "rows", "form", "tensor")
+DIGITALIS = "Digitalis"
 CORES = os.sched_getaffinity(0)
 SERVER_CORE, CLIENT_CORE = min(CORES), max(CORES)
 FIRST_PORT = 8300
-LONGEST_START = 120  # seconds
-LONGEST_END = 10  # seconds
-SIGN_OF_LIFE = 0.05  # seconds
+START_TIMEOUT = 120  # seconds
+STOP_TIMEOUT = 10  # seconds
+HEARTBEAT_TIME = 0.05  # seconds in which resumed child processes report to their parent
 
 
 @dataclass(frozen=True)
 class Server:
-    """A name and a command; `{port}` in it is where it shall answer.
+    """How to start a server; `{port}` in `command` and `environment` is replaced by its port.
 
-    `does` names the work that it can do (`work.KINDS`), `path` where it is asked for a row. `warm_up` is for how many
-    seconds it must be asked before it is as fast as it gets.
+    `workload_keys` are the keys of `workloads.WORKLOADS` that it supports; `path` replaces the path of the first of
+    them, if given. `warm_up` is how many seconds of load it needs to reach full speed.
     """
 
     name: str
     command: tuple[str, ...]
-    does: tuple[str, ...] = ("row", "rows")
+    workload_keys: tuple[str, ...] = ("row", "rows")
     path: str | None = None
     warm_up: float = 0
     environment: dict[str, str] = field(default_factory=dict)
 
-    def tasks(self) -> list[Work]:
-        """What it can be asked, a row first."""
-        first, *others = (KINDS[kind]() for kind in self.does)
+    def supported_workloads(self) -> list[Workload]:
+        """The workloads that it supports."""
+        first, *others = (WORKLOADS[key]() for key in self.workload_keys)
         return [replace(first, path=self.path or first.path), *others]
 
 
 @dataclass(eq=False)
-class Running:
-    """A server that answers; it took so many `seconds` from its launch to the first right answer."""
+class RunningServer:
+    """A server that is ready; `startup_seconds` is the time from its launch to the first correct response."""
 
     server: Server
     address: tuple[str, int]
     process: subprocess.Popen[bytes]
-    seconds: float = 0
+    startup_seconds: float = 0
 
-    def answers(self, work: Work) -> bool:
-        """Whether it gives the right answer; raises `OSError` where it gives none."""
-        is_ok, body = ask_once(self.address, work.request)
-        with suppress(ValueError, LookupError, TypeError):  # of a body that is something else
-            return is_ok and work.is_right(body)
+    def responds_correctly(self, workload: Workload) -> bool:
+        """Whether the response to the workload is correct; raises `OSError` if there is none."""
+        is_ok, body = send_once(self.address, workload.request)
+        with suppress(ValueError, LookupError, TypeError):  # the body has another structure
+            return is_ok and workload.is_correct(body)
         return False
 
-    def sleep(self) -> None:
-        """Stop all its processes where they are: it takes nothing of the core while others are asked."""
-        _signal(_family(self.process.pid), signal.SIGSTOP)
+    def suspend(self) -> None:
+        """Stop all its processes with SIGSTOP, so that it uses no CPU while others are measured."""
+        _signal(_process_tree(self.process.pid), signal.SIGSTOP)
 
-    def wake(self) -> None:
-        """Go on. The parent comes last: some would find that their children have not been heard of for too long."""
-        parent, *others = _family(self.process.pid)
-        _signal(others, signal.SIGCONT)
-        time.sleep(SIGN_OF_LIFE)
+    def resume(self) -> None:
+        """Continue its processes, the parent last: some parents would restart children that missed a heartbeat."""
+        parent, *children = _process_tree(self.process.pid)
+        _signal(children, signal.SIGCONT)
+        time.sleep(HEARTBEAT_TIME)
         _signal([parent], signal.SIGCONT)
 
-    def pss(self) -> float:
-        """Megabytes of all its processes, what they share divided among them."""
-        return sum(_pss(pid) for pid in _family(self.process.pid)) / 1024
+    def pss_megabytes(self) -> float:
+        """The proportional set size (PSS) of all its processes: shared pages are divided among their users."""
+        return sum(_pss_kilobytes(pid) for pid in _process_tree(self.process.pid)) / 1024
 
 
-def ours(workers: int = 1, models: Path = MODELS) -> Server:
-    """The project, as `python -m service` runs it, with all bundles."""
+def digitalis(workers: int = 1, models: Path = MODELS) -> Server:
+    """Digitalis, started by `python -m service`, with all bundles of a folder."""
     settings = {"WORKERS": str(workers), "DEVICE": "cpu", "INTRA_OP_THREADS": "1", "BIND": "127.0.0.1:{port}"}
     settings["MODELS_DIR"] = str(models)
     environment = {f"DIGITALIS_{name}": value for name, value in settings.items()}
-    return Server(NAME, (sys.executable, "-m", "service"), ALL, environment=environment)
+    command = (sys.executable, "-m", "service")
+    return Server(DIGITALIS, command, ("row", "rows", "form", "tensor"), environment=environment)
 
 
 @contextmanager
-def running(server: Server, port: int, cores: set[int] | None = None, models: Path = MODELS) -> Iterator[Running]:
-    """Start a server on one core; it is there when it gives the right answer to a row.
+def run_server(
+    server: Server, port: int, cores: set[int] | None = None, models: Path = MODELS
+) -> Iterator[RunningServer]:
+    """Start a server, by default on one core, wait until it responds correctly, and stop it at the end.
 
-    Raises `DigitalisError`, with what it said, where it does not come to that.
+    Raises `DigitalisError` with the end of its standard error if it does not get that far.
     """
     command = [part.replace("{port}", str(port)) for part in server.command]
-    files = {"IRIS_ONNX": str(onnx_of("iris", models)), "MNIST_ONNX": str(onnx_of("mnist-deep"))}
+    files = {"IRIS_ONNX": str(onnx_path("iris", models)), "MNIST_ONNX": str(onnx_path("mnist-deep"))}
     own = {name: value.replace("{port}", str(port)) for name, value in server.environment.items()}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("DIGITALIS_")}
     pin = ["taskset", "--cpu-list", ",".join(map(str, cores or {SERVER_CORE}))]
-    with tempfile.TemporaryFile() as said, tempfile.TemporaryDirectory() as scratch:
-        _expect_free(port)
-        work = server.tasks()[0]
+    with tempfile.TemporaryFile() as stderr, tempfile.TemporaryDirectory() as scratch:
+        _wait_until_free(port)
+        workload = server.supported_workloads()[0]
         started = time.monotonic()
         process = subprocess.Popen(
             [*pin, *command],
             cwd=ROOT,
             env=inherited | ONE_THREAD | files | own | {"TMPDIR": scratch},
             stdout=subprocess.DEVNULL,
-            stderr=said,
-            start_new_session=True,  # an interruption is for us, who then end it
+            stderr=stderr,
+            start_new_session=True,  # Ctrl-C reaches only the benchmark, which then stops its servers
         )
-        one = Running(server, ("127.0.0.1", port), process)
+        running = RunningServer(server, ("127.0.0.1", port), process)
         try:
-            if not _answers(one, work):
-                said.seek(0)
-                end = said.read()[-2000:].decode(errors="replace")
+            if not _becomes_ready(running, workload):
+                stderr.seek(0)
+                end = stderr.read()[-2000:].decode(errors="replace")
                 raise DigitalisError(f"{server.name} does not start: {' '.join(command)}\n{end}")
-            one.seconds = time.monotonic() - started
-            yield one
+            running.startup_seconds = time.monotonic() - started
+            yield running
         finally:
-            _end(one)
+            _stop(running)
 
 
-def _expect_free(port: int) -> None:
-    """What listens there would be measured in the place of the one that is started. Who is killed takes a moment."""
-    deadline = time.monotonic() + LONGEST_END
+def _wait_until_free(port: int) -> None:
+    """Wait until nothing listens on the port: a server killed a moment ago would be measured instead of the new one."""
+    deadline = time.monotonic() + STOP_TIMEOUT
     with suppress(ConnectionRefusedError):
         while time.monotonic() < deadline:
             socket.create_connection(("127.0.0.1", port)).close()
             time.sleep(0.1)
-        raise DigitalisError(f"port {port} is taken")
+        raise DigitalisError(f"port {port} is in use")
 
 
-def _answers(one: Running, work: Work) -> bool:
-    """Whether it comes to answer rightly."""
-    deadline = time.monotonic() + LONGEST_START
-    while one.process.poll() is None and time.monotonic() < deadline:
+def _becomes_ready(running: RunningServer, workload: Workload) -> bool:
+    """Whether the server responds correctly within the start timeout."""
+    deadline = time.monotonic() + START_TIMEOUT
+    while running.process.poll() is None and time.monotonic() < deadline:
         with suppress(OSError):
-            if one.answers(work):
+            if running.responds_correctly(workload):
                 return True
         time.sleep(0.01)
     return False
 
 
-def _end(one: Running) -> None:
-    family = _family(one.process.pid)
+def _stop(running: RunningServer) -> None:
+    processes = _process_tree(running.process.pid)
     try:
-        one.wake()
-        one.process.terminate()
-        one.process.wait(LONGEST_END)
+        running.resume()
+        running.process.terminate()
+        running.process.wait(STOP_TIMEOUT)
     except subprocess.TimeoutExpired:
         pass
     finally:
-        _signal(family, signal.SIGKILL)  # some leave their children behind
-        one.process.wait()
+        _signal(processes, signal.SIGKILL)  # some servers leave child processes behind
+        running.process.wait()
 
 
 def _signal(processes: list[int], number: signal.Signals) -> None:
@@ -166,22 +168,23 @@ def _signal(processes: list[int], number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
-def onnx_of(name: str, models: Path = MODELS) -> Path:
+def onnx_path(name: str, models: Path = MODELS) -> Path:
     """The path of a bundle's `model.onnx`."""
     (folder,) = (models / name).iterdir()
     return folder / ONNX
 
 
-def _family(pid: int) -> list[int]:
+def _process_tree(pid: int) -> list[int]:
+    """The process and all its descendants, itself first."""
     children: list[str] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        with suppress(OSError):  # threads come and go
+        with suppress(OSError):  # the thread has ended meanwhile
             children += task.read_text().split()
-    return [pid, *(one for child in children for one in _family(int(child)))]
+    return [pid, *(descendant for child in children for descendant in _process_tree(int(child)))]
 
 
-def _pss(pid: int) -> int:
-    """Kilobytes; 0 of one that is gone."""
+def _pss_kilobytes(pid: int) -> int:
+    """The proportional set size of one process; 0 if it has ended."""
     with suppress(OSError):
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
         return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)

@@ -1,17 +1,18 @@
-"""Golden examples: a few inputs of a bundle with the outputs that every runtime must give, checked at each opening."""
+"""Golden examples: a few inputs with the outputs that every runtime must give, checked whenever a bundle is opened."""
 
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from service.bundle.manifest import GOLDEN, Bundle, Contents
+from service.bundle.loading import Contents
+from service.bundle.manifest import GOLDEN, Bundle
 from service.bundle.signature import NUMPY_DTYPES, Arrays
 from service.errors import BundleError
 
 
 class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One batch of inputs, the outputs for it, and by how much each column of an output may differ (absolutely)."""
+    """One batch of inputs, its outputs, and the absolute tolerance of each column of each output."""
 
     tolerance: dict[str, list[float]]
     inputs: dict[str, list[Any]]
@@ -19,7 +20,7 @@ class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_golden(bundle: Bundle, contents: Contents) -> tuple[Arrays, Arrays, Arrays]:
-    """The golden inputs, the outputs that belong to them, and the absolute tolerance of each column of those."""
+    """The golden inputs, their outputs, and the absolute tolerances, broadcast to the outputs' shapes."""
     try:
         golden = msgspec.json.decode(contents[GOLDEN], type=Golden)
         specs = bundle.signature.inputs, bundle.signature.outputs

@@ -1,6 +1,6 @@
-"""What goes into a model and what comes out: names, data types and shapes.
+"""The inputs and outputs of a model: names, data types and shapes.
 
-The vocabulary is the Open Inference Protocol's: data types are `UINT8`, `FP32`; -1 is a dimension of any size.
+The vocabulary is the Open Inference Protocol's: data types are `UINT8` and `FP32`, -1 is a dimension of any size.
 """
 
 import math
@@ -19,15 +19,15 @@ DATATYPES: dict[np.dtype[Any], Datatype] = {dtype: name for name, dtype in NUMPY
 
 
 class SignatureMismatch(Exception):
-    """Arrays that are not what the signature says; the message names the tensor and both sides."""
+    """Arrays do not match the signature; the message names the tensor, what was found and what was expected."""
 
 
 class NotFinite(SignatureMismatch):
-    """Of the right name, type and shape, but it holds NaN or an infinity."""
+    """An array has the right name, data type and shape, but contains NaN or an infinity."""
 
 
 class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One tensor: its name, its data type, and its shape, whose first dimension is the batch: -1, for any size."""
+    """One tensor: name, data type, and shape, whose first dimension is the batch: -1 for any size."""
 
     name: str
     datatype: Datatype
@@ -40,18 +40,18 @@ class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise SignatureMismatch(f"{self.name} is {found}, expected {self.datatype}")
         if array.shape[1:] != self.shape[1:]:
             raise SignatureMismatch(f"{self.name} has shape {list(array.shape)}, expected {list(self.shape)}")
-        if self.datatype == "FP32" and not finite(array):
-            raise NotFinite(f"{self.name} holds NaN or an infinity, expected finite numbers")
+        if self.datatype == "FP32" and not all_finite(array):
+            raise NotFinite(f"{self.name} contains NaN or an infinity, expected finite numbers")
 
 
 class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The tensors that a model takes and gives, in order; the first dimension of each is the batch."""
+    """The inputs and outputs of a model, in order; the first dimension of each is the batch."""
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
 
     def zeros(self) -> Arrays:
-        """The inputs of a batch of one, all zero: enough to see whether a device runs."""
+        """Inputs for a batch of one, all zero: enough to test whether a device can run the model."""
         return {
             spec.name: np.zeros([1 if size == -1 else size for size in spec.shape], NUMPY_DTYPES[spec.datatype])
             for spec in self.inputs
@@ -66,8 +66,11 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         _check(self.outputs, arrays)
 
 
-def finite(array: NDArray[Any]) -> bool:
-    """Whether there is neither NaN nor an infinity in it: if there is, the sum of squares is none or infinite."""
+def all_finite(array: NDArray[Any]) -> bool:
+    """Whether an array contains neither NaN nor an infinity.
+
+    The sum of squares is the fast test: it is not finite if any element is not (or if the squares overflow).
+    """
     return math.isfinite(np.vdot(array, array)) or bool(np.isfinite(array).all())
 
 

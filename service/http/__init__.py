@@ -1,1 +1,8 @@
-"""HTTP messages, routing, request bodies and error responses: what all protocols share."""
+"""HTTP: what all protocols share.
+
+messages         `Request` and `Response`, as the views of the two hot routes see them
+routing          the Flask application, and the fast path for those two routes
+body             reading a request body within the limits
+multipart        the files of a multipart form
+error_responses  from exceptions to `{"error": ...}`
+"""

@@ -1,77 +1,98 @@
-"""The body of the request at hand, read once, within the limits, whatever its framing."""
+"""Reading the body of a request: once, within the limits, decompressed."""
 
 import contextlib
 import zlib
-from typing import IO
+from collections.abc import Sequence
+from typing import IO, NamedTuple
 
 from service.errors import BadRequest, PayloadTooLarge, UnsupportedMediaType
-from service.http.messages import Asked
-from service.http.multipart import files_of
-from service.protocols.parsing import FORM, Body
+from service.http.messages import JSON, Request
+from service.http.multipart import Upload, parse_files
 
-ANY_ZLIB_OR_GZIP = zlib.MAX_WBITS | 32  # zlib finds out by the header which of the two it is
-MOST_MEMBERS = 100  # of a gzip body: each costs a copy of all that follow
+CSV = "text/csv"
+FORM = "multipart/form-data"
+IMAGE = "image/*"
+# The types that curl, a browser's fetch, and clients that set none send for any body: then the first bytes decide.
+UNTYPED = ("", "application/octet-stream", "application/x-www-form-urlencoded", "text/plain")
 
-
-def read_body(asked: Asked) -> Body:
-    """A form's files, or bytes; raises 400 for a form that is broken, and as `read_bytes` does."""
-    data = read_bytes(asked)
-    if asked.media_type == FORM:
-        return Body(FORM, files=files_of(data, asked.environ["CONTENT_TYPE"]))
-    return Body(asked.media_type, data)
+ANY_ZLIB_OR_GZIP = zlib.MAX_WBITS | 32  # zlib tells by the header which of the two it is
+MAX_GZIP_MEMBERS = 100  # decompressing a member copies the rest of the body
 
 
-def read_bytes(asked: Asked) -> bytes:
-    """The body, inflated; raises 400 for one that is broken or cut short, 413 for one over the limit, 415."""
-    most = asked.settings.max_body_bytes
-    data = _read(asked, most)
-    encoding = (asked.header("Content-Encoding") or "").strip().lower()
-    return data if encoding in ("", "identity") else _inflated(data, encoding, most)
+class Body(NamedTuple):
+    """The files of a form, or the bytes of any other body."""
+
+    content_type: str
+    data: bytes = b""
+    files: Sequence[Upload] = ()
+
+    @property
+    def media_type(self) -> str:
+        """`application/json`, `text/csv`, `multipart/form-data`, `image/*`, or the client's own Content-Type."""
+        if self.content_type in UNTYPED:
+            return JSON if self.data[:64].lstrip()[:1] in (b"{", b"[") else IMAGE
+        return IMAGE if self.content_type.startswith("image/") else self.content_type
 
 
-def _read(asked: Asked, most: int) -> bytes:
-    length = asked.length
-    if length is not None and length > most:
-        _drain(asked.environ["wsgi.input"], min(length, 4 * most))
-        raise PayloadTooLarge(f"the body is over {most} bytes")
-    stream = asked.environ["wsgi.input"]
+def read_body(request: Request) -> Body:
+    """The files of a form, or the bytes; raises 400 for a malformed form, and what `read_decompressed` raises."""
+    data = read_decompressed(request)
+    if request.media_type == FORM:
+        return Body(FORM, files=parse_files(data, request.environ["CONTENT_TYPE"]))
+    return Body(request.media_type, data)
+
+
+def read_decompressed(request: Request) -> bytes:
+    """The body; raises 400 if it is incomplete or corrupt, 413 over the limit, 415 for an unknown Content-Encoding."""
+    limit = request.settings.max_body_bytes
+    data = _read(request, limit)
+    encoding = (request.header("Content-Encoding") or "").strip().lower()
+    return data if encoding in ("", "identity") else _decompress(data, encoding, limit)
+
+
+def _read(request: Request, limit: int) -> bytes:
+    length = request.content_length
+    stream = request.environ["wsgi.input"]
+    if length is not None and length > limit:
+        _drain(stream, min(length, 4 * limit))
+        raise PayloadTooLarge(f"the body is over {limit} bytes")
     try:
-        ends = asked.environ.get("wsgi.input_terminated", False)
-        data: bytes = stream.read(most + 1 if ends else length or 0)
+        terminated = request.environ.get("wsgi.input_terminated", False)
+        data: bytes = stream.read(limit + 1 if terminated else length or 0)
     except EOFError:
         raise BadRequest("the body ended too soon") from None
-    except Exception as error:  # noqa: BLE001 - whatever the server raises of a connection: the bytes did not come
+    except Exception as error:  # noqa: BLE001 - any error of the connection: the body did not arrive
         raise BadRequest(f"the body cannot be read: {error}") from None
-    if len(data) > most:  # one in chunks, which has no length
-        raise PayloadTooLarge(f"the body is over {most} bytes")
+    if len(data) > limit:  # a chunked body announces no length
+        raise PayloadTooLarge(f"the body is over {limit} bytes")
     if length is not None and len(data) < length:
         raise BadRequest(f"the body ended after {len(data)} of {length} bytes")
     return data
 
 
 def _drain(stream: IO[bytes], length: int) -> None:
-    """Read what nobody will look at: most clients look for an answer only when they have sent everything."""
+    """Read and discard: most clients read the response only after they have sent the whole body."""
     with contextlib.suppress(Exception):
         while length > 0 and (part := stream.read(min(length, 2**16))):
             length -= len(part)
 
 
-def _inflated(data: bytes, encoding: str, most: int) -> bytes:
+def _decompress(data: bytes, encoding: str, limit: int) -> bytes:
     """The plain bytes of all members of a gzip or zlib body."""
     if encoding not in ("gzip", "x-gzip", "deflate"):
         raise UnsupportedMediaType(f"Content-Encoding {encoding}: send identity, gzip or deflate")
     plain = b""
-    for _ in range(MOST_MEMBERS):
-        inflater = zlib.decompressobj(ANY_ZLIB_OR_GZIP)
+    for _ in range(MAX_GZIP_MEMBERS):
+        decompressor = zlib.decompressobj(ANY_ZLIB_OR_GZIP)
         try:
-            plain += inflater.decompress(data, most + 1 - len(plain))
+            plain += decompressor.decompress(data, limit + 1 - len(plain))
         except zlib.error as error:
             raise BadRequest(f"the body is not {encoding}: {error}") from None
-        if len(plain) > most:
-            raise PayloadTooLarge(f"the body inflates to more than {most} bytes")
-        if not inflater.eof:
+        if len(plain) > limit:
+            raise PayloadTooLarge(f"the body decompresses to more than {limit} bytes")
+        if not decompressor.eof:
             raise BadRequest(f"the {encoding} body ends too soon")
-        data = inflater.unused_data
+        data = decompressor.unused_data
         if not data:
             return plain
-    raise BadRequest(f"the {encoding} body has over {MOST_MEMBERS} members: compress it as one")
+    raise BadRequest(f"the {encoding} body has over {MAX_GZIP_MEMBERS} members: compress it as one")

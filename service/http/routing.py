@@ -1,113 +1,105 @@
-"""From a path to a view, and from its errors to answers: Flask's routes, without what Flask does around a view.
+"""The Flask application, and the fast path for the two hot routes: V1 `:predict` and V2 `/infer`.
 
-Flask pushes contexts, opens a session, sends signals and looks for hooks, for which no view here asks; it takes longer
-than decoding, inference and encoding together (docs/performance.md). What no view of ours is found for, Flask
-answers: unknown paths and methods, and the files of the page with the documentation.
+All other routes are ordinary Flask views. Around each of those, Flask pushes contexts, opens a session, sends signals
+and calls hooks, none of which the hot routes use, and which take longer than decoding, inference and encoding together
+(docs/performance.md). So `wsgi_app` looks a POST up in Flask's own URL map, and if its view is decorated with
+`fast_path`, calls it directly with a `Request`, and sends the `Response` that it returns. `flask.request` and
+`before_request` do not exist there.
 """
 
 import functools
-import logging
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 from wsgiref.types import WSGIEnvironment
 
-from flask import Flask, Response, request
-from werkzeug import Response as BaseResponse
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+import flask
+from flask.json.provider import JSONProvider
+from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter
 
-from service.errors import RequestError
-from service.http.messages import Answer, Asked, answer, text_of
+from service.http.error_responses import error_response, handle_exception, handle_http_exception, to_flask
+from service.http.messages import Request, Response, decode_path, json_bytes
 from service.inference.repository import ModelRepository
-from service.observability.middleware import WATCH, Observed
+from service.observability.middleware import RequestMiddleware
 from service.settings import Settings
 
-LONGEST = 2000  # characters of a refusal: what a client sent may be quoted in it
-LONGEST_PATH = 256  # characters of a path whose view is remembered
+MAX_CACHED_PATH = 256  # characters: longer paths are matched each time
 
-log = logging.getLogger(__name__)
+FastView = Callable[..., Response]
 
 
 class ModelConverter(BaseConverter):
-    """A model's name or version in a path: up to the colon of `:predict`."""
+    """A model's name or version in a path: anything up to a slash, or the colon of `:predict`."""
 
     regex = "[^/:]+"
 
 
-class Service(Flask):
-    """The application: models that are open, the settings, and whoever watches."""
+class MsgspecJSON(JSONProvider):
+    """Makes `flask.jsonify` accept msgspec's structs."""
 
-    models: ModelRepository
-    settings: Settings
-    observed: Observed
+    def dumps(self, obj: Any, **_kwargs: Any) -> str:
+        """As text."""
+        return json_bytes(obj).decode()
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name, static_folder=None)
+    def loads(self, s: str | bytes, **_kwargs: Any) -> Any:
+        """Not used: requests are decoded by msgspec, into types."""
+        raise NotImplementedError
+
+
+class DigitalisApp(flask.Flask):
+    """A Flask application with its settings and its models; `middleware` is around it, and counts its requests."""
+
+    json_provider_class = MsgspecJSON
+    middleware: RequestMiddleware
+
+    def __init__(self, settings: Settings, models: ModelRepository) -> None:
+        super().__init__("service", static_folder=None)
+        self.settings = settings
+        self.models = models
         self.url_map.converters["model"] = ModelConverter
-        self.url_map.merge_slashes = False  # it would answer with a redirect, in HTML
-        self.register_error_handler(HTTPException, _not_found_here)
-        self.register_error_handler(Exception, lambda error: _for_flask(refusal(error, request.environ)))
-        self._remembered = functools.lru_cache(1024)(self._view)
+        self.url_map.merge_slashes = False  # it would respond with a redirect, in HTML
+        self.register_error_handler(HTTPException, handle_http_exception)
+        self.register_error_handler(Exception, handle_exception)
+        self._cached_fast_match = functools.lru_cache(1024)(self._match_fast_view)
 
     def wsgi_app(self, environ: WSGIEnvironment, start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """Answer one request."""
-        path = environ["PATH_INFO"]
-        find = self._remembered if len(path) <= LONGEST_PATH else self._view
-        view, arguments = find(environ["REQUEST_METHOD"], path)
+        """Handle one request: on the fast path if its view is marked for it, otherwise as Flask does."""
+        view = None
+        if environ["REQUEST_METHOD"] == "POST":
+            path = environ["PATH_INFO"]
+            view, arguments = (self._cached_fast_match if len(path) <= MAX_CACHED_PATH else self._match_fast_view)(path)
         if view is None:
-            found: Iterable[bytes] = super().wsgi_app(environ, start_response)
-            return found
-        asked = Asked(environ, self.models, self.settings, self.observed.recorder)
+            response: Iterable[bytes] = super().wsgi_app(environ, start_response)
+            return response
         try:
-            given: Answer = view(asked, **arguments)
-        except Exception as error:  # noqa: BLE001 - it is logged, if it is ours
-            given = refusal(error, environ)
-        return given(environ, start_response)
+            result = view(self.request_of(environ), **arguments)
+        except Exception as error:  # noqa: BLE001 - it becomes an error response, and is logged if it is a fault of ours
+            result = error_response(error, environ)
+        return result(environ, start_response)
 
-    def _view(self, method: str, path: str) -> tuple[Any, dict[str, Any]]:
-        """A view of ours with its arguments, or None."""
+    def request_of(self, environ: WSGIEnvironment) -> Request:
+        """The request of a WSGI environment."""
+        return Request(environ, self.models, self.settings)
+
+    def _match_fast_view(self, path: str) -> tuple[FastView | None, dict[str, Any]]:
+        """The view on the fast path for a POST to this path, with its arguments; None if there is none."""
         try:
-            endpoint, arguments = self.url_map.bind("").match(text_of(path), method)
+            endpoint, arguments = self.url_map.bind("").match(decode_path(path), "POST")
         except HTTPException:
             return None, {}
-        view = self.view_functions[endpoint]
-        ours = hasattr(view, "operation") and method != "OPTIONS"  # which Flask answers by the rule
-        return (view, dict(arguments)) if ours else (None, {})
+        return getattr(self.view_functions[endpoint], "fast_view", None), dict(arguments)
 
 
-def refusal(error: Exception, environ: WSGIEnvironment) -> Answer:
-    """What a client is told of an error. Of one of ours it learns the id, under which the log says everything."""
-    watch = environ[WATCH]
-    watch.reason = type(error).__name__
-    if isinstance(error, RequestError) and error.status != 500:
-        return problem(str(error)[:LONGEST], error.status)
-    what = f"{environ['REQUEST_METHOD']} {text_of(environ['PATH_INFO'])}"
-    log.error("request %s: %s failed", watch.request_id, what, exc_info=error)
-    return problem(f"internal error; the log has it as request {watch.request_id}", 500)
+current_app = cast(DigitalisApp, flask.current_app)
+"""Flask's proxy of that name, typed: the application that handles the request of an ordinary view."""
 
 
-def problem(message: str, status: int) -> Answer:
-    """What was wrong, where, and what would be right."""
-    return answer({"error": message}, status)
+def fast_path(view: FastView) -> Callable[..., flask.Response]:
+    """Make a view from `Request` to `Response` a Flask view; `wsgi_app` calls it directly, without Flask's contexts."""
 
+    @functools.wraps(view)
+    def flask_view(**arguments: Any) -> flask.Response:
+        return to_flask(view(current_app.request_of(flask.request.environ), **arguments))
 
-def _not_found_here(error: HTTPException) -> BaseResponse:
-    """What Flask finds no view for, in the same form as everything else."""
-    response = error.get_response()
-    if response.status_code < 400:
-        return response
-    match error:
-        case NotFound():
-            message = f"no such path: {request.path}; GET /v1/models lists the models"
-        case MethodNotAllowed():
-            allowed = " or ".join(sorted(set(error.valid_methods or ()) - {"HEAD", "OPTIONS"}))
-            message = f"{request.method} is not for {request.path}: use {allowed}"
-        case _:
-            message = error.description or error.name
-    refused = _for_flask(problem(message, response.status_code))
-    refused.headers.extend((name, value) for name, value in response.headers if name in ("Allow", "Retry-After"))
-    return refused
-
-
-def _for_flask(given: Answer) -> Response:
-    return Response(given.body, given.status, content_type=given.content_type)
+    flask_view.fast_view = view  # type: ignore[attr-defined]
+    return flask_view

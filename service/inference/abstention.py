@@ -1,6 +1,7 @@
-"""What makes an answer doubtful, in words: the network itself answers anything, and as surely as it can.
+"""Reasons to distrust a prediction, in words: inputs outside the training range, and abstention thresholds.
 
-Values outside the range seen in training are warned of; an answer that the bundle's thresholds call unsure says why.
+A network predicts something for any input, often with high confidence; these are the signs that it should not be relied
+on.
 """
 
 import functools
@@ -9,42 +10,42 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from service.bundle.manifest import Bundle, Feature
+from service.bundle.manifest import Bundle, Column
 
 Floats = NDArray[np.float32]
 
 
-def warnings_of(features: tuple[Feature, ...], rows: Floats) -> Iterator[tuple[int, str]]:
-    """For each value of FP32 [n, features] that is outside: its row, and the warning in words, in order."""
-    lowest, highest, ranges = _ranges(features)
-    if len(rows) == 1 and all(map(_within, rows[0].tolist(), ranges)):
-        return  # in a third of the time of arrays
-    outside = (rows < lowest) | (rows > highest)
+def out_of_range_warnings(features: tuple[Column, ...], rows: Floats) -> Iterator[tuple[int, str]]:
+    """For each value of FP32 [n, features] outside its training range: the index of its row and a warning, in order."""
+    minima, maxima, ranges = _training_ranges(features)
+    if len(rows) == 1 and all(map(_is_within, rows[0].tolist(), ranges)):
+        return  # the most common case, in a third of the time that arrays take
+    outside = (rows < minima) | (rows > maxima)
     for row, column in zip(*outside.nonzero(), strict=True):
         feature = features[column]
         seen = f"{feature.minimum:.7} to {feature.maximum:.7}"
         yield int(row), f"{feature.name} = {rows[row, column]:.7g} is outside {seen} seen in training"
 
 
-def _within(value: float, ends: tuple[float, float]) -> bool:
-    return ends[0] <= value <= ends[1]
-
-
-def doubt_of(bundle: Bundle, probability: float, background: float) -> str | None:
-    """Why an answer of such probabilities is unsure; None where it is not, or where the bundle has no thresholds."""
-    abstention = bundle.abstention
-    if abstention is None:
+def abstention_reason(bundle: Bundle, confidence: float, ood_score: float) -> str | None:
+    """Why a prediction is unsure; None if it is not, or if the bundle has no thresholds. Both numbers are 0 to 1."""
+    thresholds = bundle.abstention
+    if thresholds is None:
         return None
-    if abstention.background is not None and background > abstention.background:
+    if thresholds.max_background is not None and ood_score > thresholds.max_background:
         return f"it looks like none of {', '.join(bundle.labels)}"
-    if probability < abstention.probability:
-        return f"the likeliest label is below {abstention.probability:g}"
+    if confidence < thresholds.min_probability:
+        return f"the probability of the most likely label is below {thresholds.min_probability:g}"
     return None
 
 
+def _is_within(value: float, bounds: tuple[float, float]) -> bool:
+    return bounds[0] <= value <= bounds[1]
+
+
 @functools.cache
-def _ranges(features: tuple[Feature, ...]) -> tuple[Floats, Floats, list[tuple[float, float]]]:
-    """As FP32, so that the outermost value of the training data is inside; and as pairs of numbers."""
-    lowest = np.array([feature.minimum for feature in features], np.float32)
-    highest = np.array([feature.maximum for feature in features], np.float32)
-    return lowest, highest, list(zip(lowest.tolist(), highest.tolist(), strict=True))
+def _training_ranges(features: tuple[Column, ...]) -> tuple[Floats, Floats, list[tuple[float, float]]]:
+    """Minima and maxima as FP32, so that the extremes of the training data are inside; and as pairs of numbers."""
+    minima = np.array([feature.minimum for feature in features], np.float32)
+    maxima = np.array([feature.maximum for feature in features], np.float32)
+    return minima, maxima, list(zip(minima.tolist(), maxima.tolist(), strict=True))

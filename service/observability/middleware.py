@@ -1,66 +1,73 @@
-"""What is done for every request, whatever it asks: it has an id, is watched and logged, and its answer says the time.
+"""Around the application: every request gets an id and a timer, is counted and logged, and gets headers that say so.
 
-Around the application, as WSGI has it, and not in Flask's hooks: there it took twice the time.
+It is WSGI middleware and not Flask's hooks: those took twice the time.
 """
 
+import logging
 import random
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
-from service.observability.request_timer import Watch
-from service.observability.shared_counters import Recorder
+from service.observability.request_timer import RequestTimer
+from service.observability.shared_counters import WorkerCounters
 
-WATCH = "digitalis.watch"  # its key in a request's environment
-SANE = re.compile(r"[A-Za-z0-9._:@/+=-]{1,128}")
+TIMER = "digitalis.timer"  # the key of the timer in a request's WSGI environment
+REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._:@/+=-]{1,128}")
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
-
-class Observer(Protocol):
-    """Who wants to know of each request when it is over: the log, and traces."""
-
-    def ended(self, watch: Watch, environ: dict[str, Any], status: int) -> None:
-        """A request has its answer."""
+log = logging.getLogger(__name__)
 
 
-class Observed:
-    """An application whose requests are watched; `recorder` is set anew where workers share their counters."""
+class RequestHook(Protocol):
+    """Called for each request when its response is ready: the request log, tracing."""
 
-    def __init__(self, application: Application, observers: Sequence[Observer], recorder: Recorder) -> None:
+    def on_response(self, timer: RequestTimer, environ: dict[str, Any], status: int) -> None:
+        """A response with this status is about to be sent."""
+
+
+class RequestMiddleware:
+    """A WSGI application around another one."""
+
+    def __init__(self, application: Application, hooks: Sequence[RequestHook], counters: WorkerCounters) -> None:
         self.application = application
-        self._observers = observers
-        self.recorder = recorder
+        self._hooks = hooks
+        self.counters = counters
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """Answer one request."""
-        watch = environ[WATCH] = Watch(self.recorder, _request_id(environ.get("HTTP_X_REQUEST_ID")))
+        """Handle one request."""
+        timer = environ[TIMER] = RequestTimer(self.counters, _request_id(environ.get("HTTP_X_REQUEST_ID")))
 
-        def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
-            self._ended(watch, environ, int(status[:3]))
-            headers += [("X-Request-ID", watch.request_id), ("Server-Timing", watch.timing())]
-            return start_response(status, headers, *error)
+        def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
+            self._finish(timer, environ, int(status[:3]))
+            headers += [("X-Request-ID", timer.request_id), ("Server-Timing", timer.server_timing())]
+            return start_response(status, headers, *exc_info)
 
         try:
             return self.application(environ, start)
         except BaseException:
-            watch.ended(500)
+            self._finish(timer, environ, 500)
             raise
 
-    def gave_up(self, environ: dict[str, Any], status: int) -> list[tuple[str, str]]:
-        """Called by the server, where it answers in the application's place; headers for that answer."""
-        watch: Watch | None = environ.get(WATCH)
-        if watch is None:
+    def record_timeout(self, environ: dict[str, Any], status: int) -> list[tuple[str, str]]:
+        """The server responds in the application's place: count the request, and return headers for that response."""
+        timer: RequestTimer | None = environ.get(TIMER)
+        if timer is None:
             return []
-        self._ended(watch, environ, status)
-        return [("X-Request-ID", watch.request_id)]
+        self._finish(timer, environ, status)
+        return [("X-Request-ID", timer.request_id)]
 
-    def _ended(self, watch: Watch, environ: dict[str, Any], status: int) -> None:
-        if watch.ended(status):
-            for observer in self._observers:
-                observer.ended(watch, environ, status)
+    def _finish(self, timer: RequestTimer, environ: dict[str, Any], status: int) -> None:
+        """Count and report a request. A failure here is logged, and never keeps the response from being sent."""
+        try:
+            if timer.finish(status):
+                for hook in self._hooks:
+                    hook.on_response(timer, environ, status)
+        except Exception:
+            log.exception("request %s: recording it failed", timer.request_id)
 
 
 def _request_id(given: str | None) -> str:
-    """The client's own, if it is sane, or one that is made here; it is no secret."""
-    return given if given and SANE.fullmatch(given) else f"{random.getrandbits(128):032x}"
+    """The client's own id if it is well-formed, otherwise a random one; it need not be unpredictable."""
+    return given if given and REQUEST_ID_PATTERN.fullmatch(given) else f"{random.getrandbits(128):032x}"

@@ -1,59 +1,62 @@
-"""What was seen and said: the labels, confidences and quantities of rows, counted for many requests at once.
+"""Labels, confidences and drift of predictions, counted for many requests at once.
 
-One by one they took longer than all other counting; and after a large inference whatever is called is cold.
-So they are kept for a second at most, which is what a worker that is killed takes with it.
+Counting them request by request took longer than all other metrics, and it runs with cold CPU caches after a large
+inference. So predictions are kept until there are many, or for about a second: the worker calls `WorkerCounters.flush`
+once a second (other servers do not, and count at the next request). A killed worker loses these, and no other counts.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.bundle.signature import Arrays
-from service.observability.counter_layout import CONFIDENCES, MILLIONTHS, Layout
-from service.observability.drift import counted, likeliest, quantities, sampled
+from service.observability.counter_layout import CONFIDENCE_BOUNDS, CONFIDENCE_UNIT, CounterLayout
+from service.observability.drift import bin_counts, monitored_values, subsample, top1
 
-MANY, MANY_ROWS = 64, 4096  # requests, and their rows, that are counted at once; meanwhile other requests wait
-LONG = 1_000_000_000  # nanoseconds after which none are kept
+MAX_PENDING_REQUESTS, MAX_PENDING_ROWS = 64, 4096  # other requests wait while these are counted
+MAX_AGE_NS = 1_000_000_000
 
-EDGES = np.array(CONFIDENCES, np.float32)
+CONFIDENCE_EDGES = np.array(CONFIDENCE_BOUNDS, np.float32)
 
 
-class Contents:
-    """The inputs and outputs of a worker's successes that are still to be counted. Its caller has the lock."""
+class PendingPredictions:
+    """Inputs and outputs of a worker's successful requests that are not counted yet. The caller holds the lock."""
 
-    def __init__(self, numbers: NDArray[np.int64]) -> None:
-        self._numbers = numbers
-        self._kept: dict[Layout, list[tuple[Arrays, Arrays, Arrays]]] = {}  # of each request a sample, and all outputs
+    def __init__(self, cells: NDArray[np.int64]) -> None:
+        self._cells = cells
+        # Of each request: a sample of the inputs and of the outputs, and all outputs.
+        self._pending: dict[CounterLayout, list[tuple[Arrays, Arrays, Arrays]]] = {}
         self._requests = self._rows = self._since = 0
 
-    def keep(self, place: Layout, inputs: Arrays, outputs: Arrays, rows: int, now: int) -> None:
-        """Those of one success, at this time in nanoseconds."""
-        if not self._kept:
+    def add(self, layout: CounterLayout, inputs: Arrays, outputs: Arrays, rows: int, now: int) -> None:
+        """Keep one request's, at this time in nanoseconds; flush if enough are pending."""
+        if not self._pending:
             self._since = now
-        self._kept.setdefault(place, []).append((*sampled(inputs, outputs), outputs))
+        self._pending.setdefault(layout, []).append((*subsample(inputs, outputs), outputs))
         self._requests += 1
         self._rows += rows
-        if self._requests >= MANY or self._rows >= MANY_ROWS or now - self._since > LONG:
-            self.count()
+        if self._requests >= MAX_PENDING_REQUESTS or self._rows >= MAX_PENDING_ROWS or now - self._since > MAX_AGE_NS:
+            self.flush()
 
-    def count(self) -> None:
-        """All that are kept."""
-        kept, self._kept, self._requests, self._rows = self._kept, {}, 0, 0
-        for place, requests in kept.items():
-            if place.labels < place.label_end:
-                self._count_labels(place, np.concatenate([outputs["probabilities"] for _, _, outputs in requests]))
-            some = (
-                {name: np.concatenate([one[side][name] for one in requests]) for name in requests[0][side]}
+    def flush(self) -> None:
+        """Count all that are pending."""
+        pending, self._pending, self._requests, self._rows = self._pending, {}, 0, 0
+        for layout, requests in pending.items():
+            if layout.labels < layout.labels_end:
+                self._count_labels(layout, np.concatenate([outputs["probabilities"] for _, _, outputs in requests]))
+            sampled_inputs, sampled_outputs = (
+                {name: np.concatenate([request[side][name] for request in requests]) for name in requests[0][side]}
                 for side in (0, 1)
             )
-            for start, counts in zip(place.bins, counted(place.distributions, quantities(*some)), strict=True):
+            values = monitored_values(sampled_inputs, sampled_outputs)
+            for start, counts in zip(layout.drift_bins, bin_counts(layout.baseline, values), strict=True):
                 self._add(start, counts)
 
-    def _count_labels(self, place: Layout, probabilities: NDArray[np.float32]) -> None:
-        places, confidences = likeliest(probabilities)
-        self._add(place.labels, np.bincount(places))
-        self._add(place.confidences, np.bincount(EDGES.searchsorted(confidences)))
-        total = round(float(confidences.sum(dtype=np.float64)) * MILLIONTHS)
-        self._numbers[place.confidences + len(CONFIDENCES) + 1] += total
+    def _count_labels(self, layout: CounterLayout, probabilities: NDArray[np.float32]) -> None:
+        labels, confidences = top1(probabilities)
+        self._add(layout.labels, np.bincount(labels))
+        self._add(layout.confidences, np.bincount(CONFIDENCE_EDGES.searchsorted(confidences)))
+        total = round(float(confidences.sum(dtype=np.float64)) * CONFIDENCE_UNIT)
+        self._cells[layout.confidences + len(CONFIDENCE_BOUNDS) + 1] += total
 
     def _add(self, start: int, counts: NDArray[np.int64]) -> None:
-        self._numbers[start : start + len(counts)] += counts
+        self._cells[start : start + len(counts)] += counts

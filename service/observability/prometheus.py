@@ -17,132 +17,147 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.utils import floatToGoString
 
+from service.bundle.baseline import LABEL
+from service.bundle.manifest import ModelId
 from service.inference.repository import ModelRepository
 from service.observability.counter_layout import STAGES, STATUSES
-from service.observability.drift import LABEL
-from service.observability.shared_counters import Telemetry
-from service.observability.snapshot import Answers, Histogram
+from service.observability.shared_counters import SharedCounters
+from service.observability.snapshot import Histogram, ModelSnapshot
 
-MODEL = ("model", "version")
+MODEL_LABELS = ("model", "version")
+
+Snapshots = dict[ModelId, ModelSnapshot]
 
 
-def exposition(telemetry: Telemetry, models: ModelRepository, accepted: str) -> tuple[bytes, str]:
-    """The page and its media type: Prometheus' text, or OpenMetrics' where the client accepts that."""
+def render(counters: SharedCounters, models: ModelRepository, accept: str) -> tuple[bytes, str]:
+    """The metrics and their media type: Prometheus' text format, or OpenMetrics if the `Accept` header has it."""
     registry = CollectorRegistry()
-    registry.register(_Collector(telemetry, models))
-    encode, media_type = choose_encoder(accepted)
+    registry.register(_Collector(counters, models))
+    encode, media_type = choose_encoder(accept)
     return encode(registry), media_type
 
 
 class _Collector:
-    def __init__(self, telemetry: Telemetry, models: ModelRepository) -> None:
-        self._telemetry = telemetry
+    def __init__(self, counters: SharedCounters, models: ModelRepository) -> None:
+        self._counters = counters
         self._models = models
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing needs to be known beforehand."""
+        """No family needs to be known in advance."""
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        """Every family, each model that has been asked in it."""
-        answers = {title: Answers.of(self._telemetry, title) for title in self._telemetry.counted}
-        asked = {title: found for title, found in answers.items() if any(found.requests.values())}
-        yield from self._requests(answers)
-        yield from self._refusals(asked)
-        stages = (((*t, s), one) for t, found in asked.items() for s, one in zip(STAGES, found.stages, strict=True))
-        yield _histograms("digitalis_stage_duration_seconds", "Time of a success, by stage", (*MODEL, "stage"), stages)
-        rows = ((title, found.rows) for title, found in asked.items())
-        yield _histograms("digitalis_batch_rows", "Rows of a request that succeeded", MODEL, rows)
-        sure = ((title, found.confidences) for title, found in asked.items() if found.labels)
-        yield _histograms("digitalis_prediction_confidence_ratio", "Probability of the likeliest label", MODEL, sure)
-        yield from self._predictions(asked)
-        yield from self._drift(asked)
+        """Every family; apart from `digitalis_requests` only of models that have had a request."""
+        snapshots = {model_id: ModelSnapshot.read(self._counters, model_id) for model_id in self._counters.schemas}
+        active = {model_id: found for model_id, found in snapshots.items() if any(found.requests.values())}
+        yield from self._requests(snapshots)
+        yield from self._rejections(active)
+        yield from self._histograms(active)
+        yield from self._predictions(active)
+        yield from self._drift(active)
         yield from self._info()
         yield from self._processes()
 
-    def _requests(self, answers: dict[tuple[str, str], Answers]) -> Iterator[Metric]:
+    def _requests(self, snapshots: Snapshots) -> Iterator[Metric]:
         family = CounterMetricFamily(
-            "digitalis_requests", "Requests that were answered", labels=(*MODEL, "protocol", "status")
+            "digitalis_requests", "Requests by status of the response", labels=(*MODEL_LABELS, "protocol", "status")
         )
-        for title, found in answers.items():
+        for model_id, found in snapshots.items():
             for (protocol, status), count in found.requests.items():
                 if count or status == STATUSES[0]:
-                    family.add_metric((*title, protocol, str(status)), count)
-        for status, count in zip(STATUSES, self._telemetry.others(), strict=True):
+                    family.add_metric((*model_id, protocol, str(status)), count)
+        for status, count in zip(STATUSES, self._counters.unattributed(), strict=True):
             if count:
                 family.add_metric(("", "", "", str(status)), count)
         yield family
 
-    def _refusals(self, asked: dict[tuple[str, str], Answers]) -> Iterator[Metric]:
-        family = CounterMetricFamily("digitalis_refusals", "Requests that were refused", labels=(*MODEL, "reason"))
-        for title, found in asked.items():
-            for reason, count in found.refused.items():
+    def _rejections(self, active: Snapshots) -> Iterator[Metric]:
+        family = CounterMetricFamily("digitalis_rejections", "Rejected requests", labels=(*MODEL_LABELS, "reason"))
+        for model_id, found in active.items():
+            for reason, count in found.rejections.items():
                 if count:
-                    family.add_metric((*title, reason), count)
+                    family.add_metric((*model_id, reason), count)
         yield family
 
-    def _predictions(self, asked: dict[tuple[str, str], Answers]) -> Iterator[Metric]:
-        family = CounterMetricFamily("digitalis_predictions", "Rows by their likeliest label", labels=(*MODEL, "label"))
-        for title, found in asked.items():
-            for label, count in zip(self._telemetry.counted[title].labels, found.labels, strict=True):
-                family.add_metric((*title, label), count)
+    def _histograms(self, active: Snapshots) -> Iterator[Metric]:
+        stages = (
+            ((*model_id, stage), histogram)
+            for model_id, found in active.items()
+            for stage, histogram in zip(STAGES, found.stages, strict=True)
+        )
+        labels = (*MODEL_LABELS, "stage")
+        yield _histogram("digitalis_stage_duration_seconds", "Duration of successful requests by stage", labels, stages)
+        rows = ((model_id, found.rows) for model_id, found in active.items())
+        yield _histogram("digitalis_batch_rows", "Rows of successful requests", MODEL_LABELS, rows)
+        confidences = ((model_id, found.confidences) for model_id, found in active.items() if found.label_counts)
+        name, meaning = "digitalis_prediction_confidence_ratio", "Probability of the most likely label"
+        yield _histogram(name, meaning, MODEL_LABELS, confidences)
+
+    def _predictions(self, active: Snapshots) -> Iterator[Metric]:
+        labels = (*MODEL_LABELS, "label")
+        family = CounterMetricFamily("digitalis_predictions", "Rows by their most likely label", labels=labels)
+        for model_id, found in active.items():
+            for label, count in zip(self._counters.schemas[model_id].labels, found.label_counts, strict=True):
+                family.add_metric((*model_id, label), count)
         yield family
 
-    def _drift(self, asked: dict[tuple[str, str], Answers]) -> Iterator[Metric]:
-        labels = (*MODEL, "feature", "bin")
-        rows = CounterMetricFamily("digitalis_feature_rows", "Rows, by where a feature lies", labels=labels)
-        shares = GaugeMetricFamily("digitalis_feature_training_ratio", "Share of the training rows", labels=labels)
-        for title, found in asked.items():
-            known = self._telemetry.counted[title]
-            for one, counts in zip(known.distributions, found.bins, strict=True):
-                for name, count, share in zip(one.bins, counts, one.shares, strict=True):
-                    rows.add_metric((*title, one.name, name), count)
-                    shares.add_metric((*title, one.name, name), share)
-            for name, count, share in zip(known.labels, found.labels, known.label_shares, strict=True):
-                rows.add_metric((*title, LABEL, name), count)
-                shares.add_metric((*title, LABEL, name), share)
+    def _drift(self, active: Snapshots) -> Iterator[Metric]:
+        labels = (*MODEL_LABELS, "feature", "bin")
+        rows = CounterMetricFamily("digitalis_feature_rows", "Rows by bin of a monitored value", labels=labels)
+        name, meaning = "digitalis_feature_training_ratio", "Fraction of the training rows in the bin"
+        fractions = GaugeMetricFamily(name, meaning, labels=labels)
+        for model_id, found in active.items():
+            schema = self._counters.schemas[model_id]
+            values = [(one.name, one.bins, one.fractions) for one in schema.baseline]
+            counts = [*found.drift_bins, found.label_counts]
+            for (value, bins, expected), bin_counts in zip(
+                [*values, (LABEL, schema.labels, schema.label_fractions)], counts, strict=True
+            ):
+                for bin_name, fraction, count in zip(bins, expected, bin_counts, strict=True):
+                    rows.add_metric((*model_id, value, bin_name), count)
+                    fractions.add_metric((*model_id, value, bin_name), fraction)
         yield rows
-        yield shares
+        yield fractions
 
     def _info(self) -> Iterator[Metric]:
-        family = InfoMetricFamily("digitalis_model", "The models that are open", labels=MODEL)
-        for title in self._models.titles():
-            model = self._models.find(*title)
-            what = {"runtime": model.runtime.name, "device": model.runtime.device, "digest": model.digest}
-            family.add_metric(title, what | {"task": model.bundle.task})
-        yield family
-        loaded = GaugeMetricFamily("digitalis_model_load_seconds", "Time to open and check the model", labels=MODEL)
-        for title in self._models.titles():
-            loaded.add_metric(title, self._models.find(*title).load_seconds)
+        info = InfoMetricFamily("digitalis_model", "The models that are open", labels=MODEL_LABELS)
+        loaded = GaugeMetricFamily(
+            "digitalis_model_load_seconds", "Time to open and check the model", labels=MODEL_LABELS
+        )
+        for model in self._models:
+            runtime = {"runtime": model.runtime.name, "device": model.runtime.device}
+            info.add_metric(model.bundle.id, runtime | {"digest": model.digest, "task": model.bundle.task})
+            loaded.add_metric(model.bundle.id, model.load_seconds)
+        yield info
         yield loaded
 
     def _processes(self) -> Iterator[Metric]:
-        flying = GaugeMetricFamily("digitalis_requests_in_flight", "Requests being answered", labels=("worker",))
+        in_flight = GaugeMetricFamily("digitalis_requests_in_flight", "Requests in progress", labels=("worker",))
         memory = GaugeMetricFamily(
             "digitalis_worker_resident_memory_bytes", "Resident memory of a worker process", labels=("worker",)
         )
-        for worker, process, count in self._telemetry.processes():
-            resident = _resident(process)
+        for block, process, count in self._counters.processes():
+            resident = _resident_bytes(process)
             if resident is not None:
-                flying.add_metric((str(worker),), count)
-                memory.add_metric((str(worker),), resident)
-        yield flying
+                in_flight.add_metric((str(block),), count)
+                memory.add_metric((str(block),), resident)
+        yield in_flight
         yield memory
 
 
-def _histograms(
-    name: str, meaning: str, labels: tuple[str, ...], found: Iterable[tuple[tuple[str, ...], Histogram]]
+def _histogram(
+    name: str, meaning: str, labels: tuple[str, ...], histograms: Iterable[tuple[tuple[str, ...], Histogram]]
 ) -> Metric:
     family = HistogramMetricFamily(name, meaning, labels=labels)
-    for values, histogram in found:
+    for values, histogram in histograms:
         bounds = [floatToGoString(bound) for bound in (*histogram.bounds, inf)]
-        counts = zip(bounds, accumulate(histogram.buckets), strict=True)
-        family.add_metric(values, list(counts), histogram.total / histogram.parts)
+        counts = zip(bounds, accumulate(histogram.counts), strict=True)
+        family.add_metric(values, list(counts), histogram.total / histogram.unit)
     return family
 
 
-def _resident(process: int) -> int | None:
-    """Bytes; None for a process that has ended."""
+def _resident_bytes(process: int) -> int | None:
+    """None for a process that has ended."""
     try:
         pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
     except (OSError, IndexError):

@@ -1,4 +1,4 @@
-"""Log lines: JSON, one a line, for machines; as Gunicorn writes them where a person looks on, at a terminal."""
+"""Log lines: JSON, one object a line; on a terminal, plain text as Gunicorn writes it."""
 
 import datetime as dt
 import logging
@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 from gunicorn import glogging
 
-from service.observability.request_timer import Watch
+from service.observability.request_timer import RequestTimer
 
 ENCODER = msgspec.json.Encoder()
 TRACE = re.compile(r"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C's traceparent
 NO_TRACE = "0" * 32
-STAGES = ("decode_ms", "infer_ms", "encode_ms", "total_ms")
+DURATION_FIELDS = ("decode_ms", "infer_ms", "encode_ms", "total_ms")
 
 log = logging.getLogger("service.requests")
 
@@ -37,10 +37,10 @@ class JsonLines(logging.Formatter):
 
 
 class Logger(glogging.Logger):  # type: ignore[misc]  # Gunicorn is not typed
-    """Gunicorn's, in JSON where nobody looks on."""
+    """Gunicorn's logger, which writes JSON unless standard error is a terminal."""
 
     def setup(self, cfg: Any) -> None:
-        """Called at the start, and when the configuration is read again."""
+        """Called at the start, and when the configuration is reloaded."""
         super().setup(cfg)
         if not sys.stderr.isatty():
             for handler in self.error_log.handlers:
@@ -48,37 +48,37 @@ class Logger(glogging.Logger):  # type: ignore[misc]  # Gunicorn is not typed
 
 
 class RequestLog:
-    """One line a request: of `all`, of `slow` ones and those that were refused or failed, or of `none`.
+    """One line for each request (`all`), for slow, rejected and failed requests (`slow`), or for `none`.
 
-    What a client sent is not in it, but for the path and its own ids.
+    Of the request it has the path and the client's ids, and no other content.
     """
 
-    def __init__(self, which: str, slow_ms: int) -> None:
-        self._which = which
+    def __init__(self, mode: str, slow_ms: int) -> None:
+        self._mode = mode
         self._slow_ns = slow_ms * 1_000_000
 
-    def ended(self, watch: Watch, environ: dict[str, Any], status: int) -> None:
-        """A request has its answer."""
-        if self._which == "none":
+    def on_response(self, timer: RequestTimer, environ: dict[str, Any], status: int) -> None:
+        """Log the request, if it is to be logged."""
+        if self._mode == "none":
             return
-        if self._which == "slow" and status < 400 and watch.stages[-1] < self._slow_ns:
+        if self._mode == "slow" and status < 400 and timer.durations_ns[-1] < self._slow_ns:
             return
-        fields = _fields(watch, environ, status)
+        fields = _log_fields(timer, environ, status)
         level = logging.ERROR if status >= 500 and status != 501 else logging.INFO
         log.log(level, "%s %s %d", fields["method"], fields["path"], status, extra={"fields": fields})
 
 
-def _fields(watch: Watch, environ: dict[str, Any], status: int) -> dict[str, Any]:
-    found: dict[str, Any] = {"request_id": watch.request_id}
+def _log_fields(timer: RequestTimer, environ: dict[str, Any], status: int) -> dict[str, Any]:
+    found: dict[str, Any] = {"request_id": timer.request_id}
     trace = TRACE.fullmatch(environ.get("HTTP_TRACEPARENT", ""))
     if trace and trace[1] != NO_TRACE:
         found["trace_id"] = trace[1]
     found |= {"method": environ.get("REQUEST_METHOD", ""), "path": environ.get("PATH_INFO", "")[:200], "status": status}
-    if watch.title:
-        found |= {"model": watch.title[0], "version": watch.title[1], "protocol": watch.protocol}
-    if watch.reason:
-        found["reason"] = watch.reason
-    durations = [round(duration / 1e6, 3) for duration in watch.stages]
-    if watch.predicted_at:
-        return found | {"rows": watch.rows} | dict(zip(STAGES, durations, strict=True))
+    if timer.model_id:
+        found |= {"model": timer.model_id.name, "version": timer.model_id.version, "protocol": timer.protocol}
+    if timer.reason:
+        found["reason"] = timer.reason
+    durations = [round(duration / 1e6, 3) for duration in timer.durations_ns]
+    if timer.predicted_at:
+        return found | {"rows": timer.rows} | dict(zip(DURATION_FIELDS, durations, strict=True))
     return found | {"total_ms": durations[-1]}

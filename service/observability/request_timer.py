@@ -1,58 +1,66 @@
-"""One request, from its first byte to its answer: its stages, what the network said, and how it ended."""
+"""One request, from the call of the application to its response: durations, predictions, and how it ended."""
 
 import time
 from bisect import bisect_left
 
+from service.bundle.manifest import ModelId
 from service.bundle.signature import Arrays
-from service.observability.counter_layout import DURATIONS, PROTOCOLS, REASONS, ROWS, STATUSES, Layout
-from service.observability.shared_counters import Recorder, Title
+from service.observability.counter_layout import (
+    DURATION_BOUNDS,
+    PROTOCOLS,
+    REASONS,
+    ROWS_BOUNDS,
+    STATUSES,
+    CounterLayout,
+)
+from service.observability.shared_counters import IN_FLIGHT, UNATTRIBUTED, WorkerCounters
 
-STATUS_PLACES = {status: place for place, status in enumerate(STATUSES)}
-PROTOCOL_PLACES = {protocol: place * len(STATUSES) for place, protocol in enumerate(PROTOCOLS)}
-REASON_PLACES = {reason: place for place, reason in enumerate(REASONS)}
+STATUS_OFFSETS = {status: offset for offset, status in enumerate(STATUSES)}
+PROTOCOL_OFFSETS = {protocol: i * len(STATUSES) for i, protocol in enumerate(PROTOCOLS)}
+REASON_OFFSETS = {reason: offset for offset, reason in enumerate(REASONS)}
 
 
-class Watch:
-    """It is told when decoding begins and ends, what the network answered, and the status of the answer."""
+class RequestTimer:
+    """Views mark the end of each stage; `finish` counts the request, once."""
 
-    __slots__ = ("_inputs", "_outputs", "_recorder", "decoded_at", "ended_at", "predicted_at", "protocol", "read_at",
-                 "reason", "request_id", "rows", "stages", "started_at", "title")  # fmt: skip
+    __slots__ = ("_counters", "_inputs", "_outputs", "decoded_at", "durations_ns", "finished_at", "model_id",
+                 "predicted_at", "protocol", "read_at", "reason", "request_id", "rows", "started_at")  # fmt: skip
 
-    def __init__(self, recorder: Recorder, request_id: str) -> None:
+    def __init__(self, counters: WorkerCounters, request_id: str) -> None:
         self.request_id = request_id
-        self._recorder = recorder
-        self.title: Title | None = None
+        self._counters = counters
+        self.model_id: ModelId | None = None
         self.protocol = ""
         self._inputs: Arrays = {}
         self._outputs: Arrays = {}
         self.reason = ""
         self.rows = 0
         self.started_at = time.perf_counter_ns()
-        self.stages = (0, 0, 0, 0)  # nanoseconds of decoding, inference, encoding, and of the whole, once it is ended
-        self.read_at = self.decoded_at = self.predicted_at = self.ended_at = 0
-        with recorder.lock:
-            recorder.numbers[recorder.header + 1] += 1
+        self.durations_ns = (0, 0, 0, 0)  # of `STAGES`, once it is finished
+        self.read_at = self.decoded_at = self.predicted_at = self.finished_at = 0
+        with counters.lock:
+            counters.cells[counters.header_offset + IN_FLIGHT] += 1
 
-    def of(self, title: Title, protocol: str) -> None:
-        """The model is found; a failure from here on is one of its own."""
-        self.title, self.protocol = title, protocol
+    def set_model(self, model_id: ModelId, protocol: str) -> None:
+        """The request is for this model: success or failure is counted for it from here on."""
+        self.model_id, self.protocol = model_id, protocol
 
-    def read(self) -> None:
-        """The body is there: decoding begins."""
+    def mark_read(self) -> None:
+        """The body has been read: decoding begins."""
         self.read_at = time.perf_counter_ns()
 
-    def decoded(self) -> None:
-        """The arrays are there."""
+    def mark_decoded(self) -> None:
+        """The inputs are arrays: inference begins."""
         self.decoded_at = time.perf_counter_ns()
 
-    def predicted(self, inputs: Arrays, outputs: Arrays) -> None:
-        """The network has answered."""
+    def mark_predicted(self, inputs: Arrays, outputs: Arrays) -> None:
+        """Inference is done: encoding begins."""
         self.predicted_at, self._inputs, self._outputs = time.perf_counter_ns(), inputs, outputs
         self.rows = len(next(iter(outputs.values())))
 
-    def timing(self) -> str:
-        """What `Server-Timing` says of it: milliseconds; of a refusal the whole alone."""
-        decode, infer, encode, total = self.stages
+    def server_timing(self) -> str:
+        """The value of the `Server-Timing` header, in milliseconds; without stages if nothing was predicted."""
+        decode, infer, encode, total = self.durations_ns
         if not self.predicted_at:
             return f"total;dur={total / 1e6:.3f}"
         return (
@@ -60,43 +68,50 @@ class Watch:
             f"total;dur={total / 1e6:.3f}"
         )
 
-    def ended(self, status: int) -> bool:
-        """There is an answer, or there will be none: count it; whether it had not ended before."""
-        if self.ended_at:
-            return False
-        end = self.ended_at = time.perf_counter_ns()
-        self.stages = (
-            self.decoded_at - self.read_at, self.predicted_at - self.decoded_at, end - self.predicted_at,
-            end - self.started_at,
-        )  # fmt: skip
-        recorder = self._recorder
-        numbers, place = recorder.numbers, recorder.places.get(self.title) if self.title else None
-        with recorder.lock:
-            numbers[recorder.header + 1] -= 1
-            if place is None:
-                numbers[recorder.header + 2 + _status(status)] += 1
-                return True
-            numbers[place.requests + PROTOCOL_PLACES[self.protocol] + _status(status)] += 1
-            if status == STATUSES[0] and self._outputs:
-                self._succeeded(numbers, place)
-            else:
-                numbers[place.failure_ns] += self.ended_at - self.started_at
-                if self.reason in REASON_PLACES:
-                    numbers[place.refused + REASON_PLACES[self.reason]] += 1
+    def finish(self, status: int) -> bool:
+        """Count the request. False if it is finished already: a timeout and a late response may race."""
+        end = time.perf_counter_ns()
+        counters = self._counters
+        with counters.lock:
+            if self.finished_at:
+                return False
+            self.finished_at = end
+            counters.cells[counters.header_offset + IN_FLIGHT] -= 1
+            self.durations_ns = (*self._stages(end), end - self.started_at)
+            self._count(counters, status)
         return True
 
-    def _succeeded(self, numbers: memoryview, place: Layout) -> None:
-        numbers[place.last_ms] = time.time_ns() // 1_000_000
-        for histogram, duration in zip(place.stages, self.stages, strict=True):
-            numbers[histogram + bisect_left(DURATIONS, duration)] += 1
-            numbers[histogram + len(DURATIONS) + 1] += duration
-        numbers[place.rows + bisect_left(ROWS, self.rows)] += 1
-        numbers[place.rows + len(ROWS) + 1] += self.rows
-        self._recorder.contents.keep(place, self._inputs, self._outputs, self.rows, self.ended_at)
+    def _stages(self, end: int) -> tuple[int, int, int]:
+        """Nanoseconds of decoding, inference and encoding; zeros if nothing was predicted."""
+        if not self.predicted_at:
+            return 0, 0, 0
+        return self.decoded_at - self.read_at, self.predicted_at - self.decoded_at, end - self.predicted_at
+
+    def _count(self, counters: WorkerCounters, status: int) -> None:
+        cells, layout = counters.cells, counters.absolute_layouts.get(self.model_id) if self.model_id else None
+        if layout is None:
+            cells[counters.header_offset + UNATTRIBUTED + _status_offset(status)] += 1
+            return
+        cells[layout.requests + PROTOCOL_OFFSETS[self.protocol] + _status_offset(status)] += 1
+        if status == STATUSES[0] and self._outputs:
+            self._count_success(cells, layout)
+        else:
+            cells[layout.failure_ns] += self.finished_at - self.started_at
+            if self.reason in REASON_OFFSETS:
+                cells[layout.rejections + REASON_OFFSETS[self.reason]] += 1
+
+    def _count_success(self, cells: memoryview, layout: CounterLayout) -> None:
+        cells[layout.last_ms] = time.time_ns() // 1_000_000
+        for histogram, duration in zip(layout.stages, self.durations_ns, strict=True):
+            cells[histogram + bisect_left(DURATION_BOUNDS, duration)] += 1
+            cells[histogram + len(DURATION_BOUNDS) + 1] += duration
+        cells[layout.rows + bisect_left(ROWS_BOUNDS, self.rows)] += 1
+        cells[layout.rows + len(ROWS_BOUNDS) + 1] += self.rows
+        self._counters.pending.add(layout, self._inputs, self._outputs, self.rows, self.finished_at)
         self._inputs = self._outputs = {}
 
 
-def _status(status: int) -> int:
-    """Where a status stands among the known ones; another counts as 200, 400 or 500."""
-    found = STATUS_PLACES.get(status)
-    return STATUS_PLACES[200 if status < 400 else 400 if status < 500 else 500] if found is None else found
+def _status_offset(status: int) -> int:
+    """The offset of a status among the counted ones; any other counts as 200, 400 or 500."""
+    found = STATUS_OFFSETS.get(status)
+    return STATUS_OFFSETS[200 if status < 400 else 400 if status < 500 else 500] if found is None else found

@@ -1,5 +1,9 @@
-"""The memory: a block for each worker, in it a part for each model, after the process's own number."""
+"""Counters in memory that all worker processes share: a block for each worker, in it a part for each model.
 
+A block begins with a header: the process id, the requests in flight, and the requests for no model, by status.
+"""
+
+import logging
 import mmap
 import os
 import threading
@@ -7,87 +11,115 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from service.bundle.manifest import Counted
-from service.observability.counter_layout import STATUSES, Layout
-from service.observability.prediction_stats import Contents
+from service.bundle.manifest import ModelId
+from service.observability.counter_layout import STATUSES, CounterLayout, MetricsSchema
+from service.observability.prediction_stats import PendingPredictions
 
-NUMBER = 8  # bytes
-HEADER = 2 + len(STATUSES)  # of a block: the worker's process id, requests in flight, and answers of no model
+ITEM_BYTES = 8
+IN_FLIGHT = 1  # offset in the header; the process id is at 0
+UNATTRIBUTED = 2
+HEADER = UNATTRIBUTED + len(STATUSES)
 
-Title = tuple[str, str]  # a model's name and version
+log = logging.getLogger(__name__)
 
 
-class Telemetry:
-    """The counters of some models, by name and version, of all workers."""
+class SharedCounters:
+    """The counters of some models, in a block for each worker; created before the fork, so that workers share them.
 
-    def __init__(self, counted: Mapping[Title, Counted], workers: int = 1) -> None:
-        self.counted = dict(counted)
-        self.layouts = {title: Layout(of_it) for title, of_it in self.counted.items()}
-        self._starts: dict[Title, int] = {}
+    `layouts` are relative to the model's part of a block.
+    """
+
+    def __init__(self, schemas: Mapping[ModelId, MetricsSchema], blocks: int = 1) -> None:
+        self.schemas = dict(schemas)
+        self.layouts = {model_id: CounterLayout(schema) for model_id, schema in self.schemas.items()}
+        self._offsets: dict[ModelId, int] = {}
         end = HEADER
-        for title, layout in self.layouts.items():
-            self._starts[title], end = end, end + layout.size
-        self._block = end
-        self.workers = workers
-        memory = mmap.mmap(-1, workers * self._block * NUMBER)
-        self.numbers = memoryview(memory).cast("q")
-        self.array = np.frombuffer(memory, np.int64)  # the same, for many at once
+        for model_id, layout in self.layouts.items():
+            self._offsets[model_id], end = end, end + layout.size
+        self._block_size = end
+        self.blocks = blocks
+        memory = mmap.mmap(-1, blocks * self._block_size * ITEM_BYTES)
+        self.cells = memoryview(memory).cast("q")
+        self.cell_array = np.frombuffer(memory, np.int64)  # the same memory, for operations on many counters
 
-    def has(self, titles: Iterable[Title]) -> bool:
-        """Whether there are counters for all of these models."""
-        return self.counted.keys() >= set(titles)
+    def cover(self, model_ids: Iterable[ModelId]) -> bool:
+        """Whether all of these models have counters."""
+        return self.schemas.keys() >= set(model_ids)
 
-    def recorder(self, worker: int = 0) -> "Recorder":
-        """The one that writes into this worker's block; nothing of the one before it is in flight any more."""
-        return Recorder(self, worker % self.workers)
+    def worker(self, block: int = 0) -> "WorkerCounters":
+        """Write access to one block. Resets the requests in flight, which were of the block's previous process."""
+        return WorkerCounters(self, block)
 
-    def header(self, worker: int) -> int:
-        """Where a worker's block begins."""
-        return worker * self._block
+    def block_offset(self, block: int) -> int:
+        """Where a block begins."""
+        return block * self._block_size
 
-    def part(self, title: Title, worker: int) -> int:
-        """Where a model's part of a worker's block begins."""
-        return worker * self._block + self._starts[title]
+    def model_offset(self, model_id: ModelId, block: int) -> int:
+        """Where a model's part of a block begins."""
+        return block * self._block_size + self._offsets[model_id]
 
-    def total(self, title: Title) -> list[int]:
-        """A model's numbers, of all workers together. Read while requests are counted, one may be in some of them only.
+    def total(self, model_id: ModelId) -> list[int]:
+        """A model's counters, summed over all workers.
 
-        The time of the last answer is not a sum: see `last_ms`.
+        While requests are being counted, the latest may be in some of the counters only. The time of the last inference
+        is no sum: see `last_inference_ms`.
         """
-        size = self.layouts[title].size
-        starts = (self.part(title, worker) for worker in range(self.workers))
-        return [sum(column) for column in zip(*(self.numbers[at : at + size] for at in starts), strict=True)]
+        size = self.layouts[model_id].size
+        starts = (self.model_offset(model_id, block) for block in range(self.blocks))
+        return [sum(column) for column in zip(*(self.cells[at : at + size] for at in starts), strict=True)]
 
-    def last_ms(self, title: Title) -> int:
-        """When the model answered last: Unix time in milliseconds, 0 for never."""
-        at = self.layouts[title].last_ms
-        return max(self.numbers[self.part(title, worker) + at] for worker in range(self.workers))
+    def last_inference_ms(self, model_id: ModelId) -> int:
+        """When the model last predicted: Unix time in milliseconds, 0 for never."""
+        offset = self.layouts[model_id].last_ms
+        return max(self.cells[self.model_offset(model_id, block) + offset] for block in range(self.blocks))
 
     def processes(self) -> list[tuple[int, int, int]]:
-        """Block, process id and requests in flight of each worker that is there."""
-        starts = [(worker, self.header(worker)) for worker in range(self.workers)]
-        return [(worker, self.numbers[at], self.numbers[at + 1]) for worker, at in starts if self.numbers[at]]
+        """Block, process id and requests in flight of each worker that has started."""
+        starts = [(block, self.block_offset(block)) for block in range(self.blocks)]
+        return [(block, self.cells[at], self.cells[at + IN_FLIGHT]) for block, at in starts if self.cells[at]]
 
-    def others(self) -> list[int]:
-        """Answers that were of no model, by their status."""
-        starts = (self.header(worker) + 2 for worker in range(self.workers))
-        return [sum(column) for column in zip(*(self.numbers[at : at + len(STATUSES)] for at in starts), strict=True)]
+    def unattributed(self) -> list[int]:
+        """Requests that concerned no model, for each of `STATUSES`."""
+        starts = (self.block_offset(block) + UNATTRIBUTED for block in range(self.blocks))
+        return [sum(column) for column in zip(*(self.cells[at : at + len(STATUSES)] for at in starts), strict=True)]
 
 
-class Recorder:
-    """One worker's hand on the counters."""
+class WorkerCounters:
+    """Write access to one worker's block; `lock` must be held for each change. Its layouts are of the whole memory."""
 
-    def __init__(self, telemetry: Telemetry, worker: int) -> None:
-        self.telemetry = telemetry
-        self.numbers, self.contents = telemetry.numbers, Contents(telemetry.array)
+    def __init__(self, shared: SharedCounters, block: int) -> None:
+        self.shared = shared
+        self.cells = shared.cells
+        self.pending = PendingPredictions(shared.cell_array)
         self.lock = threading.Lock()
-        self.header = telemetry.header(worker)
-        self.numbers[self.header], self.numbers[self.header + 1] = os.getpid(), 0
-        self.places = {
-            title: Layout(counted, telemetry.part(title, worker)) for title, counted in telemetry.counted.items()
+        self.header_offset = shared.block_offset(block)
+        self.cells[self.header_offset], self.cells[self.header_offset + IN_FLIGHT] = os.getpid(), 0
+        self.absolute_layouts = {
+            model_id: CounterLayout(schema, shared.model_offset(model_id, block))
+            for model_id, schema in shared.schemas.items()
         }
 
     def flush(self) -> None:
-        """Count what is kept."""
+        """Count the predictions that are still pending."""
         with self.lock:
-            self.contents.count()
+            self.pending.flush()
+
+
+_assigned: tuple[SharedCounters, int] | None = None
+
+
+def assign_block(shared: SharedCounters, block: int) -> None:
+    """Called in a worker process after the fork: the block that this process is to write to."""
+    global _assigned  # noqa: PLW0603 - it is of the process, as the fork is
+    _assigned = shared, block
+
+
+def worker_counters(schemas: Mapping[ModelId, MetricsSchema]) -> WorkerCounters:
+    """The block that this process was assigned; without one, or if a model is missing from it, counters of its own."""
+    if _assigned is None:
+        return SharedCounters(schemas).worker()
+    shared, block = _assigned
+    if block < shared.blocks and shared.cover(schemas):
+        return shared.worker(block)
+    log.warning("More workers or other models than at the start: the metrics of this worker are its own")
+    return SharedCounters(schemas).worker()

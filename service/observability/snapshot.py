@@ -1,57 +1,69 @@
-"""The numbers of one model, by their names: what its part of all blocks adds up to."""
+"""The counters of one model by name, summed over all workers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from service.observability.counter_layout import CONFIDENCES, DURATIONS, MILLIONTHS, PROTOCOLS, REASONS, ROWS, STATUSES
-from service.observability.shared_counters import Telemetry, Title
+from service.bundle.manifest import ModelId
+from service.observability.counter_layout import (
+    CONFIDENCE_BOUNDS,
+    CONFIDENCE_UNIT,
+    DURATION_BOUNDS,
+    PROTOCOLS,
+    REASONS,
+    ROWS_BOUNDS,
+    STATUSES,
+)
+from service.observability.shared_counters import SharedCounters
 
 NANOSECONDS = 1_000_000_000  # in a second
-SECONDS = [bound / NANOSECONDS for bound in DURATIONS]
+SECONDS = [bound / NANOSECONDS for bound in DURATION_BOUNDS]
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """Values in buckets up to each of `bounds` and beyond the last; their sum is `total` of `parts` to one."""
+    """`counts[i]` values in (bounds[i - 1], bounds[i]], the last one above all bounds; their sum is `total / unit`."""
 
     bounds: Sequence[float]
-    buckets: list[int]
+    counts: list[int]
     total: int
-    parts: int = 1
+    unit: int = 1
 
     @classmethod
-    def at(cls, numbers: list[int], place: int, bounds: Sequence[float], parts: int = 1) -> Self:
-        """Read from where its first bucket stands."""
-        end = place + len(bounds) + 1
-        return cls(bounds, numbers[place:end], numbers[end], parts)
+    def at(cls, cells: list[int], offset: int, bounds: Sequence[float], unit: int = 1) -> Self:
+        """Read one that begins at this offset."""
+        end = offset + len(bounds) + 1
+        return cls(bounds, cells[offset:end], cells[end], unit)
 
 
 @dataclass(frozen=True)
-class Answers:
-    """Of one model, all workers together; stages in seconds, confidences from 0 to 1."""
+class ModelSnapshot:
+    """What was counted of one model; stages in seconds, confidences from 0 to 1."""
 
     requests: dict[tuple[str, int], int]  # by protocol and status
     stages: list[Histogram]
     rows: Histogram
     confidences: Histogram
-    labels: list[int]
-    bins: list[list[int]]  # of each quantity that may drift
-    refused: dict[str, int]
+    label_counts: list[int]
+    drift_bins: list[list[int]]  # of each monitored value
+    rejections: dict[str, int]  # by reason
     failure_ns: int
 
     @classmethod
-    def of(cls, telemetry: Telemetry, title: Title) -> Self:
-        """Read the counters."""
-        numbers, layout = telemetry.total(title), telemetry.layouts[title]
+    def read(cls, counters: SharedCounters, model_id: ModelId) -> Self:
+        """Read the counters of one model."""
+        cells, layout = counters.total(model_id), counters.layouts[model_id]
         kinds = [(protocol, status) for protocol in PROTOCOLS for status in STATUSES]
         return cls(
-            dict(zip(kinds, numbers[layout.requests :], strict=False)),
-            [Histogram.at(numbers, stage, SECONDS, NANOSECONDS) for stage in layout.stages],
-            Histogram.at(numbers, layout.rows, ROWS),
-            Histogram.at(numbers, layout.confidences, CONFIDENCES, MILLIONTHS),
-            numbers[layout.labels : layout.labels + len(telemetry.counted[title].labels)],
-            [numbers[at : at + len(one.shares)] for at, one in zip(layout.bins, layout.distributions, strict=True)],
-            dict(zip(REASONS, numbers[layout.refused :], strict=False)),
-            numbers[layout.failure_ns],
+            dict(zip(kinds, cells[layout.requests :], strict=False)),
+            [Histogram.at(cells, stage, SECONDS, NANOSECONDS) for stage in layout.stages],
+            Histogram.at(cells, layout.rows, ROWS_BOUNDS),
+            Histogram.at(cells, layout.confidences, CONFIDENCE_BOUNDS, CONFIDENCE_UNIT),
+            cells[layout.labels : layout.labels_end],
+            [
+                cells[start : start + len(histogram.fractions)]
+                for start, histogram in zip(layout.drift_bins, layout.baseline, strict=True)
+            ],
+            dict(zip(REASONS, cells[layout.rejections :], strict=False)),
+            cells[layout.failure_ns],
         )

@@ -1,7 +1,7 @@
 """A span for each request, with its stages as children, for OpenTelemetry: the extra `otel`.
 
-Off, unless OpenTelemetry's standard environment variables ask for it: `settings.traces_wanted`. Spans are made when a
-request is over, of the times that its watch has noted: while it lasts nothing is done for them.
+Off, unless OpenTelemetry's standard environment variables turn it on: `settings.tracing_enabled`. Spans are made when a
+request is finished, from the times of its timer, so that they cost nothing while it runs.
 """
 
 import time
@@ -16,13 +16,13 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from service import __version__
 from service.observability.counter_layout import STAGES
-from service.observability.request_timer import Watch
+from service.observability.request_timer import RequestTimer
 
-UNNAMED = "unknown_service"  # what the SDK calls one whose environment gives it no name
+UNNAMED = "unknown_service"  # the SDK's name for a service whose environment gives it none
 
 
 class Tracing:
-    """Sends spans where `OTEL_EXPORTER_OTLP_ENDPOINT` says, as protobuf over HTTP, in batches, from a thread."""
+    """Sends spans to `OTEL_EXPORTER_OTLP_ENDPOINT`, as protobuf over HTTP, in batches, from a background thread."""
 
     def __init__(self) -> None:
         resource = Resource.create({"service.version": __version__})
@@ -33,8 +33,8 @@ class Tracing:
         self._tracer = provider.get_tracer("digitalis", __version__)
         self._parent = TraceContextTextMapPropagator()
 
-    def ended(self, watch: Watch, environ: dict[str, Any], status: int) -> None:
-        """A request has its answer."""
+    def on_response(self, timer: RequestTimer, environ: dict[str, Any], status: int) -> None:
+        """Make the spans of one request."""
         epoch = time.time_ns() - time.perf_counter_ns()
         sent = {key: environ.get(f"HTTP_{key.upper()}", "") for key in ("traceparent", "tracestate")}
         method = environ.get("REQUEST_METHOD", "")
@@ -42,24 +42,24 @@ class Tracing:
             "http.request.method": method,
             "url.path": environ.get("PATH_INFO", ""),
             "http.response.status_code": status,
-            "digitalis.request_id": watch.request_id,
+            "digitalis.request_id": timer.request_id,
         }
         name = method
-        if watch.title:
-            name = f"{method} {watch.protocol} {watch.title[0]}"
-            attributes |= {"digitalis.model": watch.title[0], "digitalis.version": watch.title[1]}
-        if watch.predicted_at:
-            attributes["digitalis.rows"] = watch.rows
-        if watch.reason:
-            attributes["error.type"] = watch.reason
+        if timer.model_id:
+            name = f"{method} {timer.protocol} {timer.model_id.name}"
+            attributes |= {"digitalis.model": timer.model_id.name, "digitalis.version": timer.model_id.version}
+        if timer.predicted_at:
+            attributes["digitalis.rows"] = timer.rows
+        if timer.reason:
+            attributes["error.type"] = timer.reason
         span = self._tracer.start_span(
-            name, self._parent.extract(sent), SpanKind.SERVER, attributes, start_time=epoch + watch.started_at
+            name, self._parent.extract(sent), SpanKind.SERVER, attributes, start_time=epoch + timer.started_at
         )
-        if watch.predicted_at:
+        if timer.predicted_at:
             inside = set_span_in_context(span)
-            times = (watch.read_at, watch.decoded_at, watch.predicted_at, watch.ended_at)
+            times = (timer.read_at, timer.decoded_at, timer.predicted_at, timer.finished_at)
             for stage, start, end in zip(STAGES, times, times[1:], strict=False):
                 self._tracer.start_span(stage, inside, start_time=epoch + start).end(epoch + end)
         if status >= 500:
             span.set_status(Status(StatusCode.ERROR))
-        span.end(epoch + watch.ended_at)
+        span.end(epoch + timer.finished_at)

@@ -1,1 +1,14 @@
-"""What clients speak: the V1 and V2 inference protocols, health, metrics, and the documentation of them all."""
+"""What clients speak.
+
+    v1/            TensorFlow Serving's and KServe's protocol: image files, feature vectors, CSV
+    v2/            the Open Inference Protocol over REST, with Triton's binary tensors and classification
+    health         liveness and readiness
+    metrics        Prometheus
+    openapi        an OpenAPI document, from the views, the types that they check with, and the models
+    documentation  that document, and a page to try requests on
+    parsing        JSON to checked types, for both protocols
+    examples       an example request for each model
+
+Each protocol has its views, its requests (bytes to arrays), its responses (arrays to bytes) and its metadata. Neither
+imports the other.
+"""

@@ -1,35 +1,34 @@
-"""The service's own description: OpenAPI for tools, and a page for people, with Swagger UI, to try requests on."""
+"""The OpenAPI document for tools, and a page with Swagger UI on which people can try requests."""
 
 import functools
 
-from flask import Blueprint
+import flask
 from flask_swagger_ui import get_swaggerui_blueprint
 
-from service.http.messages import ENCODER, Answer, Asked
-from service.http.routing import Service
-from service.protocols.openapi import described, document
-from service.protocols.parsing import JSON
+from service.http.messages import JSON, json_bytes
+from service.http.routing import DigitalisApp
+from service.protocols.openapi import describe, document
 
-page = get_swaggerui_blueprint(
+swagger_ui = get_swaggerui_blueprint(
     "/docs",
     "/openapi.json",
     {"app_name": "Digitalis", "layout": "BaseLayout", "docExpansion": "none", "tryItOutEnabled": True},
-    blueprint_name="page",
+    blueprint_name="swagger_ui",
 )
 
 
-def documentation_of(app: Service) -> Blueprint:
-    """The route to the document, which is written when it is asked for the first time."""
-    documentation = Blueprint("documentation", __name__)
+def documentation_blueprint(app: DigitalisApp) -> flask.Blueprint:
+    """The route of the OpenAPI document, which is made at the first request for it."""
+    documentation = flask.Blueprint("documentation", __name__)
 
     @functools.cache
-    def written() -> bytes:
-        return ENCODER.encode(document(app, app.models)) + b"\n"
+    def document_bytes() -> bytes:
+        return json_bytes(document(app, app.models))
 
     @documentation.get("/openapi.json")
-    @described({JSON: {"type": "object"}})
-    def openapi(_asked: Asked) -> Answer:
-        """What is read here: the OpenAPI document."""
-        return Answer(written())
+    @describe({JSON: {"type": "object"}})
+    def openapi() -> flask.Response:
+        """The OpenAPI document of this service."""
+        return flask.Response(document_bytes(), content_type=JSON)
 
     return documentation

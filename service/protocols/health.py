@@ -1,30 +1,52 @@
-"""Liveness and readiness. A worker that answers at all has opened every model and seen its golden examples."""
+"""Liveness and readiness. A worker that responds at all has opened every model and checked its golden examples."""
 
-from flask import Blueprint
+from typing import Literal
 
-from service.http.messages import Answer, Asked, answer
-from service.protocols.openapi import described
-from service.protocols.v2.metadata import Alive, Live, Ready
+import flask
+import msgspec
 
-health = Blueprint("health", __name__)
+from service.protocols.openapi import describe
+
+health = flask.Blueprint("health", __name__)
+
+
+class V2Liveness(msgspec.Struct):
+    """The process responds."""
+
+    live: bool = True
+
+
+class V2Readiness(msgspec.Struct):
+    """Every model is ready. The specification calls the field `live`; most clients read `ready`."""
+
+    live: bool = True
+    ready: bool = True
+
+
+class V1Liveness(msgspec.Struct):
+    """The process responds: KServe's V1 liveness, with the paths of the models and of the documentation."""
+
+    status: Literal["alive"] = "alive"
+    models: str = "/v1/models"
+    documentation: str = "/docs/"
 
 
 @health.get("/")
-@described(Alive)
-def alive(_asked: Asked) -> Answer:
-    """KServe's liveness in V1, and where to read on."""
-    return answer(Alive())
+@describe(V1Liveness)
+def v1_liveness() -> flask.Response:
+    """KServe's liveness in V1, and where to find the models and the documentation."""
+    return flask.jsonify(V1Liveness())
 
 
 @health.get("/v2/health/live")
-@described(Live)
-def live(_asked: Asked) -> Answer:
-    """The process answers."""
-    return answer(Live())
+@describe(V2Liveness)
+def v2_liveness() -> flask.Response:
+    """Whether the process responds."""
+    return flask.jsonify(V2Liveness())
 
 
 @health.get("/v2/health/ready")
-@described(Ready)
-def ready(_asked: Asked) -> Answer:
-    """Every model answers. Models open before the first request is accepted, so this is true or nothing answers."""
-    return answer(Ready())
+@describe(V2Readiness)
+def v2_readiness() -> flask.Response:
+    """Whether every model is ready. Models are opened before the first request is accepted."""
+    return flask.jsonify(V2Readiness())

@@ -1,18 +1,19 @@
-"""What Prometheus reads."""
+"""`GET /metrics`, for Prometheus."""
 
-from flask import Blueprint
+import flask
 
-from service.http.messages import Answer, Asked
-from service.observability.prometheus import exposition
-from service.protocols.openapi import described
+from service.http.routing import current_app
+from service.observability.prometheus import render
+from service.protocols.openapi import describe
 
-metrics = Blueprint("metrics", __name__)
+metrics = flask.Blueprint("metrics", __name__)
 
 
 @metrics.get("/metrics")
-@described({"text/plain": str})
-def read(asked: Asked) -> Answer:
-    """Counters of all workers, as Prometheus reads them."""
-    asked.recorder.flush()
-    page, media_type = exposition(asked.telemetry, asked.models, asked.header("Accept") or "")
-    return Answer(page, media_type)
+@describe({"text/plain": str})
+def read_metrics() -> flask.Response:
+    """The metrics of all workers, in Prometheus' text format or OpenMetrics'."""
+    counters = current_app.middleware.counters
+    counters.flush()
+    page, media_type = render(counters.shared, current_app.models, flask.request.headers.get("Accept", ""))
+    return flask.Response(page, content_type=media_type)

@@ -1,7 +1,7 @@
-"""What the service answers to, in OpenAPI 3.1: made from its routes, the types that they check with, and the models.
+"""An OpenAPI 3.1 document: made from the routes, the types that they check with, and the models.
 
-A view says with `described` what it takes and gives. A path whose body depends on the model is written out for each
-model that is there, so that a reader sees its features by name, and a tool sends rows that fit.
+A view is decorated with `describe`, which says what it accepts and returns. A path whose body depends on the model is
+written out for each model, so that people see its features by name, and tools send rows that fit.
 """
 
 import inspect
@@ -9,17 +9,17 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
+import flask
 import msgspec
-from flask import Flask
 from werkzeug.routing import Rule
 
 from service import __version__
 from service.bundle.manifest import Bundle
 from service.errors import RequestError
+from service.http.messages import JSON
 from service.inference.repository import ModelRepository
-from service.protocols.parsing import JSON
 
 VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
 
@@ -30,11 +30,12 @@ TAGS = [
 ]
 
 Document = dict[str, Any]
-Media = Mapping[str, Any]  # a media type, and the msgspec type of what it holds; None for bytes
-OfBundle = Callable[[Bundle], Media]
+MediaTypes = Mapping[str, Any]  # a media type, and the msgspec type or JSON schema of its content; None for bytes
+ForBundle = Callable[[Bundle], MediaTypes]
+View = TypeVar("View", bound=Callable[..., Any])
 
 
-class Refusal(msgspec.Struct):
+class ErrorBody(msgspec.Struct):
     """What was wrong, where, and what would be right."""
 
     error: str
@@ -42,63 +43,63 @@ class Refusal(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Parameter:
-    """One that is not in the path: its name, where it is (`query`, `header`), and what it holds, as a JSON schema."""
+    """A parameter outside the path: its name, its location (`query`, `header`), and its JSON schema."""
 
     name: str
-    place: str
+    location: str
     schema: Document
-    meaning: str
+    description: str
 
 
 @dataclass(frozen=True)
 class Operation:
-    """What a view takes, if it reads a body, what it gives, and how it can refuse."""
+    """What a view returns, the body that it reads (if it does), and its errors."""
 
-    gives: Media | OfBundle
-    takes: Media | OfBundle | None = None
-    refuses: Sequence[type[RequestError]] = ()
+    response: MediaTypes | ForBundle
+    request_body: MediaTypes | ForBundle | None = None
+    errors: Sequence[type[RequestError]] = ()
     parameters: Callable[[Bundle], Sequence[Parameter]] | None = None
     example: Callable[[Bundle], Any] | None = None
 
 
-def described(
-    gives: Any,
-    takes: Media | OfBundle | None = None,
-    refuses: Sequence[type[RequestError]] = (),
+def describe(
+    response: Any,
+    request_body: MediaTypes | ForBundle | None = None,
+    errors: Sequence[type[RequestError]] = (),
     parameters: Callable[[Bundle], Sequence[Parameter]] | None = None,
     example: Callable[[Bundle], Any] | None = None,
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Mark a view: it gives this type as JSON (or each media type of a mapping), and so on."""
-    media = gives if isinstance(gives, Mapping) or inspect.isfunction(gives) else {JSON: gives}
+) -> Callable[[View], View]:
+    """Describe a view: it returns this type as JSON (or each media type of a mapping), and so on."""
+    media_types = response if isinstance(response, Mapping) or inspect.isfunction(response) else {JSON: response}
 
-    def mark(view: Callable[..., Any]) -> Callable[..., Any]:
-        view.operation = Operation(media, takes, refuses, parameters, example)  # type: ignore[attr-defined]
+    def mark(view: View) -> View:
+        view.operation = Operation(media_types, request_body, errors, parameters, example)  # type: ignore[attr-defined]
         return view
 
     return mark
 
 
-def undescribed(view: Callable[..., Any]) -> Callable[..., Any]:
-    """Mark a view of ours that the document leaves out."""
+def hidden(view: View) -> View:
+    """Mark a view that the document leaves out."""
     view.operation = None  # type: ignore[attr-defined]
     return view
 
 
-def document(app: Flask, models: ModelRepository) -> Document:
-    """The whole of it."""
+def document(app: flask.Flask, models: ModelRepository) -> Document:
+    """The document of an application with these models."""
     schemas: Document = {}
     paths: Document = {}
     for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
-        operation = getattr(app.view_functions[rule.endpoint], "operation", None)
-        if operation is not None:
-            for path, item in _items(rule, operation, app.view_functions[rule.endpoint], models, schemas):
-                paths[path] = item
+        view = app.view_functions[rule.endpoint]
+        described = getattr(view, "operation", None)
+        if described is not None:
+            paths |= dict(_paths_of_rule(rule, described, view, models, schemas))
     return {
         "openapi": "3.1.1",
         "info": {
             "title": "Digitalis",
             "version": __version__,
-            "summary": "Answers of small neural networks: handwritten digits, and vectors of features.",
+            "summary": "Predictions of small neural networks: handwritten digits, and feature vectors.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "tags": TAGS,
@@ -107,27 +108,27 @@ def document(app: Flask, models: ModelRepository) -> Document:
     }
 
 
-def _items(
+def _paths_of_rule(
     rule: Rule, operation: Operation, view: Callable[..., Any], models: ModelRepository, schemas: Document
 ) -> Iterator[tuple[str, Document]]:
-    """Each path of a rule, with its methods: one for each model where the model decides what may be sent."""
-    path = VARIABLE.sub(r"{\1}", rule.rule)
+    """Each path of a rule with its methods: one path for each model if the body depends on the model."""
+    template = VARIABLE.sub(r"{\1}", rule.rule)
     methods = sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
     for name in models.names() if operation.example else [None]:
         bundle = models.find(name).bundle if name else None
         item = _operation(operation, view, bundle, schemas)
-        item["tags"] = [name or {"v1": "V1", "v2": "V2"}.get(path.split("/")[1], "service")]
+        item["tags"] = [name or {"v1": "V1", "v2": "V2"}.get(template.split("/")[1], "service")]
         variables = [one for one in VARIABLE.findall(rule.rule) if not (name and one == "name")]
-        item["parameters"] = [_variable(one, name, models) for one in variables] + item.get("parameters", [])
-        named = path.replace("{name}", name) if name else path
-        yield named, {one.lower(): item | {"operationId": re.sub(r"\W+", "_", one.lower() + named)} for one in methods}
+        item["parameters"] = [_path_variable(one, name, models) for one in variables] + item.get("parameters", [])
+        path = template.replace("{name}", name) if name else template
+        yield path, {one.lower(): item | {"operationId": re.sub(r"\W+", "_", one.lower() + path)} for one in methods}
 
 
-def _variable(variable: str, name: str | None, models: ModelRepository) -> Document:
-    """A variable of a path: the name or the version of a model that is there, or any text."""
+def _path_variable(variable: str, name: str | None, models: ModelRepository) -> Document:
+    """A variable of a path: the name or the version of a model, or any text."""
     known = {
         "name": models.names(),
-        "version": sorted({version for one, version in models.titles() if name in (None, one)}),
+        "version": sorted({one.version for one in models.model_ids() if name in (None, one.name)}, key=int),
     }
     schema = {"type": "string"} | ({"enum": known[variable]} if variable in known else {})
     return {"name": variable, "in": "path", "required": True, "schema": schema}
@@ -136,39 +137,52 @@ def _variable(variable: str, name: str | None, models: ModelRepository) -> Docum
 def _operation(operation: Operation, view: Callable[..., Any], bundle: Bundle | None, schemas: Document) -> Document:
     summary, _, more = inspect.cleandoc(view.__doc__ or "").partition("\n\n")
     found: Document = {"summary": summary.replace("\n", " ")} | ({"description": more} if more else {})
-    takes = operation.takes(bundle) if bundle and callable(operation.takes) else operation.takes
-    if isinstance(takes, Mapping):
-        body = _content(takes, schemas, f"{bundle.name}." if bundle and callable(operation.takes) else "")
-        if bundle and operation.example:
-            body[JSON]["example"] = operation.example(bundle)
-        found["requestBody"] = {"content": body, "required": bundle is not None}
+    if body := _request_body(operation, bundle, schemas):
+        found["requestBody"] = body
     if bundle and operation.parameters:
         found["parameters"] = [
-            {"name": one.name, "in": one.place, "schema": one.schema, "description": one.meaning}
+            {"name": one.name, "in": one.location, "schema": one.schema, "description": one.description}
             for one in operation.parameters(bundle)
         ]
-    answers: Document = {}
-    gives = operation.gives if isinstance(operation.gives, Mapping) else operation.gives(cast(Bundle, bundle))
-    answers["200"] = {"description": "The answer.", "content": _content(gives, schemas)}
+    return found | {"responses": _responses(operation, bundle, schemas)}
+
+
+def _request_body(operation: Operation, bundle: Bundle | None, schemas: Document) -> Document | None:
+    media_types, prefix = operation.request_body, ""
+    if bundle and callable(media_types):
+        media_types, prefix = media_types(bundle), f"{bundle.name}."
+    if not isinstance(media_types, Mapping):
+        return None
+    content = _content(media_types, schemas, prefix)
+    if bundle and operation.example:
+        content[JSON]["example"] = operation.example(bundle)
+    return {"content": content, "required": bundle is not None}
+
+
+def _responses(operation: Operation, bundle: Bundle | None, schemas: Document) -> Document:
+    by_bundle = operation.response
+    media_types = by_bundle if isinstance(by_bundle, Mapping) else by_bundle(cast(Bundle, bundle))
+    responses: Document = {"200": {"description": "Success.", "content": _content(media_types, schemas)}}
     by_status: dict[int, list[str]] = {}
-    errors: list[type[RequestError]] = [*operation.refuses, RequestError]
+    errors: list[type[RequestError]] = [*operation.errors, RequestError]
     for error in errors:
-        by_status.setdefault(error.status, []).append(_meaning(error))
-    for status, meanings in sorted(by_status.items()):
-        answers[str(status)] = {"description": " Or: ".join(meanings), "content": _content({JSON: Refusal}, schemas)}
-    return found | {"responses": answers}
+        by_status.setdefault(error.status, []).append(_error_description(error))
+    for status, descriptions in sorted(by_status.items()):
+        content = _content({JSON: ErrorBody}, schemas)
+        responses[str(status)] = {"description": " Or: ".join(descriptions), "content": content}
+    return responses
 
 
-def _meaning(error: type[RequestError]) -> str:
+def _error_description(error: type[RequestError]) -> str:
     if error is RequestError:
         return f"{HTTPStatus(500).phrase}; the log says more."
     return inspect.cleandoc(error.__doc__ or "").split("\n")[0]
 
 
-def _content(media: Media, schemas: Document, prefix: str = "") -> Document:
-    """Each media type with its schema, whose parts are put beside the others; a model's own types have its prefix."""
+def _content(media_types: MediaTypes, schemas: Document, prefix: str = "") -> Document:
+    """Each media type with its schema, whose parts are added to `schemas`; types of one model get its prefix."""
     content: Document = {}
-    for name, kind in media.items():
+    for name, kind in media_types.items():
         if kind is None:
             content[name] = {}
         elif isinstance(kind, dict):

@@ -1,53 +1,32 @@
-"""The body of a request, and the two things every decoder needs: its true media type, and its JSON."""
+"""JSON to checked types, and numbers to arrays: what both protocols parse alike."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from service.errors import BadRequest, PayloadTooLarge
 
-JSON = "application/json"
-CSV = "text/csv"
-FORM = "multipart/form-data"
-IMAGE = "image/*"
-# What curl, browsers' fetch, and clients that name no type say of anything: then the first bytes decide.
-UNTYPED = ("", "application/octet-stream", "application/x-www-form-urlencoded", "text/plain")
+FP32_OVERFLOW_GUARD = 1e70  # below the square of the largest FP32 number, 1.2e77: no element overflows
 
+Pixel = Annotated[int, msgspec.Meta(ge=0, le=255)]
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Upload:
-    """One file of a form."""
+class ModelNames(msgspec.Struct):
+    """The names of the models, as KServe lists them."""
 
-    name: str
-    data: bytes
+    models: list[str]
 
 
-class Body(NamedTuple):
-    """What a client sent: a form's files, or the bytes of anything else."""
+def decode_json(data: bytes, decoder: msgspec.json.Decoder[T], max_arrays: int | None = None, root: str = "") -> T:
+    """Parse and validate in one pass; raises `BadRequest`, which says what was expected at which path below `root`.
 
-    content_type: str
-    data: bytes = b""
-    files: Sequence[Upload] = ()
-
-    @property
-    def media_type(self) -> str:
-        """`application/json`, `text/csv`, `multipart/form-data`, `image/*`, or whatever else the client says."""
-        if self.content_type in UNTYPED:
-            return JSON if self.data[:64].lstrip()[:1] in (b"{", b"[") else IMAGE
-        return IMAGE if self.content_type.startswith("image/") else self.content_type
-
-
-def decode_json(data: bytes, decoder: msgspec.json.Decoder[T], most_arrays: int | None = None, root: str = "") -> T:
-    """Parse and validate in one pass; raise `BadRequest` saying what was expected where, below the `root`.
-
-    A body that opens more arrays and objects than any allowed number of instances needs is not even parsed: each
-    would cost many times its bytes.
+    A body that opens more arrays and objects than the largest allowed request needs is not parsed at all, as each would
+    take many times its bytes in memory.
     """
-    if most_arrays is not None and data.count(b"[") + data.count(b"{") > most_arrays:
+    if max_arrays is not None and data.count(b"[") + data.count(b"{") > max_arrays:
         raise PayloadTooLarge("more instances or rows, or nested deeper, than one request may have")
     try:
         return decoder.decode(data)
@@ -56,7 +35,16 @@ def decode_json(data: bytes, decoder: msgspec.json.Decoder[T], most_arrays: int 
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRequest(f"the body is not JSON: {error}") from None
     except RecursionError:
-        raise BadRequest("the body is not JSON that can be read: nested too deeply") from None
+        raise BadRequest("the body is not JSON that can be parsed: nested too deeply") from None
+
+
+def as_fp32(numbers: Any) -> NDArray[np.float32]:
+    """Numbers, nested as an array is, rounded to FP32; those that are too large become infinities."""
+    array = np.array(numbers, np.float64)
+    if np.vdot(array, array) < FP32_OVERFLOW_GUARD:
+        return array.astype(np.float32)
+    with np.errstate(over="ignore"):  # takes longer than everything else here
+        return array.astype(np.float32)
 
 
 def _located(message: str, root: str) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 from gunicorn.workers import base
 
 from service.errors import SettingsError
-from service.observability.middleware import Observed
+from service.observability.middleware import RequestMiddleware
 from service.settings import Settings
 from service.worker.balancing import Share
 from service.worker.connection import Connection
@@ -199,7 +199,7 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
                 message = f"no answer within {self._longest} seconds"
                 self.log.error("%s: %s; this worker is replaced", lead.request.environ["PATH_INFO"], message)
                 observed = self._observed()
-                headers = observed.gave_up(lead.request.environ, 504) if observed else []
+                headers = observed.record_timeout(lead.request.environ, 504) if observed else []
                 self._table.lost += 1
                 self._send(connection, plain_answer("504 Gateway Timeout", message, headers), is_last=True)
                 self._settle(connection)
@@ -212,7 +212,7 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
         now = self._turned_at = time.monotonic()
         self.notify()
         if observed := self._observed():
-            observed.recorder.flush()
+            observed.counters.flush()
         if self.ppid != os.getppid():
             self.alive = False
         if not self.alive and not self._stopped_at:
@@ -226,9 +226,9 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
             self._done.set()
         return True
 
-    def _observed(self) -> Observed | None:
+    def _observed(self) -> RequestMiddleware | None:
         """Who watches the requests, if the application is ours."""
-        return getattr(self.wsgi, "observed", None)
+        return getattr(self.wsgi, "middleware", None)
 
     def _wake(self) -> None:
         """Let the leader look up."""

@@ -1,4 +1,4 @@
-"""KServe's `InferenceRESTClient`, over both protocols, with tensors as JSON and binary."""
+"""KServe's `InferenceRESTClient` with both protocols, and with tensors as JSON and as binary data."""
 
 import asyncio
 import sys
@@ -15,8 +15,8 @@ async def v1() -> None:
     client = InferenceRESTClient(RESTConfig(protocol="v1"))
     assert await client.is_server_live(SERVER)
     assert await client.is_model_ready(SERVER, "iris")
-    found = await client.infer(SERVER, {"instances": ROWS.tolist()}, model_name="iris")
-    assert [one["label"] for one in found["predictions"]] == ["setosa", "virginica"]
+    response = await client.infer(SERVER, {"instances": ROWS.tolist()}, model_name="iris")
+    assert [prediction["label"] for prediction in response["predictions"]] == ["setosa", "virginica"]
 
 
 async def v2() -> None:
@@ -24,14 +24,14 @@ async def v2() -> None:
     assert await client.is_server_live(SERVER)
     assert await client.is_server_ready(SERVER)
     assert await client.is_model_ready(SERVER, "iris")
-    for sent in (True, False):
-        for wanted in (True, False):
+    for binary_input in (True, False):
+        for binary_output in (True, False):
             features = InferInput("features", list(ROWS.shape), "FP32")
-            features.set_data_from_numpy(ROWS, binary_data=sent)
-            outputs = [RequestedOutput("probabilities", {"binary_data": wanted})]
+            features.set_data_from_numpy(ROWS, binary_data=binary_input)
+            outputs = [RequestedOutput("probabilities", {"binary_data": binary_output})]
             request = InferRequest("iris", [features], request_outputs=outputs)
-            found = await client.infer(SERVER, request, model_name="iris")
-            assert found.outputs[0].as_numpy().reshape(2, 3).argmax(axis=1).tolist() == [0, 2]
+            response = await client.infer(SERVER, request, model_name="iris")
+            assert response.outputs[0].as_numpy().reshape(2, 3).argmax(axis=1).tolist() == [0, 2]
 
 
 async def main() -> None:

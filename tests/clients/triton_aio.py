@@ -1,4 +1,7 @@
-"""`tritonclient.http.aio`, likewise: it asks for compressed answers everywhere, and unpacks only those to `infer`."""
+"""`tritonclient.http.aio`, with its default options.
+
+It accepts compressed responses to every request, but decompresses only those to `infer`.
+"""
 
 import asyncio
 import sys
@@ -23,28 +26,29 @@ async def main() -> None:
         features = triton.InferInput("features", [2, 4], "FP32")
         features.set_data_from_numpy(ROWS)
         for algorithm in (None, "gzip", "deflate"):
-            found = await client.infer(
+            result = await client.infer(
                 "iris", [features], request_compression_algorithm=algorithm, response_compression_algorithm=algorithm
             )
-            assert found.as_numpy("probabilities").argmax(axis=1).tolist() == [0, 2]
+            assert result.as_numpy("probabilities").argmax(axis=1).tolist() == [0, 2]
         for count in (1, 256):
             image = triton.InferInput("image", [count, 28, 28], "UINT8")
             image.set_data_from_numpy(np.zeros((count, 28, 28), np.uint8))
-            best = triton.InferRequestedOutput("probabilities", class_count=3)
-            found = await client.infer("mnist", [image], outputs=[best])
-            assert found.as_numpy("probabilities").shape == (count, 3)
-        wrong = triton.InferInput("features", [2, 4], "FP64")
-        wrong.set_data_from_numpy(ROWS.astype(np.float64))
-        assert await refused(client, "iris", wrong) == ("400", "features: datatype FP64, expected FP32")
-        assert (await refused(client, "lily", features))[0] == "404"
+            output = triton.InferRequestedOutput("probabilities", class_count=3)
+            result = await client.infer("mnist", [image], outputs=[output])
+            assert result.as_numpy("probabilities").shape == (count, 3)
+        fp64 = triton.InferInput("features", [2, 4], "FP64")
+        fp64.set_data_from_numpy(ROWS.astype(np.float64))
+        assert await infer_error(client, "iris", fp64) == ("400", "features: datatype FP64, expected FP32")
+        assert (await infer_error(client, "lily", features))[0] == "404"
 
 
-async def refused(client: triton.InferenceServerClient, model: str, tensor: triton.InferInput) -> tuple[str, str]:
+async def infer_error(client: triton.InferenceServerClient, model: str, tensor: triton.InferInput) -> tuple[str, str]:
+    """Status and message of the error that this request gets."""
     try:
         await client.infer(model, [tensor])
     except InferenceServerException as error:
         return error.status(), error.message()
-    raise AssertionError(model)
+    raise AssertionError(f"no error from {model}")
 
 
 asyncio.run(main())

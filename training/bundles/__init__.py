@@ -1,1 +1,8 @@
-"""Bundles: written, verified, and restored."""
+"""Bundles: written, verified, and restored.
+
+export        from a training result to a version folder in models/
+model_files   model.onnx and model.pt
+baseline      how the training data is distributed
+verify        both files against the network, through the runtimes of the service
+restore       from a bundle back to a training result
+"""

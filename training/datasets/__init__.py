@@ -1,11 +1,11 @@
-"""The data sets: training data at once, held-out data only when it is asked for.
+"""Data sets: training data, and held-out data that is only read when it is asked for.
 
-Inputs are as a client sends them (pixels 0..255, centimetres); whatever scales them is in the network.
+Inputs are as a client sends them (pixels 0 to 255, centimetres); the network scales them itself.
 
-    mnist      handwritten digits, downloaded by torchvision
-    bundled    tables that come with scikit-learn: irises, tumours, wines, diabetes, exercises
-    tables     a few rows, written down as the lectures write them
-    made       points in the plane, drawn by a seed, with noise
+    mnist            handwritten digits, downloaded by torchvision
+    sklearn_tables   tables that scikit-learn includes: irises, tumours, wines, diabetes, exercises
+    toy              tables of a few rows: truth tables, points on a line, hours of study
+    synthetic        noisy points in the plane, sampled from a seed
 """
 
 import hashlib
@@ -17,73 +17,76 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from service.bundle.manifest import Feature
+from service.bundle.manifest import Column
 from training.errors import BadRecipe
 
 
 @dataclass(frozen=True)
 class Split:
-    """Inputs (UINT8 [n, 28, 28] or FP32 [n, features]), and the class (INT64 [n]) or values (FP32 [n, k]) of each."""
+    """Labelled rows: `inputs` UINT8 [n, 28, 28] or FP32 [n, features]; `targets` classes INT64 [n] or FP32 [n, values].
+
+    Images with normaliser artifacts have a second version of each: UINT8 [n, 2, 28, 28].
+    """
 
     inputs: Tensor
     targets: Tensor
 
     def to(self, device: torch.device) -> "Split":
-        """The same on another device."""
+        """The same rows on another device."""
         return Split(self.inputs.to(device), self.targets.to(device))
 
 
 class Dataset(Protocol):
-    """Labelled data, where there is enough of it in two parts that never meet."""
+    """Labelled data; if there is enough of it, in two parts without a common row."""
 
     @property
     def name(self) -> str:
-        """As recipes call it."""
+        """The name that recipes use."""
 
     @property
     def source(self) -> str:
-        """Who made it, and how it came here."""
+        """Author, title, and where it was loaded from."""
 
     @property
     def licence(self) -> str:
-        """Under which terms."""
+        """The licence of the data."""
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The classes, by their index; none for a regression."""
+        """The classes in the order of their indices; empty for a regression."""
 
     def train(self, seed: int) -> Split:
-        """What the network learns from."""
+        """The training data, split from the held-out data by the seed."""
 
     def held_out(self, seed: int) -> Split | None:
-        """What it is judged on, opened only when this is called; None where all there is was learned from."""
+        """The held-out data, which is read only when this is called; None if all rows are training data."""
 
-    def features(self, train: Split) -> tuple[Feature, ...]:
-        """The columns with their range in the training data; none for images."""
+    def feature_columns(self, train: Split) -> tuple[Column, ...]:
+        """The input features with their ranges in the training data; empty for images."""
 
-    def targets(self, train: Split) -> tuple[Feature, ...]:
-        """The values that a regression foretells, with their range in the training data; none for classes."""
+    def target_columns(self, train: Split) -> tuple[Column, ...]:
+        """The predicted values of a regression with their ranges in the training data; empty for classes."""
 
 
 def checksum(*splits: Split) -> str:
-    """SHA-256 of the inputs and the targets of each."""
-    hashed = hashlib.sha256()
+    """SHA-256 of the inputs and the targets of these splits, in this order, as `sha256:<hexadecimal digits>`."""
+    sha256 = hashlib.sha256()
     for split in splits:
-        hashed.update(split.inputs.numpy().tobytes())
-        hashed.update(split.targets.numpy().tobytes())
-    return "sha256:" + hashed.hexdigest()
+        sha256.update(split.inputs.numpy().tobytes())
+        sha256.update(split.targets.numpy().tobytes())
+    return "sha256:" + sha256.hexdigest()
 
 
-def ranges(names: tuple[str, ...], columns: Tensor) -> tuple[Feature, ...]:
-    """Each column [n, columns] by its name, with its range."""
-    low, high = columns.amin(dim=0).tolist(), columns.amax(dim=0).tolist()
-    return tuple(Feature(name, round(a, 6), round(b, 6)) for name, a, b in zip(names, low, high, strict=True))
+def columns_with_ranges(names: tuple[str, ...], rows: Tensor) -> tuple[Column, ...]:
+    """A `Column` for each column of FP32 [n, columns], with its minimum and maximum."""
+    low, high = rows.amin(dim=0).tolist(), rows.amax(dim=0).tolist()
+    return tuple(Column(name, round(a, 6), round(b, 6)) for name, a, b in zip(names, low, high, strict=True))
 
 
 def open_dataset(name: str, data_dir: Path) -> Dataset:
-    """The data set of this name. MNIST lies in `data_dir`, or is downloaded to it; the others need no folder.
+    """The data set of this name. MNIST is read from `data_dir`, or downloaded to it; the others ignore it.
 
-    Raises `BadRecipe` for a name that is none.
+    Raises `BadRecipe` for an unknown name.
     """
     from training.datasets import mnist, sklearn_tables, synthetic, toy
 

@@ -1,4 +1,4 @@
-"""MNIST, checked to the byte."""
+"""MNIST, with the MD5 of each of its files."""
 
 import hashlib
 from pathlib import Path
@@ -6,13 +6,17 @@ from typing import ClassVar
 
 from torchvision import datasets as torchvision_datasets
 
-from service.bundle.manifest import Feature
+from service.bundle.manifest import Column
 from training.datasets import Split
 from training.errors import DataUnavailable
 
 
 class Mnist:
-    """Handwritten digits, 28x28: 60,000 to train on and 10,000 held out. The seed changes nothing."""
+    """Handwritten digits, UINT8 [n, 28, 28]: 60,000 for training and 10,000 held out. The seed has no effect.
+
+    `train` and `held_out` download the files if they are missing. They raise `DataUnavailable` if that fails, or if the
+    MD5 of a file is wrong.
+    """
 
     name = "mnist"
     source = "MNIST, LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist/, by torchvision.datasets.MNIST"
@@ -37,21 +41,21 @@ class Mnist:
         """10,000 images."""
         return self._read("t10k", train=False)
 
-    def features(self, train: Split) -> tuple[Feature, ...]:
-        """None: images have no named columns."""
+    def feature_columns(self, train: Split) -> tuple[Column, ...]:
+        """Empty: images have no named columns."""
         return ()
 
-    def targets(self, train: Split) -> tuple[Feature, ...]:
-        """None: digits are classes."""
+    def target_columns(self, train: Split) -> tuple[Column, ...]:
+        """Empty: digits are classes."""
         return ()
 
     def _read(self, prefix: str, *, train: bool) -> Split:
         try:
             images = torchvision_datasets.MNIST(str(self._data_dir), train=train, download=True)
         except (OSError, RuntimeError) as error:
-            why = " ".join(str(error).split())
+            reason = " ".join(str(error).split())
             raise DataUnavailable(
-                f"MNIST is not in {self._folder.absolute()} and cannot be downloaded ({why}). Put its four files "
+                f"MNIST is not in {self._folder.absolute()} and cannot be downloaded ({reason}). Put its four files "
                 f"there, uncompressed: {', '.join(self.MD5)}; or point --data-dir (DIGITALIS_DATA_DIR) at the folder "
                 "that holds MNIST/raw/"
             ) from error

@@ -1,4 +1,4 @@
-"""Two classes of points in the plane, drawn by a seed, with noise: few to learn from, many to be judged on."""
+"""Two classes of noisy points in the plane, sampled from a seed: few to train on, many held out."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,62 +9,70 @@ import torch
 from numpy.typing import NDArray
 from sklearn.datasets import make_moons
 
-from service.bundle.manifest import Feature
-from training.datasets import Split, ranges
+from service.bundle.manifest import Column
+from training.datasets import Split, columns_with_ranges
 
-Draw = Callable[[int, np.random.RandomState], tuple[NDArray[np.float64], NDArray[np.int64]]]
-TRAIN, HELD_OUT = 150, 1000
+Sampler = Callable[[int, np.random.RandomState], tuple[NDArray[np.float64], NDArray[np.int64]]]
+"""From a count and a random generator to points FP64 [count, 2] and their classes INT64 [count], 0 or 1."""
+
+TRAIN_POINTS, HELD_OUT_POINTS = 150, 1000
 
 
 @dataclass(frozen=True)
-class Plane:
-    """Points of two classes; those to learn from and those held out are drawn apart."""
+class SyntheticPoints:
+    """Points of two classes; training and held-out points are sampled from different seeds."""
 
     name: str
     source: str
     labels: tuple[str, str]
-    draw: Draw
+    sample: Sampler
     licence: str = "made by code: free to use"
 
     def train(self, seed: int) -> Split:
         """150 points."""
-        return self._points(TRAIN, 2 * seed)
+        return self._points(TRAIN_POINTS, 2 * seed)
 
     def held_out(self, seed: int) -> Split:
-        """1,000 others."""
-        return self._points(HELD_OUT, 2 * seed + 1)
+        """1,000 other points."""
+        return self._points(HELD_OUT_POINTS, 2 * seed + 1)
 
-    def features(self, train: Split) -> tuple[Feature, ...]:
-        """The two coordinates."""
-        return ranges(("x1", "x2"), train.inputs)
+    def feature_columns(self, train: Split) -> tuple[Column, ...]:
+        """The two coordinates with their ranges in the training data."""
+        return columns_with_ranges(("x1", "x2"), train.inputs)
 
-    def targets(self, train: Split) -> tuple[Feature, ...]:
-        """None: they are classes."""
+    def target_columns(self, train: Split) -> tuple[Column, ...]:
+        """Empty: the targets are classes."""
         return ()
 
     def _points(self, count: int, seed: int) -> Split:
-        points, side = self.draw(count, np.random.RandomState(seed % 2**32))
-        return Split(torch.from_numpy(points.astype(np.float32)), torch.from_numpy(side.astype(np.int64)))
+        points, classes = self.sample(count, np.random.RandomState(seed % 2**32))
+        return Split(torch.from_numpy(points.astype(np.float32)), torch.from_numpy(classes.astype(np.int64)))
 
 
-def moons(count: int, random: np.random.RandomState) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Two half circles that reach into each other; noise of standard deviation 0.3."""
-    points, side = make_moons(count, noise=0.3, random_state=random)
-    return np.asarray(points), np.asarray(side)
+def sample_moons(count: int, random: np.random.RandomState) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Two interleaving half circles, with noise of standard deviation 0.3."""
+    points, classes = make_moons(count, noise=0.3, random_state=random)
+    return np.asarray(points), np.asarray(classes)
 
 
-def spirals(count: int, random: np.random.RandomState) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Two arms, wound once around each other; noise of standard deviation 0.35 (after Lang and Witbrock, 1988)."""
-    side = np.arange(count) % 2
-    turn = np.sqrt(random.uniform(0.02, 1, count)) * 2 * np.pi
-    reach = turn / np.pi * (1 - 2 * side)
-    points = np.stack([reach * np.cos(turn), reach * np.sin(turn)], axis=1)
-    return points + random.normal(0, 0.35, points.shape), side
+def sample_spirals(count: int, random: np.random.RandomState) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Two spirals of one turn, with noise of standard deviation 0.35 (after Lang and Witbrock, 1988)."""
+    classes = np.arange(count) % 2
+    angle = np.sqrt(random.uniform(0.02, 1, count)) * 2 * np.pi
+    radius = angle / np.pi * (1 - 2 * classes)
+    points = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+    return points + random.normal(0, 0.35, points.shape), classes
 
 
-DATASETS: dict[str, Callable[[], Plane]] = {
-    "moons": partial(Plane, "moons", "two moons, by scikit-learn's make_moons", ("upper", "lower"), moons),
+DATASETS: dict[str, Callable[[], SyntheticPoints]] = {
+    "moons": partial(
+        SyntheticPoints, "moons", "two moons, by scikit-learn's make_moons", ("upper", "lower"), sample_moons
+    ),
     "spirals": partial(
-        Plane, "spirals", "two spirals, by training/datasets/synthetic.py", ("first", "second"), spirals
+        SyntheticPoints,
+        "spirals",
+        "two spirals, made by code after Lang and Witbrock (1988)",
+        ("first", "second"),
+        sample_spirals,
     ),
 }

@@ -1,4 +1,4 @@
-"""A few rows with names: all that there is to learn, so none are held out."""
+"""Tables of a few rows. All of them are training data: there are too few to hold any out."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,65 +7,67 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from service.bundle.manifest import Feature
-from training.datasets import Split, ranges
+from service.bundle.manifest import Column
+from training.datasets import Split, columns_with_ranges
 
 
 @dataclass(frozen=True)
-class Table:
-    """Rows of numbers, and the class (INT64 [n]) or the values (FP32 [n, k]) of each. The seed changes nothing."""
+class ToyTable:
+    """`inputs` FP32 [n, features]; `targets` classes INT64 [n] or values FP32 [n, values]. The seed has no effect."""
 
     name: str
     source: str
-    columns: tuple[str, ...]
+    feature_names: tuple[str, ...]
     inputs: Tensor
-    answers: Tensor
+    targets: Tensor
     labels: tuple[str, ...] = ()
-    values: tuple[str, ...] = ()
+    target_names: tuple[str, ...] = ()
     licence: str = "facts: free to use"
 
     def train(self, seed: int) -> Split:
-        """Every row."""
-        return Split(self.inputs, self.answers)
+        """All rows."""
+        return Split(self.inputs, self.targets)
 
     def held_out(self, seed: int) -> None:
-        """No row."""
+        """None: no rows are held out."""
         return
 
-    def features(self, train: Split) -> tuple[Feature, ...]:
-        """The columns."""
-        return ranges(self.columns, train.inputs)
+    def feature_columns(self, train: Split) -> tuple[Column, ...]:
+        """The features with their ranges."""
+        return columns_with_ranges(self.feature_names, train.inputs)
 
-    def targets(self, train: Split) -> tuple[Feature, ...]:
-        """The values to be foretold."""
-        return ranges(self.values, train.targets) if self.values else ()
-
-
-CORNERS = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=torch.float32)
+    def target_columns(self, train: Split) -> tuple[Column, ...]:
+        """The predicted values with their ranges; empty for classes."""
+        return columns_with_ranges(self.target_names, train.targets) if self.target_names else ()
 
 
-def gate(name: str, answers: tuple[int, int, int, int]) -> Table:
-    """A truth table of two inputs."""
-    return Table(name, f"the truth table of {name.upper()}", ("x1", "x2"), CORNERS, torch.tensor(answers), ("0", "1"))
+TRUTH_TABLE_INPUTS = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=torch.float32)
 
 
-def points_on_a_line() -> Table:
+def truth_table(name: str, outputs: tuple[int, int, int, int]) -> ToyTable:
+    """A logic gate of two inputs, by its outputs for (0, 0), (0, 1), (1, 0), (1, 1)."""
+    source = f"the truth table of {name.upper()}"
+    return ToyTable(name, source, ("x1", "x2"), TRUTH_TABLE_INPUTS, torch.tensor(outputs), ("0", "1"))
+
+
+def points_on_a_line() -> ToyTable:
     """Three points with y = x (AILAB)."""
     x = torch.tensor([[1.0], [2.0], [3.0]])
-    return Table("points", "the lecture's three points (1, 1), (2, 2), (3, 3)", ("x",), x, x.clone(), values=("y",))
+    source = "the lecture's three points (1, 1), (2, 2), (3, 3)"
+    return ToyTable("points", source, ("x",), x, x.clone(), target_names=("y",))
 
 
-def hours(name: str, labels: tuple[str, ...], rows: int) -> Table:
-    """Hours of study, every half an hour, and the score or the outcome: a class for each two (AI VIET NAM)."""
-    studied = torch.arange(1, rows + 1, dtype=torch.float32).unsqueeze(1) / 2
-    return Table(name, "the lecture's hours of study", ("hours",), studied, torch.arange(rows) // 2, labels)
+def study_hours(name: str, labels: tuple[str, ...], rows: int) -> ToyTable:
+    """0.5, 1, 1.5, ... hours of study and a class, the next one after every two rows (AI VIET NAM)."""
+    hours = torch.arange(1, rows + 1, dtype=torch.float32).unsqueeze(1) / 2
+    return ToyTable(name, "the lecture's hours of study", ("hours",), hours, torch.arange(rows) // 2, labels)
 
 
-DATASETS: dict[str, Callable[[], Table]] = {
+DATASETS: dict[str, Callable[[], ToyTable]] = {
     "points": points_on_a_line,
-    "and": partial(gate, "and", (0, 0, 0, 1)),
-    "or": partial(gate, "or", (0, 1, 1, 1)),
-    "xor": partial(gate, "xor", (0, 1, 1, 0)),
-    "hours-score": partial(hours, "hours-score", ("0", "1", "2", "3"), 8),
-    "hours-pass": partial(hours, "hours-pass", ("fail", "pass"), 4),
+    "and": partial(truth_table, "and", (0, 0, 0, 1)),
+    "or": partial(truth_table, "or", (0, 1, 1, 1)),
+    "xor": partial(truth_table, "xor", (0, 1, 1, 0)),
+    "hours-score": partial(study_hours, "hours-score", ("0", "1", "2", "3"), 8),
+    "hours-pass": partial(study_hours, "hours-pass", ("fail", "pass"), 4),
 }

@@ -1,24 +1,20 @@
-"""Backpropagation and gradient descent, written out: one step of an MLP with ReLU between its linear layers.
+"""Backpropagation and SGD written out: one training step of a classifier with ReLU between its linear layers.
 
-Automatic differentiation would give the same numbers (a test says so) in nearly twice the time: for networks and
-mini-batches as small as the lectures', its bookkeeping and the gradients that it writes to memory and reads again
-cost as much as the arithmetic. Here each weight moves as soon as its gradient is known, which is never stored.
-(Rumelhart, Hinton, Williams, "Learning representations by back-propagating errors", 1986.)
+The results equal those of automatic differentiation (a test compares them), in about half the time: for small networks
+and mini-batches, bookkeeping and storing the gradients cost as much as the arithmetic. Here each weight is updated as
+soon as its gradient is known, and no gradient is stored. (Rumelhart, Hinton, Williams, "Learning representations by
+back-propagating errors", 1986.)
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
-def linear_layers(network: nn.Sequential) -> list[tuple[Tensor, Tensor]]:
-    """The weight [outputs, inputs] and the bias [outputs] of each linear layer, as tensors to be changed in place."""
-    return [(layer.weight.detach(), layer.bias.detach()) for layer in network if isinstance(layer, nn.Linear)]
+def sgd_step(layers: list[tuple[Tensor, Tensor]], inputs: Tensor, targets: Tensor, learning_rate: float) -> Tensor:
+    """Subtract learning_rate times the gradient of the mean cross-entropy from every parameter, in place.
 
-
-def descend(layers: list[tuple[Tensor, Tensor]], inputs: Tensor, targets: Tensor, rate: float) -> Tensor:
-    """Move every weight by -rate times the gradient of the mean cross-entropy; return the logits from before.
-
-    `inputs` FP32 [n, features], `targets` FP32 [n, classes] one-hot, the logits FP32 [n, classes].
+    `layers` are the weights [outputs, inputs] and biases [outputs], `inputs` FP32 [n, features], `targets` one-hot FP32
+    [n, classes]. Returns the logits FP32 [n, classes] from before the step.
     """
     activations = [inputs]
     for weight, bias in layers[:-1]:
@@ -26,12 +22,12 @@ def descend(layers: list[tuple[Tensor, Tensor]], inputs: Tensor, targets: Tensor
     weight, bias = layers[-1]
     logits = torch.addmm(bias, activations[-1], weight.t())
 
-    delta = torch.softmax(logits, dim=1).sub_(targets).div_(len(inputs))  # of the loss, by the logits
+    delta = torch.softmax(logits, dim=1).sub_(targets).div_(len(inputs))  # the gradient with respect to the logits
     for (weight, bias), activation in zip(reversed(layers), reversed(activations), strict=True):
-        # ReLU lets through what was above zero; below the first layer there is nothing left to correct.
-        below = None if activation is inputs else (delta @ weight).mul_(activation > 0)
-        weight.addmm_(delta.t(), activation, alpha=-rate)
-        bias.add_(delta.sum(dim=0), alpha=-rate)
-        if below is not None:
-            delta = below
+        # The derivative of ReLU is 1 for positive activations, else 0. The inputs need no gradient.
+        delta_below = None if activation is inputs else (delta @ weight).mul_(activation > 0)
+        weight.addmm_(delta.t(), activation, alpha=-learning_rate)
+        bias.add_(delta.sum(dim=0), alpha=-learning_rate)
+        if delta_below is not None:
+            delta = delta_below
     return logits

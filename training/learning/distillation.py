@@ -1,61 +1,62 @@
-"""A larger network that is trained first, and then says what the recipe's network should answer."""
+"""Knowledge distillation: a convolutional teacher is trained first, and its predictions are the student's targets."""
+
+from typing import cast
 
 import msgspec
 import torch
 from torch import Tensor, nn
 
 from service.bundle.manifest import Task
-from training.learning.optimisation import Step, StepOf, automatic, in_precision
-from training.networks.network import ImageNetwork, Pixels
-from training.recipes.recipe import Descent, Recipe, Teacher
-
-SIDE = 28
-
-
-def convolutions(teacher: Teacher, classes: int) -> nn.Sequential:
-    """FP32 [n, 784] -> logits [n, classes]: 3x3 convolutions, two and two with pooling between, and the mean of all."""
-    modules: list[nn.Module] = [nn.Unflatten(1, (1, SIDE, SIDE))]
-    inputs = 1
-    for i, channels in enumerate(teacher.channels):
-        modules += [nn.MaxPool2d(2)] if i else []
-        for _ in range(2):
-            modules += [nn.Conv2d(inputs, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()]
-            inputs = channels
-    mean = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(teacher.dropout)
-    layers = nn.Sequential(*modules, *mean, nn.Linear(inputs, classes))
-    return layers.to(memory_format=torch.channels_last)  # in half the time on a CPU
+from training.datasets import Split
+from training.learning.fit import fit
+from training.learning.optimisation import StepFactory, TrainingStep, autocast, autograd_step
+from training.networks.convolutional import convolutional_layers
+from training.networks.network import ImageNetwork
+from training.networks.scaling import PixelScaling
+from training.progress import Progress
+from training.recipes.gradient_descent import GradientDescent, Teacher
+from training.recipes.recipe import Recipe
 
 
-def untaught(recipe: Recipe, teacher: Teacher, seed: int) -> tuple[ImageNetwork, Recipe]:
-    """The teacher's network with weights drawn by the seed, and the recipe by which it is trained itself."""
+def train_teacher(recipe: Recipe, train: Split, seed: int, progress: Progress) -> ImageNetwork:
+    """Train the teacher of a recipe on the training data (and its device), from the seed."""
+    network, teacher_recipe = build_teacher(recipe, seed)
+    progress.start_network(teacher_recipe, seed, verbose=seed == recipe.seed)
+    fit(network.to(train.inputs.device), train, teacher_recipe, seed, progress)
+    return network
+
+
+def build_teacher(recipe: Recipe, seed: int) -> tuple[ImageNetwork, Recipe]:
+    """The teacher of a recipe with weights sampled from the seed, and the recipe of its own training."""
     torch.manual_seed(seed)
-    layers = convolutions(teacher, recipe.layers[-1])
-    learns = Descent(
+    teacher, student = cast(Teacher, recipe.gradient_descent.teacher), recipe.gradient_descent
+    layers = convolutional_layers(teacher, recipe.layers[-1])
+    config = GradientDescent(
         teacher.optimiser,
-        teacher.batch,
+        teacher.batch_size,
         teacher.epochs,
-        l2=recipe.descent.l2,
+        weight_decay=student.weight_decay,
         schedule="one-cycle",
-        precision=recipe.descent.precision,
-        distortion=recipe.descent.distortion,
+        precision=student.precision,
+        distortion=student.distortion,
     )
-    network = ImageNetwork(Pixels(centred=recipe.scaling == "centred"), layers, nn.Softmax(dim=1))
-    return network, msgspec.structs.replace(recipe, name=f"{recipe.name}'s teacher", fit=learns)
+    network = ImageNetwork(PixelScaling(centred=recipe.scaling == "centred"), layers, nn.Softmax(dim=1))
+    return network, msgspec.structs.replace(recipe, name=f"{recipe.name}'s teacher", training=config)
 
 
-def learning_from(teacher: ImageNetwork) -> StepOf:
-    """Steps towards what the teacher answers to the same inputs, softened, in place of the labels."""
-    answers = teacher.layers.eval()
+def distillation_step(teacher: ImageNetwork) -> StepFactory:
+    """Training steps with the teacher's softened probabilities for the same inputs as targets; labels are ignored."""
+    teacher_layers = teacher.layers.eval()
 
-    def step_of(layers: nn.Sequential, task: Task, descent: Descent, steps: int) -> Step:
-        step = automatic(layers, task, descent, steps)
-        temperature = descent.teacher.temperature if descent.teacher else 1.0
+    def step_factory(layers: nn.Sequential, task: Task, config: GradientDescent, steps: int) -> TrainingStep:
+        student_step = autograd_step(layers, task, config, steps)
+        temperature = config.teacher.temperature if config.teacher else 1.0
 
-        def learn(inputs: Tensor, _labels: Tensor) -> Tensor:
-            with torch.no_grad(), in_precision(descent, inputs):
-                wanted = torch.softmax(answers(inputs).float() / temperature, dim=1)
-            return step(inputs, wanted)
+        def step(inputs: Tensor, _labels: Tensor) -> Tensor:
+            with torch.no_grad(), autocast(config, inputs):
+                targets = torch.softmax(teacher_layers(inputs).float() / temperature, dim=1)
+            return student_step(inputs, targets)
 
-        return learn
+        return step
 
-    return step_of
+    return step_factory

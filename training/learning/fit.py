@@ -1,4 +1,4 @@
-"""Gradient descent, epoch by epoch: one plain loop over tensors that already lie in memory, on the device."""
+"""The training loop: epochs over mini-batches of tensors in memory, on the device."""
 
 import math
 import time
@@ -11,73 +11,77 @@ from training.augmentation.distortion import Distorter
 from training.datasets import Split
 from training.errors import Diverged
 from training.learning import tasks
-from training.learning.optimisation import StepOf, step_of
+from training.learning.curve import CurvePoint
+from training.learning.optimisation import StepFactory, make_step
 from training.networks.network import Network
-from training.progress import Point, Progress
-from training.recipes.recipe import ByHand, Distortion, Recipe
+from training.progress import Progress
+from training.recipes.gradient_descent import Distortion
+from training.recipes.recipe import FixedWeights, Recipe
 
 
 @torch.no_grad()
 def fit(
-    network: Network, data: Split, recipe: Recipe, seed: int, progress: Progress, step_of: StepOf = step_of
-) -> list[Point]:
-    """Gradient descent on the training data, mini-batch by mini-batch; returns the learning curve.
+    network: Network, train: Split, recipe: Recipe, seed: int, progress: Progress, step_factory: StepFactory = make_step
+) -> list[CurvePoint]:
+    """Train the network on the training data, mini-batch by mini-batch; return the learning curve.
 
-    Weights that were set by hand stay as they are, and have no curve. Raises `Diverged` when the loss is no number.
+    A network with fixed weights is not changed, and its curve is empty. Raises `Diverged` if the loss becomes NaN or
+    infinite.
     """
-    if isinstance(recipe.fit, ByHand):
+    if isinstance(recipe.training, FixedWeights):
         return []
-    descent = recipe.fit
+    config = recipe.training
     generator = torch.Generator().manual_seed(seed)
     network.train()
-    steps = descent.epochs * math.ceil(len(data.targets) / descent.batch)
-    step = step_of(network.layers, recipe.task, descent, steps)
-    look = Looks(network, descent.distortion, seed)
-    inputs, targets = look.once(data.inputs), tasks.wanted(recipe.task, data.targets, network)
-    curve: list[Point] = []
+    steps = config.epochs * math.ceil(len(train.targets) / config.batch_size)
+    step = step_factory(network.layers, recipe.task, config, steps)
+    pipeline = InputPipeline(network, config.distortion, seed)
+    inputs, targets = pipeline.prepare(train.inputs), tasks.encode_targets(recipe.task, train.targets, network)
+    curve: list[CurvePoint] = []
     started = time.monotonic()
-    for epoch in range(descent.epochs):
-        batches = list(shuffled(inputs, targets, descent.batch, generator))
-        window = descent.trace or len(batches)
+    for epoch in range(config.epochs):
+        batches = list(shuffled_batches(inputs, targets, config.batch_size, generator))
+        window = config.curve_every or len(batches)
         for start in range(0, len(batches), window):
             part = batches[start : start + window]
-            logits = torch.cat([step(look.again(seen), answers) for seen, answers in part])
-            passed = epoch + min(1.0, (start + window) / len(batches))
-            wanted = torch.cat([answers for _, answers in part])
-            curve.append(_point(recipe, passed, time.monotonic() - started, logits, wanted))
-            progress.learned(curve[-1])
+            logits = torch.cat([step(pipeline.augment(batch), batch_targets) for batch, batch_targets in part])
+            part_targets = torch.cat([batch_targets for _, batch_targets in part])
+            epochs = epoch + min(1.0, (start + window) / len(batches))
+            curve.append(_curve_point(recipe, epochs, time.monotonic() - started, logits, part_targets))
+            progress.update(curve[-1])
             if not math.isfinite(curve[-1].loss):
-                message = f"{recipe.name}: the loss is no number after epoch {passed:g}"
-                raise Diverged(f"{message}: the rate {descent.optimiser.rate:g} is too high")
+                message = f"{recipe.name}: the loss is NaN or infinite after epoch {epochs:g}"
+                raise Diverged(f"{message}: the learning rate {config.optimiser.learning_rate:g} is too high")
     return curve
 
 
-class Looks:
-    """How a network gets to see its training data: scaled once and for all, or distorted anew at every look."""
+class InputPipeline:
+    """Scales raw inputs once before training, or, with distortions, distorts and scales every mini-batch."""
 
     def __init__(self, network: Network, distortion: Distortion | None, seed: int) -> None:
         self._scale = network.scale
         self._distort = Distorter(distortion, seed) if distortion else None
 
-    def once(self, inputs: Tensor) -> Tensor:
-        """What can be done before the first epoch."""
+    def prepare(self, inputs: Tensor) -> Tensor:
+        """All raw inputs, before the first epoch: scaled inputs, or raw ones if they will be distorted."""
         return inputs if self._distort else self._scale(inputs)
 
-    def again(self, inputs: Tensor) -> Tensor:
-        """What must be done for every mini-batch."""
+    def augment(self, inputs: Tensor) -> Tensor:
+        """A mini-batch of prepared inputs: scaled inputs FP32 [n, features], distorted if the recipe says so."""
         return self._scale(self._distort(inputs)) if self._distort else inputs
 
 
-def shuffled(
-    inputs: Tensor, targets: Tensor, batch: int, generator: torch.Generator
+def shuffled_batches(
+    inputs: Tensor, targets: Tensor, batch_size: int, generator: torch.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The rows in mini-batches, in an order drawn by the seed."""
-    if batch >= len(inputs):
+    """Inputs and targets in mini-batches, in random order; all rows in their own order if they fit in one batch."""
+    if batch_size >= len(inputs):
         return iter([(inputs, targets)])
     order = torch.randperm(len(inputs), generator=generator).to(inputs.device)
-    return zip(inputs[order].split(batch), targets[order].split(batch), strict=True)
+    return zip(inputs[order].split(batch_size), targets[order].split(batch_size), strict=True)
 
 
-def _point(recipe: Recipe, epoch: float, seconds: float, logits: Tensor, targets: Tensor) -> Point:
-    accuracy = None if recipe.task == "regression" else tasks.right(recipe.task, logits, targets) / len(targets)
-    return Point(epoch, seconds, tasks.loss(recipe.task, logits, targets).item(), accuracy)
+def _curve_point(recipe: Recipe, epoch: float, seconds: float, logits: Tensor, targets: Tensor) -> CurvePoint:
+    classifies = recipe.task != "regression"
+    accuracy = tasks.count_correct(recipe.task, logits, targets) / len(targets) if classifies else None
+    return CurvePoint(epoch, seconds, tasks.loss(recipe.task, logits, targets).item(), accuracy)

@@ -1,4 +1,4 @@
-"""What is none of the classes: a second network, on top of the hidden layers of one that has learned already."""
+"""The out-of-distribution head: trained on the frozen hidden layers of a classifier, to detect images of no class."""
 
 from typing import cast
 
@@ -6,34 +6,41 @@ import msgspec
 import torch
 from torch import nn
 
-from training.augmentation.normaliser_artifacts import with_residue
-from training.augmentation.ood_negatives import strangers
+from training.augmentation.normaliser_artifacts import with_artifacts
+from training.augmentation.ood_negatives import ood_negatives
 from training.datasets import Split
 from training.learning.fit import fit
-from training.networks.network import BothClasses, Hidden, ImageNetwork, WaryImageNetwork
+from training.networks.network import BinaryProbabilities, HiddenActivations, ImageNetwork, ImageNetworkWithOod
 from training.progress import Progress
-from training.recipes.recipe import Background, Recipe
+from training.recipes.gradient_descent import OodHead
+from training.recipes.recipe import Recipe
 
 
-def learn_background(network: WaryImageNetwork, recipe: Recipe, digits: Split, seed: int, progress: Progress) -> None:
-    """Train the background alone, as a binary classifier: strangers, and digits that are drawn by the seed.
+def train_ood_head(network: ImageNetworkWithOod, recipe: Recipe, train: Split, seed: int, progress: Progress) -> None:
+    """Train the OOD head alone, as a binary classifier: OOD negatives against a random sample of the digits.
 
-    The digits' inputs are UINT8 [n, 28, 28] or, with their residue, [n, 2, 28, 28].
+    `train.inputs` are UINT8 [n, 28, 28] or, with normaliser artifacts, [n, 2, 28, 28].
     """
-    how = cast(Background, recipe.background)
-    plain = digits.inputs[:, 0] if digits.inputs.dim() == 4 else digits.inputs
-    strange = strangers(plain, digits.targets, how.strangers, seed, progress)
-    found = with_residue(strange, recipe.descent.distortion, seed, progress)
-    order = torch.randperm(len(digits.targets), generator=torch.Generator().manual_seed(seed))
-    known = digits.inputs[order[: 2 * how.strangers]]
-    data = Split(torch.cat([known, found]), torch.cat([torch.zeros(len(known)), torch.ones(len(found))]))
-    descent = msgspec.structs.replace(
-        recipe.descent, optimiser=how.optimiser, batch=how.batch, epochs=how.epochs, teacher=None, background=None
+    head = cast(OodHead, recipe.ood_head)
+    plain = train.inputs[:, 0] if train.inputs.dim() == 4 else train.inputs
+    negatives = ood_negatives(plain, train.targets, head.negatives, seed, progress)
+    negatives = with_artifacts(negatives, recipe.gradient_descent.distortion, seed, progress)
+    order = torch.randperm(len(train.targets), generator=torch.Generator().manual_seed(seed))
+    digits = train.inputs[order[: 2 * head.negatives]]
+    is_ood = torch.cat([torch.zeros(len(digits)), torch.ones(len(negatives))])
+    config = msgspec.structs.replace(
+        recipe.gradient_descent,
+        optimiser=head.optimiser,
+        batch_size=head.batch_size,
+        epochs=head.epochs,
+        teacher=None,
+        ood_head=None,
     )
-    its_recipe = msgspec.structs.replace(recipe, name=f"{recipe.name}'s background", task="binary", fit=descent)
+    head_recipe = msgspec.structs.replace(recipe, name=f"{recipe.name}'s OOD head", task="binary", training=config)
     network.requires_grad_(requires_grad=False)
-    network.background.requires_grad_()
-    on_top = nn.Sequential(Hidden(network), *network.background)
-    progress.run(its_recipe, seed, in_full=seed == recipe.seed)
-    fit(ImageNetwork(network.scale, on_top, BothClasses()), data, its_recipe, seed, progress)
+    network.ood_head.requires_grad_()
+    layers = nn.Sequential(HiddenActivations(network), *network.ood_head)
+    progress.start_network(head_recipe, seed, verbose=seed == recipe.seed)
+    data = Split(torch.cat([digits, negatives]), is_ood)
+    fit(ImageNetwork(network.scale, layers, BinaryProbabilities()), data, head_recipe, seed, progress)
     network.eval()

@@ -1,4 +1,4 @@
-"""One step of gradient descent on a mini-batch, as a recipe asks for it."""
+"""One step of gradient descent on a mini-batch, as a recipe configures it."""
 
 from collections.abc import Callable
 from functools import partial
@@ -8,16 +8,18 @@ from torch import Tensor, nn
 
 from service.bundle.manifest import Task
 from training.learning import tasks
-from training.learning.backprop import descend, linear_layers
-from training.recipes.recipe import SGD, Adagrad, Adam, Adamax, AdamW, Descent, Optimiser, RMSprop
+from training.learning.backprop import sgd_step
+from training.networks.mlp import linear_parameters
+from training.recipes.gradient_descent import SGD, Adagrad, Adam, Adamax, AdamW, GradientDescent, Optimiser, RMSprop
 
-Step = Callable[[Tensor, Tensor], Tensor]
-"""Learn from inputs [n, features] and `wanted` targets [n, units]; return the logits [n, units] from before."""
+TrainingStep = Callable[[Tensor, Tensor], Tensor]
+"""Takes scaled inputs [n, features] and encoded targets [n, units], and updates the weights; returns the logits
+[n, units] from before the update."""
 
-StepOf = Callable[[nn.Sequential, Task, Descent, int], Step]
-"""Makes the step for these layers; the last argument is how many steps there will be."""
+StepFactory = Callable[[nn.Sequential, Task, GradientDescent, int], TrainingStep]
+"""Makes the training step of these layers; the last argument is the number of steps of the whole training."""
 
-CYCLE_UP = 0.1  # of the steps: so long the rate of one cycle rises
+WARMUP_FRACTION = 0.1  # of the steps of a one-cycle schedule, in which the learning rate rises
 
 OPTIMISERS: dict[type[Optimiser], type[torch.optim.Optimizer]] = {
     SGD: torch.optim.SGD,
@@ -29,45 +31,48 @@ OPTIMISERS: dict[type[Optimiser], type[torch.optim.Optimizer]] = {
 }
 
 
-def optimiser_of(descent: Descent, parameters: "list[Tensor]") -> torch.optim.Optimizer:
-    """PyTorch's optimiser of that name, with the rate and the L2 penalty of the recipe."""
-    kind = OPTIMISERS[type(descent.optimiser)]
-    return kind(parameters, lr=descent.optimiser.rate, weight_decay=descent.l2)  # type: ignore[call-arg]
+def build_optimiser(config: GradientDescent, parameters: "list[Tensor]") -> torch.optim.Optimizer:
+    """PyTorch's optimiser, with the learning rate and the weight decay of the recipe."""
+    optimiser = OPTIMISERS[type(config.optimiser)]
+    learning_rate = config.optimiser.learning_rate
+    return optimiser(parameters, lr=learning_rate, weight_decay=config.weight_decay)  # type: ignore[call-arg]
 
 
-def in_precision(descent: Descent, inputs: Tensor) -> torch.autocast:
-    """In this context matrix products are computed as precisely as the recipe asks for."""
-    return torch.autocast(inputs.device.type, torch.bfloat16, enabled=descent.precision == "bfloat16")
+def autocast(config: GradientDescent, inputs: Tensor) -> torch.autocast:
+    """The context in which matrix products are computed with the precision of the recipe."""
+    return torch.autocast(inputs.device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
 
 
-def step_of(layers: nn.Sequential, task: Task, descent: Descent, steps: int) -> Step:
-    """A step for these layers: the written-out one where it fits, automatic differentiation elsewhere."""
+def make_step(layers: nn.Sequential, task: Task, config: GradientDescent, steps: int) -> TrainingStep:
+    """The training step of these layers: the written-out one if it applies, else automatic differentiation."""
     relu = all(isinstance(layer, (nn.Linear, nn.ReLU)) for layer in layers)
-    if relu and task == "multiclass" and _is_plain(descent):
-        return partial(descend, linear_layers(layers), rate=descent.optimiser.rate)
-    return automatic(layers, task, descent, steps)
+    if relu and task == "multiclass" and _is_plain_sgd(config):
+        return partial(sgd_step, linear_parameters(layers), learning_rate=config.optimiser.learning_rate)
+    return autograd_step(layers, task, config, steps)
 
 
-def _is_plain(descent: Descent) -> bool:
-    return isinstance(descent.optimiser, SGD) and not (descent.l2 or descent.teacher or descent.schedule != "constant")
+def _is_plain_sgd(config: GradientDescent) -> bool:
+    extras = config.weight_decay or config.teacher or config.schedule != "constant"
+    return isinstance(config.optimiser, SGD) and not extras
 
 
-def automatic(layers: nn.Sequential, task: Task, descent: Descent, steps: int) -> Step:
-    """Forward, loss, backward by PyTorch's automatic differentiation, and the optimiser's step."""
-    optimiser = optimiser_of(descent, list(layers.parameters()))
-    rate = descent.optimiser.rate
-    temperature = descent.teacher.temperature if descent.teacher else 1.0
+def autograd_step(layers: nn.Sequential, task: Task, config: GradientDescent, steps: int) -> TrainingStep:
+    """The training step by automatic differentiation: forward, loss, backward, optimiser and schedule."""
+    optimiser = build_optimiser(config, list(layers.parameters()))
+    temperature = config.teacher.temperature if config.teacher else 1.0
     schedule: torch.optim.lr_scheduler.LRScheduler | None = None
-    if descent.schedule == "one-cycle" and steps > 2:
-        rises = max(CYCLE_UP, 2 / steps)  # for two steps at least: its scheduler divides by one less
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=rises)
+    if config.schedule == "one-cycle" and steps > 2:
+        warmup = max(WARMUP_FRACTION, 2 / steps)  # at least two steps: OneCycleLR divides by their number minus 1
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, config.optimiser.learning_rate, total_steps=steps, pct_start=warmup
+        )
 
     def step(inputs: Tensor, targets: Tensor) -> Tensor:
         optimiser.zero_grad()
         with torch.enable_grad():
-            with in_precision(descent, inputs):
+            with autocast(config, inputs):
                 logits: Tensor = layers(inputs).float()
-            # Softening by T makes gradients smaller by its square.
+            # A temperature T divides the gradients by T squared.
             (tasks.loss(task, logits / temperature, targets) * temperature**2).backward()
         optimiser.step()
         if schedule:

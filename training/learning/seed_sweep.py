@@ -1,4 +1,4 @@
-"""Many small networks trained at once, as one batch: what is a matter of luck takes many draws to be seen."""
+"""A seed sweep: the same small network trained from many seeds, as one batch, to count how often training converges."""
 
 import copy
 
@@ -8,42 +8,43 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from training.datasets import Split
 from training.learning import tasks
-from training.learning.optimisation import optimiser_of
-from training.networks.network import prepared
-from training.recipes.recipe import Descent, Recipe
+from training.learning.optimisation import build_optimiser
+from training.networks.network import build_initialised
+from training.recipes.recipe import Recipe
 
 
-def trials(recipe: Recipe, descent: Descent, data: Split) -> Tensor:
-    """Train the recipe's network from seeds 0 to `recipe.trials` - 1, each step on all rows of the data.
+def train_seeds(recipe: Recipe, train: Split) -> Tensor:
+    """Train the network from the seeds 0 to `recipe.sweep_seeds` - 1, in full batches.
 
-    Returns the logits of each for every row: FP32 [trials, n, units]. Each network moves by the gradient of its own
-    loss alone: the losses are added up, and no parameter takes part in two of them.
+    Returns the logits of each network for all rows: FP32 [seeds, n, units]. The networks are independent: the losses
+    are added up, and each parameter occurs in one of them only.
     """
-    networks = [prepared(recipe, data, seed) for seed in range(recipe.trials)]
+    config = recipe.gradient_descent
+    networks = [build_initialised(recipe, train, seed) for seed in range(recipe.sweep_seeds)]
     parameters, buffers = stack_module_state([network.layers for network in networks])
-    shape = copy.deepcopy(networks[0].layers).to("meta")
-    inputs = networks[0].scale(data.inputs)
-    targets = tasks.wanted(recipe.task, data.targets, networks[0])
+    template = copy.deepcopy(networks[0].layers).to("meta")
+    inputs = networks[0].scale(train.inputs)
+    targets = tasks.encode_targets(recipe.task, train.targets, networks[0])
 
-    def logits(weights: dict[str, Tensor], others: dict[str, Tensor]) -> Tensor:
-        answer: Tensor = functional_call(shape, (weights, others), (inputs,))
-        return answer
+    def logits(parameters: dict[str, Tensor], buffers: dict[str, Tensor]) -> Tensor:
+        outputs: Tensor = functional_call(template, (parameters, buffers), (inputs,))
+        return outputs
 
-    def loss(weights: dict[str, Tensor], others: dict[str, Tensor]) -> Tensor:
-        return tasks.loss(recipe.task, logits(weights, others), targets)
+    def loss(parameters: dict[str, Tensor], buffers: dict[str, Tensor]) -> Tensor:
+        return tasks.loss(recipe.task, logits(parameters, buffers), targets)
 
-    optimiser = optimiser_of(descent, list(parameters.values()))
-    for _ in range(descent.epochs):
+    optimiser = build_optimiser(config, list(parameters.values()))
+    for _ in range(config.epochs):
         optimiser.zero_grad()
         vmap(loss)(parameters, buffers).sum().backward()
         optimiser.step()
     with torch.no_grad():
-        answers: Tensor = vmap(logits)(parameters, buffers)
-    return answers
+        all_logits: Tensor = vmap(logits)(parameters, buffers)
+    return all_logits
 
 
-def reaching(recipe: Recipe, descent: Descent, data: Split) -> int:
-    """How many of the trials classify at least the bar's share of the rows as they should."""
-    targets = tasks.wanted(recipe.task, data.targets, prepared(recipe, data, recipe.seed))
-    found = [tasks.right(recipe.task, logits, targets) for logits in trials(recipe, descent, data)]
-    return sum(right >= recipe.bar.value * len(targets) for right in found)
+def count_converged(recipe: Recipe, train: Split) -> int:
+    """How many networks of the seed sweep reach the acceptance threshold on the training data."""
+    targets = tasks.encode_targets(recipe.task, train.targets, build_initialised(recipe, train, recipe.seed))
+    correct = [tasks.count_correct(recipe.task, logits, targets) for logits in train_seeds(recipe, train)]
+    return sum(count >= recipe.acceptance.threshold * len(targets) for count in correct)

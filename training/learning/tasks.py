@@ -1,4 +1,4 @@
-"""The three kinds of output of the lectures, each with its loss on logits and its measure of success.
+"""The three kinds of task, with their losses and metrics.
 
 | task | output | loss |
 | --- | --- | --- |
@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss, one_hot
 
 from service.bundle.manifest import Task
-from training.networks.network import Network, Standardise
+from training.networks.network import Network
+from training.networks.scaling import Standardise
 
 
-def wanted(task: Task, targets: Tensor, network: Network) -> Tensor:
-    """Targets as the loss wants them, FP32: one-hot [n, classes], 0 or 1 [n, 1], or scaled values [n, values]."""
+def encode_targets(task: Task, targets: Tensor, network: Network) -> Tensor:
+    """Targets as the loss takes them, FP32: one-hot [n, classes], 0 or 1 [n, 1], or scaled values [n, values]."""
     if task == "regression":
         output = network.output
         return Standardise.forward(output, targets) if isinstance(output, Standardise) else targets
@@ -30,7 +31,7 @@ def wanted(task: Task, targets: Tensor, network: Network) -> Tensor:
 
 
 def loss(task: Task, logits: Tensor, targets: Tensor) -> Tensor:
-    """The mean loss over a batch, of logits [n, units] against `wanted` targets."""
+    """The mean loss of logits FP32 [n, units] and encoded targets FP32 [n, units]: a scalar."""
     if task == "regression":
         return mse_loss(logits, targets)
     if task == "binary":
@@ -38,8 +39,8 @@ def loss(task: Task, logits: Tensor, targets: Tensor) -> Tensor:
     return cross_entropy(logits, targets)
 
 
-def right(task: Task, logits: Tensor, targets: Tensor) -> int:
-    """How many rows of a batch the logits classify as wanted; 0 for a regression."""
+def count_correct(task: Task, logits: Tensor, targets: Tensor) -> int:
+    """For how many rows the logits FP32 [n, units] predict the class of the encoded targets; 0 for a regression."""
     if task == "regression":
         return 0
     if task == "binary":
@@ -47,11 +48,14 @@ def right(task: Task, logits: Tensor, targets: Tensor) -> int:
     return int((logits.argmax(dim=1) == targets.argmax(dim=1)).sum())
 
 
-def judge(task: Task, answers: Tensor, targets: Tensor) -> dict[str, float]:
-    """What a network's answers are worth: `accuracy`, or `r2` and the root mean squared error in real units."""
+def compute_metrics(task: Task, predictions: Tensor, targets: Tensor) -> dict[str, float]:
+    """Metrics of the network's output FP32 [n, classes or values] against the targets of the data set.
+
+    Of a classifier `accuracy` (0 to 1); of a regression `r2` and `root_mean_squared_error` (in the values' units).
+    """
     if task == "regression":
-        error = (answers - targets).double().square().mean().sqrt()
-        explained = r2_score(targets.numpy(), answers.numpy())
-        return {"r2": round(float(explained), 6), "root_mean_squared_error": round(error.item(), 6)}
-    hits = answers.argmax(dim=1) == targets
-    return {"accuracy": round(hits.double().mean().item(), 6)}
+        error = (predictions - targets).double().square().mean().sqrt()
+        r2 = r2_score(targets.numpy(), predictions.numpy())
+        return {"r2": round(float(r2), 6), "root_mean_squared_error": round(error.item(), 6)}
+    correct = predictions.argmax(dim=1) == targets
+    return {"accuracy": round(correct.double().mean().item(), 6)}

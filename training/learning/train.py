@@ -1,149 +1,165 @@
-"""Training: what a recipe asks for, one thing after another, and then the verdict.
+"""A training run: all steps that a recipe asks for, and then the acceptance test.
 
-Same seed, same machine, same number of threads: same weights.
+The same seed on the same machine with the same number of threads gives the same weights.
 """
 
 from dataclasses import dataclass, field
-from typing import cast
 
 import torch
 
 from service.bundle.manifest import Abstention
-from training.augmentation.normaliser_artifacts import with_residue
+from training.augmentation.normaliser_artifacts import with_artifacts
 from training.datasets import Dataset, Split
-from training.errors import BelowBar, TrainingError
+from training.errors import BelowThreshold, TrainingError
 from training.learning import tasks
 from training.learning.calibration import calibrate
-from training.learning.distillation import learning_from, untaught
+from training.learning.curve import CurvePoint
+from training.learning.distillation import distillation_step, train_teacher
 from training.learning.fit import fit
-from training.learning.ood_head import learn_background
-from training.learning.optimisation import StepOf, step_of
-from training.learning.seed_sweep import reaching
-from training.learning.validate import check
-from training.networks.network import Network, WaryImageNetwork, folded, prepared
-from training.progress import Point, Progress
-from training.recipes.recipe import Descent, Recipe, Teacher
+from training.learning.ood_head import train_ood_head
+from training.learning.optimisation import StepFactory, make_step
+from training.learning.seed_sweep import count_converged
+from training.learning.validate import validate_recipe
+from training.networks.mlp import fold_batch_norm
+from training.networks.network import ImageNetworkWithOod, Network, build_initialised
+from training.progress import Progress
+from training.recipes.gradient_descent import GradientDescent
+from training.recipes.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A network, the data it came from, how it learned, and how good it is on data that it never saw.
+class TrainingResult:
+    """A trained network with its data, its learning curve and its metrics.
 
-    `held_out` is None where all there is was learned from; the metrics are of that then. `abstention` are the
-    thresholds that were found on validation rows, if there were any.
+    `held_out` is None if all rows are training data. `abstention` holds the thresholds that were chosen on the
+    validation rows, if the recipe has any.
     """
 
     network: Network
     seed: int
     train: Split
     held_out: Split | None
-    curve: list[Point]
+    curve: list[CurvePoint]
     metrics: dict[str, float] = field(default_factory=dict)
     abstention: Abstention | None = None
 
     @property
-    def judged_on(self) -> Split:
-        """The rows that the metrics are of."""
+    def evaluation_split(self) -> Split:
+        """The rows of the metrics: held-out data, or the training data if none is held out."""
         return self.held_out or self.train
 
 
-def device_named(name: str) -> torch.device:
-    """`auto` (CUDA if it answers), `cpu` or `cuda`; raises `TrainingError` for a `cuda` that is not there."""
+def select_device(name: str) -> torch.device:
+    """`auto` (CUDA if it is available), `cpu` or `cuda`; raises `TrainingError` if `cuda` is not available."""
     if name == "cuda" and not torch.cuda.is_available():
         raise TrainingError("--device cuda: PyTorch finds no CUDA GPU here; --device cpu trains without one")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def train(recipe: Recipe, dataset: Dataset, device: torch.device, threads: int, progress: Progress) -> Trained:
-    """Train with the recipe's seed, and with the other seeds of its bar; raise `BelowBar` if that is not reached."""
+def train(recipe: Recipe, dataset: Dataset, device: torch.device, threads: int, progress: Progress) -> TrainingResult:
+    """Train from the recipe's seed, and from the other seeds of its acceptance; the result is that of the first seed.
+
+    `threads` are CPU threads. Raises `BelowThreshold` if the mean of the metric is below the acceptance threshold,
+    `BadRecipe`, `DataUnavailable`, and `Diverged`.
+    """
     torch.set_num_threads(threads)
-    metric, bar = ("validation_" if recipe.validation else "") + recipe.bar.metric, recipe.bar.value
-    seeds = [recipe.seed, *(seed for seed in range(recipe.bar.seeds) if seed != recipe.seed)][: recipe.bar.seeds]
-    runs = []
+    acceptance = recipe.acceptance
+    metric = ("validation_" if recipe.validation_rows else "") + acceptance.metric
+    seeds = [recipe.seed, *(seed for seed in range(acceptance.seeds) if seed != recipe.seed)][: acceptance.seeds]
+    results = []
     for seed in seeds:
-        progress.run(recipe, seed, in_full=seed == recipe.seed)
-        runs.append(train_once(recipe, dataset, seed, device, progress))
-        progress.judged(recipe.bar.metric, runs[-1].metrics[metric], _judged_on(recipe, runs[-1]))
-    run = runs[0]
-    found = torch.tensor([run.metrics[metric] for run in runs], dtype=torch.float64)
-    if len(runs) > 1:
-        run.metrics[f"{metric}_seeds"] = len(runs)
-        run.metrics[f"{metric}_mean"] = round(found.mean().item(), 6)
-        run.metrics[f"{metric}_deviation"] = round(found.std().item(), 6)
-        run.metrics[f"{metric}_lowest"] = found.min().item()
-        run.metrics[f"{metric}_highest"] = found.max().item()
-        if run.held_out:
-            on_train = [run.metrics[f"train_{recipe.bar.metric}"] for run in runs]
-            run.metrics[f"train_{recipe.bar.metric}_mean"] = round(sum(on_train) / len(runs), 6)
-    if recipe.trials:
-        run.metrics["trials"] = recipe.trials
-        run.metrics["trials_reaching_bar"] = reaching(recipe, recipe.descent, run.train)
-    if found.mean() < bar:
-        over = f" (mean of {len(runs)} seeds)" if len(runs) > 1 else ""
-        raise BelowBar(
-            f"{recipe.name}: {recipe.bar.metric} {found.mean():.4f}{over} {_judged_on(recipe, run)} is below its bar "
-            f"{bar}: no bundle is written"
+        progress.start_network(recipe, seed, verbose=seed == recipe.seed)
+        results.append(train_one_seed(recipe, dataset, seed, device, progress))
+        progress.evaluated(_metric_title(recipe, results[-1]), results[-1].metrics[metric])
+    result = results[0]
+    result.metrics.update(_seed_statistics(metric, acceptance.metric, results))
+    if recipe.sweep_seeds:
+        result.metrics["sweep_seeds"] = recipe.sweep_seeds
+        result.metrics["sweep_converged"] = count_converged(recipe, result.train)
+    mean = torch.tensor([each.metrics[metric] for each in results], dtype=torch.float64).mean()
+    if mean < acceptance.threshold:
+        over = f" (mean of {len(results)} seeds)" if len(results) > 1 else ""
+        raise BelowThreshold(
+            f"{recipe.name}: {_metric_title(recipe, result)} {mean:.4f}{over} is below its acceptance threshold "
+            f"{acceptance.threshold}: no bundle is written"
         )
-    return run
+    return result
 
 
-def _judged_on(recipe: Recipe, run: Trained) -> str:
-    if recipe.validation:
-        return "on its validation rows"
-    return "held out" if run.held_out else "on the rows it learned from"
+def _seed_statistics(metric: str, plain_metric: str, results: list[TrainingResult]) -> dict[str, float]:
+    """Mean, standard deviation, minimum and maximum of a metric over the seeds; empty for one seed."""
+    if len(results) == 1:
+        return {}
+    values = torch.tensor([result.metrics[metric] for result in results], dtype=torch.float64)
+    statistics = {
+        f"{metric}_seeds": len(results),
+        f"{metric}_mean": round(values.mean().item(), 6),
+        f"{metric}_std": round(values.std().item(), 6),
+        f"{metric}_min": values.min().item(),
+        f"{metric}_max": values.max().item(),
+    }
+    if results[0].held_out:
+        on_train = [result.metrics[f"train_{plain_metric}"] for result in results]
+        statistics[f"train_{plain_metric}_mean"] = round(sum(on_train) / len(results), 6)
+    return statistics
 
 
-def train_once(recipe: Recipe, dataset: Dataset, seed: int, device: torch.device, progress: Progress) -> Trained:
-    """One network from one seed, judged on the held-out data, which is opened after the last epoch."""
+def _metric_title(recipe: Recipe, result: TrainingResult) -> str:
+    """The metric of the acceptance with the rows that it is computed on, in words: `held-out accuracy`."""
+    rows = "validation" if recipe.validation_rows else "held-out" if result.held_out else "training"
+    return f"{rows} {recipe.acceptance.metric}"
+
+
+def train_one_seed(
+    recipe: Recipe, dataset: Dataset, seed: int, device: torch.device, progress: Progress
+) -> TrainingResult:
+    """Train one network from one seed, and evaluate it; held-out data is read after the last epoch."""
     data = dataset.train(seed)
-    check(recipe, dataset, data)
-    learned, validation = parted(recipe, data)
-    if isinstance(recipe.fit, Descent):
-        inputs = with_residue(learned.inputs, recipe.fit.distortion, seed, progress)
-        learned = Split(inputs, learned.targets)
-    way = taught(recipe, learned.to(device), seed, progress) if _has_teacher(recipe) else step_of
-    network = prepared(recipe, learned, seed).to(device)
-    curve = fit(network, learned.to(device), recipe, seed, progress, way)
-    network.cpu().eval()
-    network.layers = folded(network.layers)
-    if isinstance(network, WaryImageNetwork):
-        learn_background(network, recipe, learned, seed, progress)
-    found, abstention = {}, None
+    validate_recipe(recipe, dataset, data)
+    plain_train, validation = train_validation_split(recipe, data)
+    network, curve = _train_network(recipe, plain_train, seed, device, progress)
+    metrics, abstention = {}, None
     if validation:
-        found["temperature"], abstention = calibrate(network, recipe, validation, seed, progress)
-        found |= {f"validation_{name}": value for name, value in judge(network, recipe, validation).items()}
+        metrics["temperature"], abstention = calibrate(network, recipe, validation, seed, progress)
+        metrics |= {f"validation_{name}": value for name, value in evaluate(network, recipe, validation).items()}
     held_out = dataset.held_out(seed)
-    trained = Trained(network, seed, data, held_out, curve, found, abstention)
-    trained.metrics.update(judge(network, recipe, trained.judged_on))
+    result = TrainingResult(network, seed, data, held_out, curve, metrics, abstention)
+    result.metrics.update(evaluate(network, recipe, result.evaluation_split))
     if held_out:
-        on_train = judge(network, recipe, parted(recipe, data)[0])
-        trained.metrics[f"train_{recipe.bar.metric}"] = on_train[recipe.bar.metric]
-    return trained
+        metric = recipe.acceptance.metric
+        result.metrics[f"train_{metric}"] = evaluate(network, recipe, plain_train)[metric]
+    return result
 
 
-def parted(recipe: Recipe, data: Split) -> tuple[Split, Split | None]:
-    """The rows to learn from, and those for validation."""
-    if not recipe.validation:
+def _train_network(
+    recipe: Recipe, train_split: Split, seed: int, device: torch.device, progress: Progress
+) -> tuple[Network, list[CurvePoint]]:
+    """Train the teacher, the network and its OOD head, as far as the recipe has them; the result is on the CPU."""
+    step_factory: StepFactory = make_step
+    if isinstance(recipe.training, GradientDescent):
+        inputs = with_artifacts(train_split.inputs, recipe.training.distortion, seed, progress)
+        train_split = Split(inputs, train_split.targets)
+        if recipe.training.teacher:
+            step_factory = distillation_step(train_teacher(recipe, train_split.to(device), seed, progress))
+            progress.start_network(recipe, seed, verbose=seed == recipe.seed)
+    network = build_initialised(recipe, train_split, seed).to(device)
+    curve = fit(network, train_split.to(device), recipe, seed, progress, step_factory)
+    network.cpu().eval()
+    network.layers = fold_batch_norm(network.layers)
+    if isinstance(network, ImageNetworkWithOod):
+        train_ood_head(network, recipe, train_split, seed, progress)
+    return network, curve
+
+
+def train_validation_split(recipe: Recipe, data: Split) -> tuple[Split, Split | None]:
+    """The rows to train on, and the last `recipe.validation_rows` rows; None if there are none of these."""
+    if not recipe.validation_rows:
         return data, None
-    rest = len(data.targets) - recipe.validation
-    return Split(data.inputs[:rest], data.targets[:rest]), Split(data.inputs[rest:], data.targets[rest:])
+    rows = len(data.targets) - recipe.validation_rows
+    return Split(data.inputs[:rows], data.targets[:rows]), Split(data.inputs[rows:], data.targets[rows:])
 
 
-def _has_teacher(recipe: Recipe) -> bool:
-    return isinstance(recipe.fit, Descent) and recipe.fit.teacher is not None
-
-
-def taught(recipe: Recipe, data: Split, seed: int, progress: Progress) -> StepOf:
-    """Train the recipe's teacher; what comes back makes steps that learn from it."""
-    teacher = cast(Teacher, recipe.descent.teacher)
-    network, its_recipe = untaught(recipe, teacher, seed)
-    progress.run(its_recipe, seed, in_full=seed == recipe.seed)
-    fit(network.to(data.inputs.device), data, its_recipe, seed, progress)
-    progress.run(recipe, seed, in_full=seed == recipe.seed)
-    return learning_from(network)
-
-
-def judge(network: Network, recipe: Recipe, data: Split) -> dict[str, float]:
-    """What the network's answers to this data are worth."""
+def evaluate(network: Network, recipe: Recipe, data: Split) -> dict[str, float]:
+    """The metrics of a network on labelled data: `tasks.compute_metrics`."""
     with torch.inference_mode():
-        return tasks.judge(recipe.task, network.outputs(data.inputs)[0], data.targets)
+        return tasks.compute_metrics(recipe.task, network.outputs(data.inputs)[0], data.targets)

@@ -1,84 +1,113 @@
-"""Is a recipe sound, and do it and its data set fit together? Asked before anything is trained."""
+"""Checks of a recipe before training: its fields are valid, agree with each other, and fit the data set."""
 
 import itertools
+from collections.abc import Iterator
 
 import msgspec
 
-from service.bundle.manifest import NAME
+from service.bundle.loading import NAME
 from training.datasets import Dataset, Split
 from training.errors import BadRecipe
-from training.recipes.recipe import Adagrad, ByHand, Descent, Recipe
+from training.recipes.gradient_descent import Adagrad, GradientDescent
+from training.recipes.recipe import FixedWeights, Recipe
+
+Check = tuple[object, str]  # truthy if something is wrong, and the message for that
 
 
-def check(recipe: Recipe, dataset: Dataset, data: Split) -> None:
-    """Raise `BadRecipe` for a field that cannot be, or that does not fit the data set, saying what would."""
+def validate_recipe(recipe: Recipe, dataset: Dataset, train: Split) -> None:
+    """Raise `BadRecipe` for the first field that is invalid or does not fit the data set; the message says why."""
     try:
         msgspec.convert(msgspec.to_builtins(recipe), Recipe)
     except msgspec.ValidationError as error:
         raise BadRecipe(f"recipe {recipe.name}: {error}") from None
-    classes, values, inputs = len(dataset.labels), len(dataset.targets(data)), data.inputs[0].numel()
-    fitting = ("regression",) if values else ("binary", "multiclass") if classes == 2 else ("multiclass",)
-    outputs = {"binary": 1, "multiclass": classes, "regression": values}[recipe.task]
-    wrong = [
-        (not NAME.fullmatch(recipe.name), "a name is of lower-case letters, digits, . _ -"),
-        (recipe.task not in fitting, f"task {recipe.task!r}: {dataset.name} is for {' or '.join(fitting)}"),
-        (recipe.takes_images != (data.inputs.dim() == 3), f"scaling {recipe.scaling!r} is not for {dataset.name}"),
-        (
-            (recipe.layers[0], recipe.layers[-1]) != (inputs, outputs),
-            f"layers {recipe.layers}: {dataset.name} has {inputs} inputs, and this task {outputs} output(s)",
-        ),
-        (
-            (recipe.bar.metric == "r2") != (recipe.task == "regression"),
-            f"bar {recipe.bar.metric!r}: a regression is judged by r2, a classifier by accuracy",
-        ),
-        (not _by_hand_fits(recipe), f"the weights set by hand are not those of layers {recipe.layers}"),
-        (_needs_images(recipe) and not recipe.takes_images, f"distortion, teacher: {dataset.name} holds no images"),
-        (recipe.background and dataset.name != "mnist", f"background: for mnist, not for {dataset.name}"),
-        (recipe.background and not recipe.validation, "background: its threshold is found on validation rows"),
-        (recipe.background and recipe.descent.dropout, "background: it sees hidden layers, and none of them silenced"),
-        (recipe.validation >= len(data.targets), f"validation {recipe.validation} of {len(data.targets)} rows"),
-        (
-            recipe.validation and (recipe.task != "multiclass" or isinstance(recipe.fit, ByHand) or recipe.trials),
-            "validation: for classes that are learned by gradient descent, one network at a time",
-        ),
-        (not _cycle_fits(recipe), "schedule 'one-cycle': its momentum goes down and up, and Adagrad has none"),
-        (not _normalises(recipe, data), "batch_norm: its mini-batches, the last one too, must have two rows or more"),
-        (not _trials_fit(recipe, data), "trials: as one batch, only classifiers are trained, on all rows at each step"),
-    ]
-    for is_wrong, message in wrong:
+    checks = itertools.chain(
+        _dataset_checks(recipe, dataset, train), _training_checks(recipe, dataset), _row_checks(recipe, train)
+    )
+    for is_wrong, message in checks:
         if is_wrong:
             raise BadRecipe(f"recipe {recipe.name}: {message}")
 
 
-def _by_hand_fits(recipe: Recipe) -> bool:
-    """Each layer has as many neurons as units, and each neuron a weight for each input, and a bias."""
-    if not isinstance(recipe.fit, ByHand):
+def _dataset_checks(recipe: Recipe, dataset: Dataset, train: Split) -> Iterator[Check]:
+    """Name, task, layers, scaling and metric, against the data set."""
+    classes, values, inputs = len(dataset.labels), len(dataset.target_columns(train)), train.inputs[0].numel()
+    fitting = ("regression",) if values else ("binary", "multiclass") if classes == 2 else ("multiclass",)
+    outputs = {"binary": 1, "multiclass": classes, "regression": values}[recipe.task]
+    yield not NAME.fullmatch(recipe.name), "a name consists of lower-case letters, digits, . _ -"
+    yield recipe.task not in fitting, f"task {recipe.task!r}: {dataset.name} needs {' or '.join(fitting)}"
+    images = train.inputs.dim() == 3
+    kind = "images" if images else "vectors"
+    yield (
+        recipe.takes_images != images,
+        f"scaling {recipe.scaling!r} does not fit {dataset.name}: its inputs are {kind}",
+    )
+    expected = f"{dataset.name} has {inputs} inputs, and this task needs {outputs} output unit(s)"
+    yield (recipe.layers[0], recipe.layers[-1]) != (inputs, outputs), f"layers {recipe.layers}: {expected}"
+    metric = recipe.acceptance.metric
+    fits = (metric == "r2") == (recipe.task == "regression")
+    yield not fits, f"acceptance metric {metric!r}: a regression is evaluated by r2, a classifier by accuracy"
+
+
+def _training_checks(recipe: Recipe, dataset: Dataset) -> Iterator[Check]:
+    """How the weights are found, against the other fields."""
+    yield not _fixed_weights_fit(recipe), f"the fixed weights do not have the shapes of layers {recipe.layers}"
+    needs_images = _needs_images(recipe) and not recipe.takes_images
+    yield needs_images, f"distortion and teacher are for images, and {dataset.name} has none"
+    yield recipe.ood_head and dataset.name != "mnist", f"ood_head is implemented for mnist, not for {dataset.name}"
+    yield recipe.ood_head and not recipe.validation_rows, "ood_head needs validation_rows, to choose its threshold"
+    dropout = recipe.ood_head and recipe.gradient_descent.dropout
+    yield dropout, "ood_head cannot be combined with dropout: it reads the hidden activations"
+    yield not _one_cycle_fits(recipe), "schedule 'one-cycle' cycles the momentum too, and Adagrad has none"
+
+
+def _row_checks(recipe: Recipe, train: Split) -> Iterator[Check]:
+    """Numbers of rows: for validation, in a mini-batch, in a seed sweep."""
+    rows = len(train.targets)
+    yield recipe.validation_rows >= rows, f"validation_rows {recipe.validation_rows}: there are {rows} training rows"
+    trained_alone = isinstance(recipe.training, GradientDescent) and not recipe.sweep_seeds
+    yield (
+        recipe.validation_rows and not (recipe.task == "multiclass" and trained_alone),
+        "validation_rows are for multiclass recipes that use gradient descent and no sweep_seeds",
+    )
+    yield not _batch_norm_fits(recipe, rows), "batch_norm needs two rows in every mini-batch, the last one included"
+    yield (
+        not _sweep_fits(recipe, rows),
+        "sweep_seeds needs a classifier that is trained in full batches, without dropout or batch_norm",
+    )
+
+
+def _fixed_weights_fit(recipe: Recipe) -> bool:
+    """Each layer has as many neurons as units, and each neuron one weight for each input, and a bias."""
+    if not isinstance(recipe.training, FixedWeights):
         return True
     expected = [[inputs + 1] * units for inputs, units in itertools.pairwise(recipe.layers)]
-    return [[len(neuron) for neuron in layer] for layer in recipe.fit.neurons] == expected
+    return [[len(neuron) for neuron in layer] for layer in recipe.training.neurons] == expected
 
 
 def _needs_images(recipe: Recipe) -> bool:
-    """Only images are distorted, and only from images does a teacher learn."""
-    return isinstance(recipe.fit, Descent) and (recipe.fit.distortion or recipe.fit.teacher) is not None
+    training = recipe.training
+    return isinstance(training, GradientDescent) and (training.distortion or training.teacher) is not None
 
 
-def _cycle_fits(recipe: Recipe) -> bool:
-    fit = recipe.fit
-    return isinstance(fit, ByHand) or fit.schedule == "constant" or not isinstance(fit.optimiser, Adagrad)
-
-
-def _normalises(recipe: Recipe, data: Split) -> bool:
-    if isinstance(recipe.fit, ByHand) or not recipe.fit.batch_norm:
+def _one_cycle_fits(recipe: Recipe) -> bool:
+    training = recipe.training
+    if isinstance(training, FixedWeights) or training.schedule == "constant":
         return True
-    rows = len(data.targets) - recipe.validation
-    batch = recipe.fit.batch
-    return min(rows, batch) > 1 and rows % batch != 1
+    return not isinstance(training.optimiser, Adagrad)
 
 
-def _trials_fit(recipe: Recipe, data: Split) -> bool:
-    if not recipe.trials:
+def _batch_norm_fits(recipe: Recipe, rows: int) -> bool:
+    if isinstance(recipe.training, FixedWeights) or not recipe.training.batch_norm:
         return True
-    if isinstance(recipe.fit, ByHand) or recipe.task == "regression":
+    rows -= recipe.validation_rows
+    batch_size = recipe.training.batch_size
+    return min(rows, batch_size) > 1 and rows % batch_size != 1
+
+
+def _sweep_fits(recipe: Recipe, rows: int) -> bool:
+    if not recipe.sweep_seeds:
+        return True
+    if isinstance(recipe.training, FixedWeights) or recipe.task == "regression":
         return False
-    return recipe.fit.batch >= len(data.targets) and not (recipe.fit.dropout or recipe.fit.batch_norm)
+    training = recipe.training
+    return training.batch_size >= rows and not (training.dropout or training.batch_norm)

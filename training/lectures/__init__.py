@@ -1,6 +1,6 @@
-"""The five lectures that this project grew from, row by row beside what is built here.
+"""The five lectures that this project started from: the figures of each beside ours.
 
-worked      the examples that the lectures work by hand, through our own networks, losses and steps
-rows        the eighteen rows of docs/lectures.md
-document    docs/lectures.md, and the pictures that go with it
+worked      the examples that the lectures compute by hand, by our own networks, losses and steps
+rows        our figures, for each row of docs/lectures.md
+document    docs/lectures.md, and the pictures that belong to it
 """

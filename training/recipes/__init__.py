@@ -1,4 +1,15 @@
-"""Every recipe by its name: each value of the modules here that is one, in the order of the lectures."""
+"""All recipes by name: every `Recipe` that a module of this package defines, in the order of the lectures.
+
+recipe              the fields of a recipe
+gradient_descent    ... and of its training: optimiser, augmentation, distillation, OOD head
+points              linear regression through three points
+gates               AND, OR and XOR
+study_hours         exam results after hours of study
+iris, versicolor    irises by small networks
+plane               two classes of points in the plane, to show overfitting
+tabular             one network for each kind of task, on scikit-learn's tables
+mnist               handwritten digits
+"""
 
 import importlib
 import pkgutil
@@ -9,16 +20,16 @@ from training.errors import BadRecipe
 from training.recipes.recipe import Recipe
 
 
-def collected(modules: Iterable[ModuleType]) -> dict[str, Recipe]:
-    """The recipes of these modules, those of a lecture first; raises `BadRecipe` where two share a name."""
-    found: dict[str, Recipe] = {}
+def collect(modules: Iterable[ModuleType]) -> dict[str, Recipe]:
+    """The recipes of these modules by name, those of a lecture first; raises `BadRecipe` if two have the same name."""
+    recipes: dict[str, Recipe] = {}
     for module in modules:
         for recipe in (value for value in vars(module).values() if isinstance(value, Recipe)):
-            if recipe.name in found:
+            if recipe.name in recipes:
                 raise BadRecipe(f"two recipes are named {recipe.name!r}; one is in {module.__name__}")
-            found[recipe.name] = recipe
-    ordered = sorted(found.values(), key=lambda recipe: recipe.lecture.row if recipe.lecture else 99)
+            recipes[recipe.name] = recipe
+    ordered = sorted(recipes.values(), key=lambda recipe: recipe.reference.row if recipe.reference else 99)
     return {recipe.name: recipe for recipe in ordered}
 
 
-RECIPES = collected(importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__))
+RECIPES = collect(importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__))

@@ -1,15 +1,16 @@
-"""Networks that tell irises apart."""
+"""Iris species by a small MLP."""
 
-from training.recipes.recipe import SGD, Bar, Descent, Lecture, Recipe
+from training.recipes.gradient_descent import SGD, GradientDescent
+from training.recipes.recipe import Acceptance, Recipe, Reference
 
 IRIS = Recipe(
     name="iris",
-    summary="Fisher's irises by a small MLP, one flower at a time",
+    summary="Fisher's irises by a small MLP, with batch size 1",
     dataset="iris",
     task="multiclass",
     layers=(4, 8, 3),
     scaling="standardised",
-    fit=Descent(SGD(0.01), batch=1, epochs=20),
-    bar=Bar("accuracy", 0.92, seeds=20),
-    lecture=Lecture(11, printed="0.9778 (44 of 45) for one draw of the split"),
+    training=GradientDescent(SGD(0.01), batch_size=1, epochs=20),
+    acceptance=Acceptance("accuracy", 0.92, seeds=20),
+    reference=Reference(11, reported="0.9778 (44 of 45) for one random split"),
 )

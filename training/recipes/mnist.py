@@ -1,33 +1,23 @@
-"""Networks that read digits."""
+"""Handwritten digits."""
 
 import msgspec
 
-from training.recipes.recipe import (
-    SGD,
-    AdamW,
-    Background,
-    Bar,
-    Descent,
-    Distortion,
-    Lecture,
-    Recipe,
-    RMSprop,
-    Teacher,
-)
+from training.recipes.gradient_descent import SGD, AdamW, Distortion, GradientDescent, OodHead, RMSprop, Teacher
+from training.recipes.recipe import Acceptance, Recipe, Reference
 
 MNIST = Recipe(
     name="mnist",
-    summary="digits as people write and photograph them: distorted images, and a teacher",
+    summary="digits from photos and screens: augmentation, distillation, OOD head",
     dataset="mnist",
     task="multiclass",
     layers=(784, 800, 400, 10),
     scaling="unit",
-    fit=Descent(
+    training=GradientDescent(
         AdamW(0.007),
-        batch=512,
+        batch_size=512,
         epochs=136,
         batch_norm=True,
-        l2=0.01,
+        weight_decay=0.01,
         schedule="one-cycle",
         precision="bfloat16",
         distortion=Distortion(
@@ -40,13 +30,13 @@ MNIST = Recipe(
             thickness=0.8,
             contrast=0.7,
             noise=0.1,
-            residue=0.3,
+            artifact_fraction=0.3,
         ),
-        teacher=Teacher(AdamW(0.003), batch=256, epochs=20, dropout=0.2, temperature=4.0),
-        background=Background(AdamW(0.006), batch=512, epochs=40, units=36, strangers=10_000),
+        teacher=Teacher(AdamW(0.003), batch_size=256, epochs=20, dropout=0.2, temperature=4.0),
+        ood_head=OodHead(AdamW(0.006), batch_size=512, epochs=40, units=36, negatives=10_000),
     ),
-    validation=5000,
-    bar=Bar("accuracy", 0.992),
+    validation_rows=5000,
+    acceptance=Acceptance("accuracy", 0.992),
 )
 
 MNIST_DEEP = Recipe(
@@ -56,27 +46,27 @@ MNIST_DEEP = Recipe(
     task="multiclass",
     layers=(784, 512, 256, 128, 64, 10),
     scaling="unit",
-    fit=Descent(SGD(0.01), batch=12, epochs=10, trace=2000),
-    bar=Bar("accuracy", 0.972),
-    lecture=Lecture(2, printed="9761 of 10,000 test images right"),
+    training=GradientDescent(SGD(0.01), batch_size=12, epochs=10, curve_every=2000),
+    acceptance=Acceptance("accuracy", 0.972),
+    reference=Reference(2, reported="9,761 of 10,000 test images correct"),
 )
 
 MNIST_DROPOUT = Recipe(
     name="mnist-dropout",
-    summary="MNIST with dropout, by RMSprop at its default rate, 0.01, which is too high",
+    summary="MNIST with dropout; RMSprop's default learning rate 0.01 is too high",
     dataset="mnist",
     task="multiclass",
     layers=(784, 512, 512, 10),
     scaling="centred",
-    fit=Descent(RMSprop(0.01), batch=128, epochs=10, dropout=0.2),
-    bar=Bar("accuracy", 0.85),
-    lecture=Lecture(12),
+    training=GradientDescent(RMSprop(0.01), batch_size=128, epochs=10, dropout=0.2),
+    acceptance=Acceptance("accuracy", 0.85),
+    reference=Reference(12),
 )
 
 MNIST_DROPOUT_SLOW = msgspec.structs.replace(
     MNIST_DROPOUT,
     name="mnist-dropout-slow",
-    summary="the same network and RMSprop at a tenth of the rate, 0.001",
-    fit=Descent(RMSprop(0.001), batch=128, epochs=10, dropout=0.2),
-    bar=Bar("accuracy", 0.97),
+    summary="the same network; RMSprop at a tenth of that learning rate",
+    training=GradientDescent(RMSprop(0.001), batch_size=128, epochs=10, dropout=0.2),
+    acceptance=Acceptance("accuracy", 0.97),
 )

@@ -1,8 +1,9 @@
-"""What a network is, how it learned, what it does well and where it errs: one page of HTML, and its pictures.
+"""The report of a bundle: what the network is, how it was trained, and what it predicts wrongly.
 
-    judgement   what its answers to the held-out data say: confusion, calibration, mistakes
-    pictures    each picture, as PNG
-    page        all of it on a page that needs no other file
+    evaluation   predictions on labelled data: confusion matrix, calibration, misclassified rows
+    plots        each plot, as PNG
+    sections     the sections of the report, from an evaluation and plots
+    page         all of it as one HTML page that needs no other file
 
-A bundle carries the page without pictures of data (curves and tables only); `python -m training report` adds them.
+A bundle contains the page without pictures of the data (curves and tables only); `python -m training report` adds them.
 """

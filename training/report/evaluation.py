@@ -1,4 +1,4 @@
-"""What a network's answers to labelled data say."""
+"""The predictions of a network on labelled data, compared with the targets."""
 
 from dataclasses import dataclass
 
@@ -10,15 +10,17 @@ from sklearn.metrics import confusion_matrix
 from training.datasets import Split
 from training.networks.network import Network
 
-BINS = 15
-ENOUGH = 100  # rows: a calibration of fewer is noise
+CALIBRATION_BINS = 15
+MIN_CALIBRATION_ROWS = 100  # with fewer rows the calibration error is mostly noise
+QUANTILES = {"0.25": 0.25, "0.5 (median)": 0.5, "0.75": 0.75, "1 (maximum)": 1.0}
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Confidence beside accuracy, in bins of equally many rows (Nixon et al., Measuring Calibration, 2019).
+    """Mean confidence and accuracy, FP64 [bins], in bins of equally many rows.
 
-    `error` is the expected calibration error: the mean distance of the two, 0 to 1.
+    `error` is the expected calibration error: the mean absolute difference of the two, 0 to 1 (Nixon et al., "Measuring
+    calibration in deep learning", 2019).
     """
 
     confidence: NDArray[np.float64]
@@ -27,60 +29,62 @@ class Calibration:
 
 
 @dataclass(frozen=True)
-class Mistake:
-    """A row that was taken for another class: its number in the data, and how sure the network was (0 to 1)."""
+class Misclassification:
+    """A row whose predicted class is wrong: its index in the data, both classes, and the confidence (0 to 1)."""
 
     row: int
-    truth: int
-    answer: int
-    probability: float
+    true: int
+    predicted: int
+    confidence: float
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """A network's answers [n, classes or values] to the rows of a split."""
+class Evaluation:
+    """Outputs FP32 [n, classes or values] of a network for n rows, and their targets INT64 [n] or FP32 [n, values]."""
 
-    answers: NDArray[np.float32]
+    outputs: NDArray[np.float32]
     targets: NDArray[np.int64] | NDArray[np.float32]
 
     @classmethod
-    def of(cls, network: Network, data: Split) -> "Judgement":
-        """Ask the network about every row."""
+    def of(cls, network: Network, data: Split) -> "Evaluation":
+        """Run the network on all rows."""
         with torch.inference_mode():
             return cls(network.outputs(data.inputs)[0].numpy(), data.targets.numpy())
 
     @property
-    def chosen(self) -> NDArray[np.int64]:
-        """The likeliest class of each row."""
-        return np.asarray(self.answers.argmax(axis=1))
+    def predicted(self) -> NDArray[np.int64]:
+        """The most likely class of each row, INT64 [n]."""
+        return np.asarray(self.outputs.argmax(axis=1))
 
-    def confusion(self) -> NDArray[np.int64]:
-        """How many rows of each class (down) were taken for each (across)."""
-        classes = range(self.answers.shape[1])
-        return np.asarray(confusion_matrix(self.targets, self.chosen, labels=list(classes)))
+    def confusion_matrix(self) -> NDArray[np.int64]:
+        """Numbers of rows, INT64 [classes, classes]; rows: true class, columns: predicted class."""
+        classes = range(self.outputs.shape[1])
+        return np.asarray(confusion_matrix(self.targets, self.predicted, labels=list(classes)))
 
     def calibration(self) -> Calibration | None:
-        """None for so few rows that it would be noise."""
-        if len(self.targets) < ENOUGH:
+        """The calibration of a classifier; None for fewer than `MIN_CALIBRATION_ROWS` rows."""
+        if len(self.targets) < MIN_CALIBRATION_ROWS:
             return None
-        confidence = self.answers.max(axis=1).astype(np.float64)
-        order = np.argsort(confidence, kind="stable")
-        hits = self.chosen == self.targets
-        parts = np.array_split(order, BINS)
-        sure = np.array([confidence[part].mean() for part in parts])
-        right = np.array([hits[part].mean() for part in parts])
-        weights = np.array([len(part) for part in parts]) / len(order)
-        return Calibration(sure, right, float((weights * np.abs(sure - right)).sum()))
+        confidence = self.outputs.max(axis=1).astype(np.float64)
+        correct = self.predicted == self.targets
+        bins = np.array_split(np.argsort(confidence, kind="stable"), CALIBRATION_BINS)
+        bin_confidence = np.array([confidence[rows].mean() for rows in bins])
+        bin_accuracy = np.array([correct[rows].mean() for rows in bins])
+        weights = np.array([len(rows) for rows in bins]) / len(confidence)
+        error = float((weights * np.abs(bin_confidence - bin_accuracy)).sum())
+        return Calibration(bin_confidence, bin_accuracy, error)
 
-    def mistakes(self, most: int) -> list[Mistake]:
-        """The rows that it got wrong, those first of which it was surest."""
-        wrong = np.flatnonzero(self.chosen != self.targets)
-        sure = self.answers.max(axis=1)
-        worst = wrong[np.argsort(-sure[wrong], kind="stable")][:most]
-        return [Mistake(int(i), int(self.targets[i]), int(self.chosen[i]), float(sure[i])) for i in worst]
+    def misclassified(self, limit: int) -> list[Misclassification]:
+        """At most `limit` rows with a wrong prediction, those of the highest confidence first."""
+        wrong = np.flatnonzero(self.predicted != self.targets)
+        confidence = self.outputs.max(axis=1)
+        worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:limit]
+        return [
+            Misclassification(int(row), int(self.targets[row]), int(self.predicted[row]), float(confidence[row]))
+            for row in worst
+        ]
 
-    def errors(self) -> list[tuple[str, list[float]]]:
-        """Of a regression: how far off each value is, in its units, at the quartiles of the rows."""
-        off = np.abs(self.answers - self.targets)
-        shares = (("a quarter of the rows within", 0.25), ("half", 0.5), ("three quarters", 0.75), ("all", 1.0))
-        return [(name, np.quantile(off, share, axis=0).tolist()) for name, share in shares]
+    def error_quantiles(self) -> list[tuple[str, list[float]]]:
+        """Of a regression: quantiles over the rows of each value's absolute error, in its units, with their names."""
+        errors = np.abs(self.outputs - self.targets)
+        return [(name, np.quantile(errors, fraction, axis=0).tolist()) for name, fraction in QUANTILES.items()]

@@ -1,204 +1,110 @@
-"""A report: its sections, and the page that they make."""
+"""The report of one network as an HTML page."""
 
 import base64
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jinja2
-import msgspec
-import numpy as np
 
-from service.bundle.manifest import Feature
 from training.datasets import Dataset
-from training.learning.backprop import linear_layers
-from training.learning.train import Trained
-from training.recipes.recipe import Descent, Recipe, Scaling
-from training.report import plots
-from training.report.evaluation import Judgement, Mistake
+from training.learning.train import TrainingResult
+from training.recipes.gradient_descent import GradientDescent
+from training.recipes.recipe import Recipe, Scaling
+from training.report.sections import Section, SectionWriter
 
-FEW, FEW_PARAMETERS, MOST_MISTAKES, SHOWN_FEATURES = 12, 20, 16, 6
 SCALINGS: dict[Scaling, str] = {
-    "none": "as they are",
-    "standardised": "standardised to mean 0 and deviation 1, inside the graph",
+    "none": "none",
+    "standardised": "standardised to mean 0 and standard deviation 1, inside the graph",
     "unit": "pixels scaled to 0 to 1, inside the graph",
     "centred": "pixels scaled to -1 to 1, inside the graph",
 }
-NO_DATA = "Pictures of the data are left out of bundles: `python -m training report` draws them."
 _TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True)
 _TEMPLATES.trim_blocks = _TEMPLATES.lstrip_blocks = True
 _TEMPLATES.filters["b64"] = lambda content: base64.b64encode(content).decode()
 
 
 @dataclass(frozen=True)
-class Section:
-    """A heading, and below it what there is of a note, a picture (PNG) and a table (its first row the header)."""
-
-    title: str
-    note: str = ""
-    picture: bytes = b""
-    table: tuple[tuple[Any, ...], ...] = ()
-
-    @property
-    def file_name(self) -> str:
-        """What its picture is called as a file: `learning-curve.png`."""
-        return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-") + ".png"
-
-
-@dataclass(frozen=True)
 class Report:
-    """What is to be told of one network. With `data`, its pictures show rows of the data set."""
+    """The report of one network; `version` is that of its bundle. `data`: pictures may show rows of the data set."""
 
     version: str
     recipe: Recipe
-    trained: Trained
+    result: TrainingResult
     dataset: Dataset
     data: bool = False
 
     def sections(self) -> list[Section]:
-        """All that there is to see."""
-        judgement = Judgement.of(self.trained.network, self.trained.judged_on)
-        table = tuple(self._weights()) if self.recipe.parameters <= FEW_PARAMETERS else ()
-        found = [Section("The network", picture=plots.drawn_network(self.recipe), table=table)]
-        if self.trained.curve:
-            note = "How each part of the training went, as it was before each step."
-            found.append(Section("Learning curve", note, plots.learning_curve(self.trained.curve)))
-        found += self._answers()
-        found += self._values(judgement) if self.recipe.task == "regression" else self._classes(judgement)
-        return found
+        """The plots and tables."""
+        return list(SectionWriter(self.recipe, self.result, self.dataset, self.data).sections())
 
     def html(self, sections: list[Section]) -> bytes:
-        """One page that needs no other file."""
+        """One page that needs no other file: facts, metrics and sections."""
         page = _TEMPLATES.get_template("page.html").render(
             name=self.recipe.name,
             version=self.version,
             summary=self.recipe.summary,
             facts=list(self._facts()),
-            metrics=[(name.replace("_", " "), f"{value:g}") for name, value in self.trained.metrics.items()],
-            judged_on="On data that it never saw; “train” on the rows that it learned from."
-            if self.trained.held_out
-            else "On the rows that it learned from: there are no others.",
+            metrics=[(name.replace("_", " "), f"{value:g}") for name, value in self.result.metrics.items()],
+            evaluated_on=self._evaluated_on(),
             sections=sections,
         )
         return page.encode()
 
+    def _evaluated_on(self) -> str:
+        """Which rows the metrics are computed on."""
+        if not self.result.held_out:
+            return "On the training data: no rows are held out."
+        validation = ", “validation” on the validation rows" if self.recipe.validation_rows else ""
+        return f"On held-out data; those named “train” on the training data{validation}."
+
     def _facts(self) -> Iterator[tuple[str, str]]:
-        recipe, fit = self.recipe, self.recipe.fit
+        recipe = self.recipe
         yield "task", recipe.task
-        yield "layers", f"{'-'.join(map(str, recipe.layers))}: {recipe.parameters:,} parameters"
+        yield "layers", f"{'-'.join(map(str, recipe.layers))}: {recipe.num_parameters:,} parameters"
         if len(recipe.layers) > 2:
             yield "activation", recipe.activation
-        yield "inputs", SCALINGS[recipe.scaling]
-        if isinstance(fit, Descent):
-            optimiser = msgspec.to_builtins(fit.optimiser)
-            extra = "".join(f", {key} {value:g}" for key, value in (("dropout", fit.dropout), ("L2", fit.l2)) if value)
-            yield "trained by", f"{optimiser['name']}, rate {fit.optimiser.rate:g}, batch {fit.batch}{extra}"
-            yield "for", f"{fit.epochs:,} epochs from seed {self.trained.seed}"
-        else:
-            yield "weights", "set by hand"
-        held_out = len(self.trained.held_out.targets) if self.trained.held_out else 0
-        validation = f", {recipe.validation:,} of them for validation" if recipe.validation else ""
-        rows = f"{len(self.trained.train.targets):,} rows{validation}, {held_out:,} held out"
-        yield "data", f"{self.dataset.source}: {rows}"
-        if recipe.background:
-            yield "its background", f"learned from {recipe.background.strangers:,} pictures of what is no digit"
-        if abstention := self.trained.abstention:
-            yield "unsure", f"below {abstention.probability:g}, or with a background above {abstention.background:g}"
+        yield "input scaling", SCALINGS[recipe.scaling]
+        yield from self._training_facts()
+        yield "data", f"{self.dataset.source}: {self._row_counts()}"
         yield "licence of the data", self.dataset.licence
-        over = f", as the mean over {recipe.bar.seeds} seeds" if recipe.bar.seeds > 1 else ""
-        judged = " on the validation rows" if recipe.validation else ""
-        yield "its bar", f"{recipe.bar.metric} {recipe.bar.value:g}{over}{judged}"
-        if recipe.lecture:
-            yield "the lecture printed", recipe.lecture.printed
+        if abstention := self.result.abstention:
+            maximum = abstention.max_background
+            or_ood = "" if maximum is None else f", or OOD score above {maximum:g}"
+            yield "abstention", f"confidence below {abstention.min_probability:g}{or_ood}"
+        yield "acceptance threshold", self._acceptance()
+        if recipe.reference:
+            yield "lecture's figure", recipe.reference.reported
 
-    def _weights(self) -> Iterator[tuple[str, ...]]:
-        """A neuron a row, where they are few enough to be read."""
-        yield "layer", "neuron", "weights", "bias"
-        for number, (weight, bias) in enumerate(linear_layers(self.trained.network.layers), 1):
-            for neuron, (weights, own) in enumerate(zip(weight.tolist(), bias.tolist(), strict=True), 1):
-                yield str(number), str(neuron), ", ".join(f"{value:.4g}" for value in weights), f"{own:.4g}"
+    def _training_facts(self) -> Iterator[tuple[str, str]]:
+        training = self.recipe.training
+        if not isinstance(training, GradientDescent):
+            yield "weights", "set by hand, not trained"
+            return
+        options = {
+            "learning rate": training.optimiser.learning_rate,
+            "batch size": training.batch_size,
+            "dropout": training.dropout,
+            "weight decay": training.weight_decay,
+        }
+        name = type(training.optimiser).__name__
+        yield "optimiser", ", ".join([name, *(f"{option} {value:g}" for option, value in options.items() if value)])
+        yield "epochs", f"{training.epochs:,}"
+        yield "seed", str(self.result.seed)
+        if training.teacher:
+            yield "knowledge distillation", f"from a convolutional teacher, {training.teacher.epochs} epochs"
+        if training.ood_head:
+            yield "out-of-distribution head", f"trained on {training.ood_head.negatives:,} images that are not digits"
 
-    def _answers(self) -> Iterator[Section]:
-        """What it answers over one feature or two; on every row, where there are few."""
-        network, data = self.trained.network, self.trained.train
-        features, points = self._features(), data if self.data else None
-        if len(features) == 1:
-            names = self.dataset.labels or [target.name for target in self.dataset.targets(data)]
-            yield Section("Answers", picture=plots.line(network, features[0], names, points))
-        if len(features) == 2 and self.recipe.task == "binary":
-            blue, red = self.dataset.labels
-            note = f"Blue is “{blue}”, red “{red}”; on the black line they are as likely."
-            note += " The dots are the rows that it learned from." if self.data else ""
-            yield Section("Decision boundary", note, plots.plane(network, features, points))
-        if len(data.targets) <= FEW:
-            yield Section("Every row", table=tuple(self._rows(features)))
+    def _row_counts(self) -> str:
+        train, held_out = self.result.train, self.result.held_out
+        rows = f"{len(train.targets):,} training rows"
+        if self.recipe.validation_rows:
+            rows += f", {self.recipe.validation_rows:,} of them for validation"
+        return f"{rows}, {len(held_out.targets) if held_out else 0:,} held out"
 
-    def _rows(self, features: tuple[Feature, ...]) -> Iterator[tuple[str, ...]]:
-        data = self.trained.train
-        answers = Judgement.of(self.trained.network, data).answers
-        labels = self.dataset.labels
-        wanted = labels or tuple(target.name for target in self.dataset.targets(data))
-        yield (*(feature.name for feature in features), "wanted", *(f"answers {name}" for name in wanted))
-        for row, target, answer in zip(data.inputs.tolist(), data.targets.tolist(), answers.tolist(), strict=True):
-            right = labels[target] if labels else ", ".join(f"{value:g}" for value in target)
-            yield (*(f"{value:g}" for value in row), right, *(f"{value:.4g}" for value in answer))
-
-    def _values(self, judgement: Judgement) -> Iterator[Section]:
-        names = [target.name for target in self.dataset.targets(self.trained.train)]
-        rows = ((share, *(f"{value:.4g}" for value in values)) for share, values in judgement.errors())
-        yield Section("How far off", "In the values' own units.", table=(("", *names), *rows))
-        if self.data:
-            picture = plots.values(judgement.answers, judgement.targets, names)
-            yield Section("Foretold and true", picture=picture)
-
-    def _classes(self, judgement: Judgement) -> Iterator[Section]:
-        labels = self.dataset.labels
-        note = "Down: what each row is. Across: what it was taken for."
-        picture = plots.confusion(judgement.confusion(), labels) if self.data else b""
-        yield Section("Confusion matrix", note, picture, table=(("", *labels), *_shaded(judgement.confusion(), labels)))
-        calibration = judgement.calibration()
-        if calibration:
-            note = f"The expected calibration error is {calibration.error:.4f}, over bins of equally many rows."
-            yield Section("Calibration", note, plots.calibration(calibration))
-        mistakes = judgement.mistakes(MOST_MISTAKES)
-        if mistakes:
-            yield self._mistakes(mistakes)
-        if self.data and self.recipe.takes_images:
-            pairs = zip(judgement.targets[:16].tolist(), judgement.chosen[:16].tolist(), strict=True)
-            drawn = [(i, f"{labels[is_]}, read as {labels[read]}", is_ == read) for i, (is_, read) in enumerate(pairs)]
-            picture = plots.images(self.trained.judged_on, drawn)
-            yield Section("Predictions", "The first sixteen that it never saw.", picture)
-
-    def _mistakes(self, mistakes: list[Mistake]) -> Section:
-        labels, note, picture = self.dataset.labels, "Those of which it was surest.", b""
-        if self.recipe.takes_images and self.data:
-            drawn = [plots.mistaken(mistake, labels) for mistake in mistakes]
-            picture = plots.images(self.trained.judged_on, drawn)
-        elif self.recipe.takes_images:
-            note += f" {NO_DATA}"
-        columns = (feature.name for feature in self._features()[:SHOWN_FEATURES])
-        rows = (
-            (m.row, labels[m.truth], labels[m.answer], f"{m.probability:.4f}", *self._shown(m.row)) for m in mistakes
-        )
-        header = ("row", "is", "taken for", "with probability", *columns)
-        return Section("Worst mistakes", note, picture, (header, *rows))
-
-    def _shown(self, row: int) -> list[str]:
-        """The first features of a row that it was judged on; none of an image."""
-        if self.recipe.takes_images:
-            return []
-        return [f"{value:.4g}" for value in self.trained.judged_on.inputs[row, :SHOWN_FEATURES].tolist()]
-
-    def _features(self) -> tuple[Feature, ...]:
-        return self.dataset.features(self.trained.train)
-
-
-def _shaded(counts: Any, labels: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
-    """The rows of a confusion matrix, darker for more: blue where right, red where wrong."""
-    totals = np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    for i, (row, shares) in enumerate(zip(counts.tolist(), (counts / totals).tolist(), strict=True)):
-        colours = ["58, 106, 165" if i == j else "200, 85, 61" for j in range(len(row))]
-        cells = zip(row, shares, colours, strict=True)
-        yield labels[i], *({"count": n, "shade": round(share**0.5 * 0.8, 2), "colour": c} for n, share, c in cells)
+    def _acceptance(self) -> str:
+        acceptance = self.recipe.acceptance
+        seeds = f", mean of {acceptance.seeds} seeds" if acceptance.seeds > 1 else ""
+        rows = ", on the validation rows" if self.recipe.validation_rows else ""
+        return f"{acceptance.metric} {acceptance.threshold:g}{seeds}{rows}"

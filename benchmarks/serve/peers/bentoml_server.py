@@ -1,4 +1,4 @@
-"""BentoML as its quick start has it: a class with a typed method; `bentoml serve` starts it."""
+"""BentoML, following its quick start: a class with a typed method, started by `bentoml serve`."""
 # /// script
 # dependencies = ["bentoml==1.4.39", "numpy==2.4.6", "onnxruntime==1.31.1"]
 # ///
@@ -15,7 +15,7 @@ import onnxruntime as ort
 
 @bentoml.service(workers=1, logging={"access": {"enabled": False}})
 class Iris:
-    """Irises."""
+    """The Iris classifier."""
 
     def __init__(self) -> None:
         options = ort.SessionOptions()
@@ -24,7 +24,7 @@ class Iris:
 
     @bentoml.api(route="/v1/models/iris:predict")
     def predict(self, instances: list[list[float]]) -> dict[str, Any]:
-        """The probabilities of each row."""
+        """The class probabilities of each row."""
         (rows,) = self.session.run(["probabilities"], {"features": np.array(instances, np.float32)})
         return {"predictions": rows.tolist()}
 

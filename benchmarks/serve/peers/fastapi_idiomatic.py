@@ -1,4 +1,4 @@
-"""FastAPI as its tutorial has it: pydantic models in and out, an uploaded file; the picture is decoded, no more."""
+"""FastAPI, following its tutorial: pydantic models in and out, UploadFile; images are decoded, not normalised."""
 
 import io
 import os
@@ -14,18 +14,18 @@ options = ort.SessionOptions()
 options.intra_op_num_threads = 1
 iris = ort.InferenceSession(os.environ["IRIS_ONNX"], options)
 mnist = ort.InferenceSession(os.environ["MNIST_ONNX"], options)
-FLOWERS = ["setosa", "versicolor", "virginica"]
+SPECIES = ["setosa", "versicolor", "virginica"]
 DIGITS = [str(digit) for digit in range(10)]
 
 
 class Instances(BaseModel):
-    """What comes in."""
+    """The request body: rows of features."""
 
     instances: list[list[float]]
 
 
 class Prediction(BaseModel):
-    """One row's answer."""
+    """The prediction for one row."""
 
     label: str
     probability: float
@@ -33,7 +33,7 @@ class Prediction(BaseModel):
 
 
 class Predictions(BaseModel):
-    """What goes out."""
+    """The response body."""
 
     model_name: str
     model_version: str
@@ -43,8 +43,8 @@ class Predictions(BaseModel):
 app = FastAPI()
 
 
-def named(rows: np.ndarray, labels: list[str]) -> list[Prediction]:
-    """Labels and probabilities."""
+def to_predictions(rows: np.ndarray, labels: list[str]) -> list[Prediction]:
+    """The prediction of each row."""
     return [
         Prediction(
             label=labels[int(np.argmax(row))],
@@ -56,15 +56,15 @@ def named(rows: np.ndarray, labels: list[str]) -> list[Prediction]:
 
 
 @app.post("/v1/models/iris:predict")
-async def predict(body: Instances) -> Predictions:
-    """Rows of irises."""
+async def predict_iris(body: Instances) -> Predictions:
+    """Classify rows of Iris features."""
     (rows,) = iris.run(["probabilities"], {"features": np.asarray(body.instances, np.float32)})
-    return Predictions(model_name="iris", model_version="1", predictions=named(rows, FLOWERS))
+    return Predictions(model_name="iris", model_version="1", predictions=to_predictions(rows, SPECIES))
 
 
 @app.post("/v1/models/mnist-deep:predict")
-async def digit(image: Annotated[UploadFile, File()]) -> Predictions:
-    """One picture of a digit."""
-    picture = Image.open(io.BytesIO(await image.read())).convert("L")
-    (rows,) = mnist.run(["probabilities"], {"image": np.asarray(picture, np.uint8)[None]})
-    return Predictions(model_name="mnist-deep", model_version="1", predictions=named(rows, DIGITS))
+async def predict_digit(image: Annotated[UploadFile, File()]) -> Predictions:
+    """Classify one image of a digit."""
+    decoded = Image.open(io.BytesIO(await image.read())).convert("L")
+    (rows,) = mnist.run(["probabilities"], {"image": np.asarray(decoded, np.uint8)[None]})
+    return Predictions(model_name="mnist-deep", model_version="1", predictions=to_predictions(rows, DIGITS))

@@ -1,4 +1,4 @@
-"""FastAPI with all that slows it left out: raw bytes in, orjson both ways, a plain response."""
+"""FastAPI without its slow parts: raw request bodies, orjson instead of pydantic, plain responses."""
 
 import io
 import os
@@ -14,14 +14,14 @@ options = ort.SessionOptions()
 options.intra_op_num_threads = 1
 iris = ort.InferenceSession(os.environ["IRIS_ONNX"], options)
 mnist = ort.InferenceSession(os.environ["MNIST_ONNX"], options)
-FLOWERS = ["setosa", "versicolor", "virginica"]
+SPECIES = ["setosa", "versicolor", "virginica"]
 DIGITS = [str(digit) for digit in range(10)]
 
 app = FastAPI()
 
 
-def answer(name: str, rows: Any, labels: list[str]) -> Response:
-    """Labels and probabilities."""
+def respond(name: str, rows: Any, labels: list[str]) -> Response:
+    """The response: label, confidence and probabilities of each row."""
     predictions = []
     for row in rows.tolist():
         highest = max(row)
@@ -34,18 +34,18 @@ def answer(name: str, rows: Any, labels: list[str]) -> Response:
 
 
 @app.post("/v1/models/iris:predict")
-async def predict(request: Request) -> Response:
-    """Rows of irises."""
+async def predict_iris(request: Request) -> Response:
+    """Classify rows of Iris features."""
     body = orjson.loads(await request.body())
     (rows,) = iris.run(["probabilities"], {"features": np.array(body["instances"], np.float32)})
-    return answer("iris", rows, FLOWERS)
+    return respond("iris", rows, SPECIES)
 
 
 @app.post("/v1/models/mnist-deep:predict")
-async def digit(request: Request) -> Response:
-    """One picture of a digit."""
+async def predict_digit(request: Request) -> Response:
+    """Classify one image of a digit."""
     async with request.form() as form:
         data = await form["image"].read()  # type: ignore[union-attr]
-    picture = Image.open(io.BytesIO(data)).convert("L")
-    (rows,) = mnist.run(["probabilities"], {"image": np.asarray(picture, np.uint8)[None]})
-    return answer("mnist-deep", rows, DIGITS)
+    image = Image.open(io.BytesIO(data)).convert("L")
+    (rows,) = mnist.run(["probabilities"], {"image": np.asarray(image, np.uint8)[None]})
+    return respond("mnist-deep", rows, DIGITS)

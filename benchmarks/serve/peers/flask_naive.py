@@ -1,4 +1,4 @@
-"""Flask as a first script has it."""
+"""Flask, as in a first script: `jsonify`, no validation."""
 
 import os
 from typing import Any
@@ -12,31 +12,31 @@ options = ort.SessionOptions()
 options.intra_op_num_threads = 1
 iris = ort.InferenceSession(os.environ["IRIS_ONNX"], options)
 mnist = ort.InferenceSession(os.environ["MNIST_ONNX"], options)
-FLOWERS = ["setosa", "versicolor", "virginica"]
+SPECIES = ["setosa", "versicolor", "virginica"]
 DIGITS = [str(digit) for digit in range(10)]
 
 app = Flask(__name__)
 
 
-def answer(rows: Any, labels: list[str]) -> Any:
-    """Labels and probabilities."""
+def respond(rows: Any, labels: list[str]) -> Any:
+    """The response: the most likely label and the probabilities of each row."""
     named = [dict(zip(labels, row, strict=True)) for row in rows.tolist()]
-    likeliest = [max(row, key=lambda label: row[label]) for row in named]
+    top_labels = [max(row, key=lambda label: row[label]) for row in named]
     return jsonify(
-        predictions=[{"label": label, "probabilities": row} for label, row in zip(likeliest, named, strict=True)]
+        predictions=[{"label": label, "probabilities": row} for label, row in zip(top_labels, named, strict=True)]
     )
 
 
 @app.post("/v1/models/iris:predict")
-def predict() -> Any:
-    """Rows of irises."""
+def predict_iris() -> Any:
+    """Classify rows of Iris features."""
     (rows,) = iris.run(["probabilities"], {"features": np.array(request.get_json()["instances"], np.float32)})
-    return answer(rows, FLOWERS)
+    return respond(rows, SPECIES)
 
 
 @app.post("/v1/models/mnist-deep:predict")
-def digit() -> Any:
-    """One picture of a digit."""
-    picture = Image.open(request.files["image"].stream).convert("L")
-    (rows,) = mnist.run(["probabilities"], {"image": np.asarray(picture, np.uint8)[None]})
-    return answer(rows, DIGITS)
+def predict_digit() -> Any:
+    """Classify one image of a digit."""
+    image = Image.open(request.files["image"].stream).convert("L")
+    (rows,) = mnist.run(["probabilities"], {"image": np.asarray(image, np.uint8)[None]})
+    return respond(rows, DIGITS)

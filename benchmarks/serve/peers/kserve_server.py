@@ -1,4 +1,4 @@
-"""KServe's server with a model of one's own, as its documentation has it: rows in, rows out."""
+"""KServe's Python server with a custom model, following its documentation: V1 instances in, probabilities out."""
 
 import argparse
 import os
@@ -10,17 +10,17 @@ from kserve import Model, ModelServer, model_server
 
 
 class Iris(Model):  # type: ignore[misc]  # not typed
-    """Irises."""
+    """The Iris classifier."""
 
     def load(self) -> None:
-        """Open the file."""
+        """Open an ONNX Runtime session."""
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         self.session = ort.InferenceSession(os.environ["IRIS_ONNX"], options)
         self.ready = True
 
     async def predict(self, payload: dict[str, Any], headers: Any = None, response_headers: Any = None) -> Any:
-        """The probabilities of each row."""
+        """The class probabilities of each row."""
         (rows,) = self.session.run(["probabilities"], {"features": np.array(payload["instances"], np.float32)})
         return {"predictions": rows.tolist()}
 

@@ -1,4 +1,4 @@
-"""LitServe as its quick start has it."""
+"""LitServe, following its quick start."""
 # /// script
 # dependencies = ["litserve==0.2.19", "numpy==2.4.6", "onnxruntime==1.31.1"]
 # ///
@@ -13,24 +13,24 @@ import onnxruntime as ort
 
 
 class Iris(litserve.LitAPI):
-    """Irises."""
+    """The Iris classifier."""
 
     def setup(self, device: str) -> None:
-        """Open the file."""
+        """Open an ONNX Runtime session."""
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         self.session = ort.InferenceSession(os.environ["IRIS_ONNX"], options)
 
     def decode_request(self, request: dict[str, Any]) -> np.ndarray:
-        """Rows."""
+        """The rows of features, FP32 [n, 4]."""
         return np.array(request["instances"], np.float32)
 
     def predict(self, x: np.ndarray) -> Any:
-        """The probabilities of each row."""
+        """The class probabilities of each row."""
         return self.session.run(["probabilities"], {"features": x})[0]
 
     def encode_response(self, output: Any) -> dict[str, Any]:
-        """Rows."""
+        """The response body."""
         return {"predictions": output.tolist()}
 
 

@@ -1,4 +1,4 @@
-"""MLflow: a model of one's own, saved from this file, and `mlflow models serve`."""
+"""MLflow: a custom model saved from this file, served by `mlflow models serve`."""
 # /// script
 # dependencies = ["mlflow==3.17.2", "numpy==2.4.6", "onnxruntime==1.31.1"]
 # ///
@@ -15,28 +15,28 @@ import onnxruntime as ort
 
 
 class Iris(mlflow.pyfunc.PythonModel):
-    """Irises."""
+    """The Iris classifier."""
 
     def load_context(self, context: Any) -> None:
-        """Open the file."""
+        """Open an ONNX Runtime session."""
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         self.session = ort.InferenceSession(os.environ["IRIS_ONNX"], options)
 
     def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
-        """The probabilities of each row."""
+        """The class probabilities of each row."""
         return self.session.run(["probabilities"], {"features": np.asarray(model_input, np.float32)})[0]
 
 
 if __name__ == "__main__":
     folder = Path(tempfile.mkdtemp())
-    os.chdir(folder)  # it writes a database where it is started
+    os.chdir(folder)  # MLflow creates a database in the current folder
     rows = np.zeros((1, 4), np.float32)
     signature = mlflow.models.infer_signature(rows, np.zeros((1, 3), np.float32))
     mlflow.pyfunc.save_model(folder / "model", python_model=__file__, signature=signature, pip_requirements=[])
     program = str(Path(sys.executable).with_name("mlflow"))
     serve = ("models", "serve", "-m", str(folder / "model"), "--env-manager", "local", "-w", "1", "-p", sys.argv[1])
-    os.environ["PATH"] = f"{Path(program).parent}:{os.environ['PATH']}"  # where it looks for uvicorn
+    os.environ["PATH"] = f"{Path(program).parent}:{os.environ['PATH']}"  # where MLflow looks for uvicorn
     os.environ["UVICORN_ACCESS_LOG"] = "0"
     os.execv(program, [program, *serve])  # noqa: S606
 

@@ -1,4 +1,4 @@
-"""Ray Serve as its quick start has it: one replica behind its proxy."""
+"""Ray Serve, following its quick start: one replica behind its HTTP proxy."""
 # /// script
 # dependencies = ["ray[serve]==2.60.0", "numpy==2.4.6", "onnxruntime==1.31.1"]
 # ///
@@ -16,7 +16,7 @@ from starlette.requests import Request
 
 @serve.deployment(logging_config={"enable_access_log": False})
 class Iris:
-    """Irises."""
+    """The Iris classifier."""
 
     def __init__(self, path: str) -> None:
         options = ort.SessionOptions()
@@ -24,13 +24,13 @@ class Iris:
         self.session = ort.InferenceSession(path, options)
 
     async def __call__(self, request: Request) -> dict[str, Any]:
-        """The probabilities of each row."""
+        """The class probabilities of each row."""
         body = await request.json()
         (rows,) = self.session.run(["probabilities"], {"features": np.array(body["instances"], np.float32)})
         return {"predictions": rows.tolist()}
 
 
 if __name__ == "__main__":
-    ray.init(include_dashboard=False, num_cpus=4)  # what it plans with; it runs where it is pinned
+    ray.init(include_dashboard=False, num_cpus=4)  # logical CPUs for its scheduler; the process is pinned to one core
     serve.start(http_options={"host": "127.0.0.1", "port": int(sys.argv[1])})
     serve.run(Iris.bind(os.environ["IRIS_ONNX"]), route_prefix="/", blocking=True)

@@ -1,4 +1,4 @@
-"""TorchServe with a handler of one's own, this file, in an archive. It wants a Java of 11 or newer."""
+"""TorchServe with a custom handler: this file, packed as a model archive. It requires Java 11 or newer."""
 # /// script
 # dependencies = [
 #     "torchserve==0.12.0",
@@ -22,24 +22,24 @@ import onnxruntime as ort
 
 
 class Iris:
-    """Irises."""
+    """The Iris classifier."""
 
     def initialize(self, context: Any) -> None:
-        """Open the file."""
+        """Open an ONNX Runtime session."""
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         self.session = ort.InferenceSession(os.environ["IRIS_ONNX"], options)
 
     def handle(self, data: list[dict[str, Any]], context: Any) -> list[Any]:
-        """The probabilities of each row of each request."""
-        return [{"predictions": self._run(one["body"]["instances"])} for one in data]
+        """The class probabilities of each row of each request."""
+        return [{"predictions": self._run(request["body"]["instances"])} for request in data]
 
     def _run(self, rows: list[list[float]]) -> Any:
         return self.session.run(["probabilities"], {"features": np.array(rows, np.float32)})[0].tolist()
 
 
 if __name__ == "__main__":
-    os.chdir(tempfile.mkdtemp())  # it writes files where it is started
+    os.chdir(tempfile.mkdtemp())  # TorchServe writes files to the current folder
     programs, port = Path(sys.executable).parent, int(sys.argv[1])
     archiver = (str(programs / "torch-model-archiver"), "--model-name", "iris", "--version", "1", "--export-path", ".")
     subprocess.run([*archiver, "--handler", __file__], check=True)
@@ -47,7 +47,7 @@ if __name__ == "__main__":
     lines = [f"{name}_address=http://127.0.0.1:{number}" for name, number in addresses.items()]
     lines += [f"grpc_{name}_port={number + 2000}" for name, number in addresses.items() if name != "metrics"]
     Path("config.properties").write_text("\n".join([*lines, "default_workers_per_model=1", ""]))
-    os.environ["PATH"] = f"{programs}:{os.environ['PATH']}"  # where it looks for Python
+    os.environ["PATH"] = f"{programs}:{os.environ['PATH']}"  # where TorchServe looks for Python
     start = (
         "--start",
         "--foreground",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from service.errors import UnusableInput
+from service.errors import UnprocessableInput
 from service.images.normaliser.lines import lines_of
 from service.images.normaliser.mnist_geometry import BOX, stroke_width
 from service.images.normaliser.paper import TINY, Grey, ranked
@@ -34,7 +34,7 @@ class Page:
 
 
 def cleared(dark: Grey, grain: float) -> Page:
-    """Take away what is no ink, round by round; raise `UnusableInput` when nothing is left that stands out."""
+    """Take away what is no ink, round by round; raise `UnprocessableInput` when nothing is left that stands out."""
     tiny = max(dark.shape) <= TINY
     lines = 0
     for left in range(ROUNDS, -1, -1):
@@ -61,16 +61,16 @@ def _refuse_noise(mask: Mask) -> None:
     """
     much = np.count_nonzero(mask) > MUCH * mask.size
     if much and min(mask.shape) >= BOX and stroke_width(mask) < NO_PEN:
-        raise UnusableInput(NOISE)
+        raise UnprocessableInput(NOISE)
 
 
 def _full(dark: Grey, grain: float) -> float:
     """How dark the ink is in the middle of its strokes."""
     peak = int(dark.max())
     if peak < LEAST:
-        raise UnusableInput("the picture is blank: nothing on it stands out from the paper")
+        raise UnprocessableInput("the picture is blank: nothing on it stands out from the paper")
     if peak < SURE * grain:
-        raise UnusableInput(NOISE)
+        raise UnprocessableInput(NOISE)
     return float(ranked(dark[dark >= peak / 2], 0.5))
 
 

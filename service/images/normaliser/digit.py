@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from service.errors import UnusableInput
+from service.errors import UnprocessableInput
 from service.images.normaliser.paper import TINY
 from service.images.normaliser.pieces import Mask, Pieces
 
@@ -19,7 +19,7 @@ CROWD = 8  # pieces of such a size are no writing
 def digit_of(pieces: Pieces, shape: tuple[int, int]) -> Mask:
     """Booleans, one a piece: the one with the most ink and nearest to the middle, and its parts.
 
-    Raises `UnusableInput` when other pieces are digits as well, or when there are many of one size.
+    Raises `UnprocessableInput` when other pieces are digits as well, or when there are many of one size.
     """
     if len(pieces) == 1:
         return np.ones(1, np.bool_)
@@ -36,7 +36,7 @@ def digit_of(pieces: Pieces, shape: tuple[int, int]) -> Mask:
 
 def _refuse_others(pieces: Pieces, main: int, large: Mask) -> None:
     if np.count_nonzero(large) >= CROWD:
-        raise UnusableInput(
+        raise UnprocessableInput(
             f"{np.count_nonzero(large)} separate pieces of about one size: noise, or more than one digit"
         )
     height = pieces.height[main]
@@ -46,7 +46,9 @@ def _refuse_others(pieces: Pieces, main: int, large: Mask) -> None:
     others = large & (pieces.height >= height / 2) & (beside | above | _beside_as_high(pieces, main))
     if others.any():
         count = 1 + np.count_nonzero(others)
-        raise UnusableInput(f"more than one digit: {count} separate pieces are each as large as one; send one digit")
+        raise UnprocessableInput(
+            f"more than one digit: {count} separate pieces are each as large as one; send one digit"
+        )
 
 
 def _beside_as_high(pieces: Pieces, main: int) -> Mask:

@@ -1,4 +1,4 @@
-"""The pen: ink of any size and width -> 28x28 as MNIST's makers made theirs."""
+"""The geometry of MNIST's images: ink of any size and stroke width -> 28x28."""
 
 import functools
 import math
@@ -11,23 +11,24 @@ from service.images.normaliser.pieces import Mask
 
 FIELD = 28
 BOX = 20
-MIDDLE = 14.0  # where the centre of mass belongs, in pixel indices
-OFF_CENTRE = 0.75  # pixels: so far from it may the centre of mass be, where whole pixels are moved
-PLACES = np.arange(FIELD)
+CENTRE = 14.0  # where the centre of mass belongs, in pixel indices
+MAX_OFF_CENTRE = 0.75  # pixels: how far the centre of mass may be from there, as images move by whole pixels
+INDICES = np.arange(FIELD)
 ROW = (1 << FIELD) - 1
 MOMENTS = np.stack([np.ones(FIELD * FIELD), *np.divmod(np.arange(FIELD * FIELD), FIELD)], axis=1).astype(np.float32)
-FAINT = 16  # of 255: below this there is no ink
-FINE = 60  # pixels: smaller ink is enlarged before its pen is measured
-THIN, PEN = 2.0, 2.4  # pixels of the box: a thinner pen than the one is brought to the other
-FULL_SHARE = 20  # the darkest twentieth of the box is full ink
+MIN_INK = 16  # of 255
+MIN_MEASURED_SIDE = 60  # pixels: smaller ink is enlarged before its strokes are widened
+MIN_STROKE, TARGET_STROKE = 2.0, 2.4  # pixels of the box: strokes thinner than the first are widened to the second
+FULL_INK_ONE_IN = 20  # pixels of the box: those with the most ink are full ink
+MAX_GAIN = 3.0  # of the contrast
 
 
 def is_normalised(grey: Grey) -> bool:
-    """Whether the geometry is MNIST's: dark paper, longest side of the ink 18 to 20, centre of mass in the middle."""
+    """Whether it has MNIST's geometry: 28x28, dark background, longest side of the ink 18 to 20, centred by mass."""
     if grey.shape != (FIELD, FIELD):
         return False
-    inked = grey >= FAINT
-    bits = as_number(inked)
+    inked = grey >= MIN_INK
+    bits = _as_bits(inked)
     if bits == 0 or 2 * bits.bit_count() > FIELD * FIELD:
         return False
     rows = bits.bit_length() - 1, (bits & -bits).bit_length() - 1
@@ -36,34 +37,34 @@ def is_normalised(grey: Grey) -> bool:
     width = columns.bit_length() - (columns & -columns).bit_length() + 1
     if not BOX - 2 <= max(height, width) <= BOX:
         return False
-    mass, down, across = (grey * inked).ravel().astype(np.float32) @ MOMENTS  # whole numbers that FP32 holds
-    return math.hypot(down / mass - MIDDLE, across / mass - MIDDLE) <= OFF_CENTRE
+    mass, down, across = (grey * inked).ravel().astype(np.float32) @ MOMENTS  # integers that FP32 represents exactly
+    return math.hypot(down / mass - CENTRE, across / mass - CENTRE) <= MAX_OFF_CENTRE
 
 
-def as_mnist(ink: Grey) -> Grey:
-    """Ink cut out to its edges, 0 to 255 -> UINT8 [28, 28]: pen, size, contrast and place as in MNIST."""
-    pen = stroke_width(ink >= 128) * BOX / max(ink.shape)
-    if pen < THIN:
-        ink = _thickened(_enlarged(ink), PEN - pen)
-    return placed(_full(_boxed(ink)))
+def fit_mnist_geometry(ink: Grey) -> Grey:
+    """Ink cropped to its bounding box, 0 to 255 -> UINT8 [28, 28] with MNIST's stroke width, size, contrast, centre."""
+    stroke = stroke_width(ink >= 128) * BOX / max(ink.shape)
+    if stroke < MIN_STROKE:
+        ink = _widen_strokes(_enlarge(ink), TARGET_STROKE - stroke)
+    return centre_by_mass(_stretch_contrast(_fit_box(ink)))
 
 
 def stroke_width(mask: Mask) -> float:
-    """The mean width of strokes in pixels."""
+    """The mean width of the strokes of a mask [height, width], in pixels."""
     return areas_and_widths(mask[np.newaxis])[0][1]
 
 
 def areas_and_widths(masks: Mask) -> list[tuple[int, float]]:
-    """Of each mask [n, height, width] the pixels of ink, and the mean width of its strokes in pixels.
+    """For each mask of [n, height, width], the number of its pixels and the mean width of its strokes, in pixels.
 
-    That is twice the area over the outline, which is counted in pixels' edges, 4/pi times too long. For that a mask
-    becomes one number, a bit a pixel: its bits are counted faster than anything else.
+    The width is twice the area over the perimeter. The perimeter is counted in edges of pixels, which is 4/pi times too
+    long. To count quickly, a mask becomes one integer with a bit for each pixel.
     """
     _, height, width = masks.shape
-    first, inner = _columns(height, width)
+    first, inner = _column_masks(height, width)
     found = []
     for mask in masks:
-        bits = as_number(mask)
+        bits = _as_bits(mask)
         across = ((bits ^ bits >> 1) & inner).bit_count() + (bits & first).bit_count()
         across += (bits >> (width - 1) & first).bit_count()
         down = (bits ^ bits << width).bit_count()
@@ -72,28 +73,28 @@ def areas_and_widths(masks: Mask) -> list[tuple[int, float]]:
     return found
 
 
-def as_number(mask: Mask) -> int:
-    """A bit a pixel: the first of the first row is the lowest."""
+def _as_bits(mask: Mask) -> int:
+    """One bit for each pixel: the first pixel of the first row is the lowest."""
     return int.from_bytes(np.packbits(mask, bitorder="little").tobytes(), "little")
 
 
 @functools.lru_cache(256)
-def _columns(height: int, width: int) -> tuple[int, int]:
-    """The first column of a picture of this size, and all but the last, as numbers."""
+def _column_masks(height: int, width: int) -> tuple[int, int]:
+    """The bits of the first column of a picture of this size, and of all columns but the last."""
     first = sum(1 << (row * width) for row in range(height))
     return first, first * ((1 << (width - 1)) - 1)
 
 
-def _enlarged(ink: Grey) -> Grey:
-    times = -(-FINE // max(ink.shape))
+def _enlarge(ink: Grey) -> Grey:
+    times = -(-MIN_MEASURED_SIDE // max(ink.shape))
     if times == 1:
         return ink
     height, width = ink.shape
     return np.asarray(Image.fromarray(ink).resize((width * times, height * times), Image.Resampling.BICUBIC))
 
 
-def _thickened(ink: Grey, by: float) -> Grey:
-    """Strokes widened by so many pixels of the box."""
+def _widen_strokes(ink: Grey, by: float) -> Grey:
+    """Widen the strokes by so many pixels of the box."""
     reach = round(by / 2 * max(ink.shape) / BOX)
     if reach < 1:
         return ink
@@ -103,32 +104,32 @@ def _thickened(ink: Grey, by: float) -> Grey:
     return sliding(sliding(wide, reach, np.maximum, 0), reach, np.maximum, 1)
 
 
-def _boxed(ink: Grey) -> Grey:
-    """Scaled so that the longest side is 20 pixels, edges smoothed."""
+def _fit_box(ink: Grey) -> Grey:
+    """Scale the longest side to 20 pixels, with smooth edges."""
     height, width = ink.shape
     scale = BOX / max(height, width)
     if scale == 1:
         return ink
     size = max(round(width * scale), 1), max(round(height * scale), 1)
-    smoothly = Image.Resampling.BOX if scale < 0.5 else Image.Resampling.BICUBIC
-    return np.asarray(Image.fromarray(ink).resize(size, smoothly))
+    resampling = Image.Resampling.BOX if scale < 0.5 else Image.Resampling.BICUBIC
+    return np.asarray(Image.fromarray(ink).resize(size, resampling))
 
 
-def _full(ink: Grey) -> Grey:
-    """Stretched so that the strokes' middle is full ink."""
-    darkest = np.sort(ink, axis=None)[-max(3, ink.size // FULL_SHARE) :]
-    gain = min(255 * len(darkest) / max(int(darkest.sum()), 1), 3.0)
-    full: Grey = np.minimum(ink * np.float32(gain) + np.float32(0.5), np.float32(255)).astype(np.uint8)
-    return full
+def _stretch_contrast(ink: Grey) -> Grey:
+    """Scale the levels so that the middle of the strokes is 255."""
+    fullest = np.sort(ink, axis=None)[-max(3, ink.size // FULL_INK_ONE_IN) :]
+    gain = min(255 * len(fullest) / max(int(fullest.sum()), 1), MAX_GAIN)
+    stretched: Grey = np.minimum(ink * np.float32(gain) + np.float32(0.5), np.float32(255)).astype(np.uint8)
+    return stretched
 
 
-def placed(ink: Grey) -> Grey:
-    """Laid on the 28x28 field, its centre of mass in the middle as nearly as whole pixels allow."""
+def centre_by_mass(ink: Grey) -> Grey:
+    """Place it on the 28x28 field, its centre of mass in the middle as nearly as whole pixels allow."""
     field = np.zeros((FIELD, FIELD), np.uint8)
     height, width = ink.shape
     down, across = _centre_of_mass(ink)
-    top = min(max(round(MIDDLE - down), 0), FIELD - height)
-    left = min(max(round(MIDDLE - across), 0), FIELD - width)
+    top = min(max(round(CENTRE - down), 0), FIELD - height)
+    left = min(max(round(CENTRE - across), 0), FIELD - width)
     field[top : top + height, left : left + width] = ink
     return field
 
@@ -137,4 +138,4 @@ def _centre_of_mass(ink: Grey) -> tuple[float, float]:
     """Row and column, in pixel indices."""
     rows, columns = ink.sum(axis=1, dtype=np.int64), ink.sum(axis=0, dtype=np.int64)
     mass = float(rows.sum())
-    return float(rows @ PLACES[: len(rows)]) / mass, float(columns @ PLACES[: len(columns)]) / mass
+    return float(rows @ INDICES[: len(rows)]) / mass, float(columns @ INDICES[: len(columns)]) / mass

@@ -1,7 +1,7 @@
-"""The replaceable edge: named arrays in, named arrays out. Two implementations, one file each.
+"""Runtimes: named arrays in, named arrays out. Two implementations, one file each.
 
-Each imports its library inside its own file and only when it is opened, so that the service runs with
-either one alone. Sessions are opened in the worker, after the fork.
+Each file imports its library, and is imported only when it is used, so that the service runs with either library alone.
+Sessions are opened in the worker, after the fork.
 """
 
 import functools
@@ -9,14 +9,15 @@ import importlib
 import logging
 from typing import Protocol
 
-from service.bundle.manifest import ONNX, TORCHSCRIPT, Bundle, Contents
+from service.bundle.loading import Contents
+from service.bundle.manifest import ONNX, TORCHSCRIPT, Bundle
 from service.bundle.signature import Arrays
 from service.errors import DeviceUnavailable
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
 
-RUNTIMES = {  # module, the bundle's file for it, the extra that brings its library
+RUNTIMES = {  # module, the bundle's file for it, the extra that installs its library
     "onnx": ("service.inference.runtimes.onnx_runtime", ONNX, "cpu (or cuda)"),
     "torchscript": ("service.inference.runtimes.torchscript", TORCHSCRIPT, "torchscript"),
 }
@@ -35,9 +36,9 @@ class Runtime(Protocol):
 def open_runtime(bundle: Bundle, contents: Contents, settings: Settings) -> Runtime:
     """Open the bundle's file for `settings.runtime` on `settings.device`.
 
-    `auto` takes CUDA when a session can be created there and has run, else the CPU, and logs which and why.
-    Raises `DeviceUnavailable` with the reason when what was asked for by name cannot be had, and
-    `BundleError` when the file does not say the signature that the manifest says.
+    `auto` is CUDA if a test inference succeeds there, otherwise the CPU; the log has which one, and why. Raises
+    `DeviceUnavailable` with the reason if a device or runtime requested by name is not available, and `BundleError` if
+    the signature of the file is not the manifest's.
     """
     if settings.device == "cpu":
         return _open(bundle, contents, settings, None)
@@ -47,14 +48,14 @@ def open_runtime(bundle: Bundle, contents: Contents, settings: Settings) -> Runt
         if settings.device != "auto":
             raise
         runtime = _open(bundle, contents, settings, None)
-        _say_once(f"{runtime.name} runs on the CPU: {reason}")
+        _log_once(f"{runtime.name} runs on the CPU: {reason}")
     else:
-        _say_once(f"{runtime.name} runs on {runtime.device}")
+        _log_once(f"{runtime.name} runs on {runtime.device}")
     return runtime
 
 
 def _open(bundle: Bundle, contents: Contents, settings: Settings, gpu: int | None) -> Runtime:
-    """On the GPU of that index, where it must also run once: an old driver or a full GPU shows only then."""
+    """Open it on the CPU, or on the GPU of this index, where it must also run once: an old driver fails only then."""
     module, file, extra = RUNTIMES[settings.runtime]
     try:
         opener = importlib.import_module(module).open_file
@@ -66,12 +67,12 @@ def _open(bundle: Bundle, contents: Contents, settings: Settings, gpu: int | Non
     if gpu is not None:
         try:
             runtime.run(bundle.signature.zeros())
-        except Exception as error:  # the libraries' exceptions have no other base
-            raise DeviceUnavailable(f"{runtime.device} does not run: {error}") from error
+        except Exception as error:  # the libraries' exceptions have no narrower base class
+            raise DeviceUnavailable(f"{runtime.device} cannot run it: {error}") from error
     return runtime
 
 
 @functools.cache
-def _say_once(message: str) -> None:
-    """Every model of a process has the same reason; the log has it once."""
+def _log_once(message: str) -> None:
+    """Log a message once per process: it is the same for every model."""
     log.info(message)

@@ -6,7 +6,7 @@ import io
 import os
 from typing import Any
 
-# From 1.29 on, its Linux wheels report every session to their maker unless this stands before the import.
+# From 1.29 on, its Linux wheels send telemetry of every session, unless this is set before the import.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import onnxruntime as ort
@@ -18,8 +18,8 @@ from service.errors import BundleError, DeviceUnavailable
 CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
 ONNX_TYPES = {"UINT8": "tensor(uint8)", "FP32": "tensor(float)"}
-SMALL = 2**17  # bytes of a file whose whole network runs in microseconds
-FATAL = 4  # log severity: what goes wrong reaches the user as an exception in our words, not as red text
+SINGLE_THREAD_BYTES = 2**17  # networks in smaller files run in microseconds: more threads would not help
+FATAL = 4  # log severity: errors are raised as exceptions, and need not be printed as well
 
 
 class OnnxRuntime:
@@ -42,10 +42,10 @@ def open_file(bundle: Bundle, content: bytes, gpu: int | None, threads: int) -> 
     ort.set_default_logger_severity(FATAL)
     options = ort.SessionOptions()
     options.log_severity_level = FATAL
-    # Every session has threads of its own, and so small a network no use for them.
-    options.intra_op_num_threads = threads if len(content) > SMALL else 1
+    # Every session has its own thread pool.
+    options.intra_op_num_threads = threads if len(content) > SINGLE_THREAD_BYTES else 1
     options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads leave the cores to others
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads must not use a core
     session = _create(content, options, [CPU]) if gpu is None else _create_on_cuda(content, options, gpu)
     _check_signature(session, bundle)
     return OnnxRuntime(session, "cpu" if gpu is None else f"cuda:{gpu}")
@@ -53,27 +53,29 @@ def open_file(bundle: Bundle, content: bytes, gpu: int | None, threads: int) -> 
 
 def _create(content: bytes, options: ort.SessionOptions, providers: list[Any]) -> ort.InferenceSession:
     try:
-        # Without fallback a provider that fails is an exception, not another provider behind our back.
+        # Without fallback, a provider that fails raises an exception, and is not silently replaced by another.
         return ort.InferenceSession(content, options, providers=providers, enable_fallback=0)
-    except Exception as error:  # ONNX Runtime's exceptions have no other base
+    except Exception as error:  # ONNX Runtime's exceptions have no narrower base class
         raise BundleError(f"{ONNX}: ONNX Runtime cannot open it: {error}") from error
 
 
 def _create_on_cuda(content: bytes, options: ort.SessionOptions, gpu: int) -> ort.InferenceSession:
     if CUDA not in ort.get_available_providers():
-        raise DeviceUnavailable("this ONNX Runtime has no CUDA execution provider (the extra cuda brings it)")
+        raise DeviceUnavailable(
+            "this ONNX Runtime has no CUDA execution provider (the extra cuda installs one that has)"
+        )
     try:
         ctypes.CDLL("libcuda.so.1")
     except OSError:
         raise DeviceUnavailable("this machine has no NVIDIA driver for CUDA (libcuda.so.1)") from None
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not find
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints the names of libraries that it does not find
         ort.preload_dlls()
     try:
-        # TF32 would round the inputs of each product to 10 bits: other answers than on the CPU.
+        # TF32 would round the factors of each product to 10 bits, and predictions would differ from the CPU's.
         session = _create(content, options, [(CUDA, {"device_id": gpu, "use_tf32": 0}), CPU])
     except BundleError as error:
         raise DeviceUnavailable(f"ONNX Runtime cannot open a session on cuda:{gpu}: {error.__cause__}") from error
-    if CUDA not in session.get_providers():  # it falls back to the CPU without an exception
+    if CUDA not in session.get_providers():  # it may fall back to the CPU without an exception
         raise DeviceUnavailable(f"ONNX Runtime could not start its CUDA execution provider on cuda:{gpu}")
     return session
 

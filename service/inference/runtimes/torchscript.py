@@ -26,7 +26,7 @@ class TorchScriptRuntime:
         """Outputs for inputs that fit the signature. Safe to call from several threads at once."""
         with torch.inference_mode():
             arrays = (inputs[name] for name in self._inputs)
-            # A view of a request's bytes cannot be written to, and PyTorch has no such tensors.
+            # Arrays that are views of a request's bytes are read-only. PyTorch has no such tensors: they are copied.
             tensors = [torch.from_numpy(np.require(array, requirements="W")).to(self.device) for array in arrays]
             result = self._module(*tensors)
         outputs = [result] if isinstance(result, torch.Tensor) else list(result)
@@ -57,8 +57,8 @@ def _load(content: bytes, device: str) -> torch.jit.ScriptModule:
 
 def _cuda_device(gpu: int) -> str:
     if not torch.cuda.is_available():
-        why = "no GPU answers" if torch.version.cuda else "this PyTorch was built without it"
-        raise DeviceUnavailable(f"PyTorch has no CUDA here: {why}")
+        why = "it finds no GPU" if torch.version.cuda else "it was built without CUDA"
+        raise DeviceUnavailable(f"PyTorch cannot use CUDA here: {why}")
     if gpu >= torch.cuda.device_count():
-        raise DeviceUnavailable(f"cuda:{gpu} is not there: CUDA lists {torch.cuda.device_count()} GPU(s)")
+        raise DeviceUnavailable(f"there is no cuda:{gpu}: CUDA lists {torch.cuda.device_count()} GPU(s)")
     return f"cuda:{gpu}"

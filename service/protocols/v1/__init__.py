@@ -1,1 +1,9 @@
-"""The V1 protocol of TensorFlow Serving and KServe."""
+"""The V1 protocol of TensorFlow Serving and KServe, with uploads of image files.
+
+views            the routes
+requests         a body of any media type to arrays
+image_requests   ... files, base64 and 28x28 arrays of image models
+vector_requests  ... JSON rows, named features and CSV of vector models
+responses        outputs to labels and probabilities, or values
+metadata         status and metadata of models
+"""

@@ -1,31 +1,25 @@
-"""What V1 says of a model: TensorFlow Serving's status and metadata, KServe's readiness, and the bundle's own facts."""
+"""Status and metadata of a model in V1: TensorFlow Serving's fields, KServe's, and those of the bundle."""
 
 from typing import Any, Literal
 
 import msgspec
 
-from service.bundle.manifest import Abstention, Bundle, DataSource, Feature, Task
+from service.bundle.manifest import Abstention, Bundle, Column, DataSource, Task
 from service.bundle.signature import Signature, TensorSpec
-from service.inference.repository import Model
+from service.inference.model import Model
 
 DTYPES = {"UINT8": "DT_UINT8", "FP32": "DT_FLOAT"}  # TensorFlow's names
 
 
-class Names(msgspec.Struct):
-    """The models that are here."""
-
-    models: list[str]
-
-
 class ErrorStatus(msgspec.Struct):
-    """TensorFlow Serving's way to say that nothing is wrong."""
+    """TensorFlow Serving's status of a version without an error."""
 
     error_code: Literal["OK"] = "OK"
     error_message: str = ""
 
 
 class VersionStatus(msgspec.Struct):
-    """One version that is open, as all of them are."""
+    """One version; all versions that are listed are open."""
 
     version: str
     state: Literal["AVAILABLE"] = "AVAILABLE"
@@ -33,7 +27,7 @@ class VersionStatus(msgspec.Struct):
 
 
 class ModelStatus(msgspec.Struct):
-    """All that a client wants to know of a model; ranges of `features` and `targets` are those seen in training."""
+    """What clients need to know of a model; the ranges of `features` and `targets` are those of the training data."""
 
     name: str
     ready: bool
@@ -43,8 +37,8 @@ class ModelStatus(msgspec.Struct):
     task: Task
     signature: Signature
     labels: tuple[str, ...]
-    features: tuple[Feature, ...]
-    targets: tuple[Feature, ...]
+    features: tuple[Column, ...]
+    targets: tuple[Column, ...]
     metrics: dict[str, float]
     abstention: Abstention | None
     runtime: str
@@ -53,7 +47,7 @@ class ModelStatus(msgspec.Struct):
 
 
 class ModelSpec(msgspec.Struct):
-    """TensorFlow Serving's name for a model."""
+    """TensorFlow Serving's identification of a model."""
 
     name: str
     signature_name: str
@@ -61,7 +55,7 @@ class ModelSpec(msgspec.Struct):
 
 
 class Origin(msgspec.Struct):
-    """Where a bundle comes from: the recipe in full, its seed, the data, and the libraries that made it."""
+    """The provenance of a bundle: its recipe in full, its seed, its data, and the versions of the libraries."""
 
     recipe: dict[str, Any]
     seed: int
@@ -70,8 +64,8 @@ class Origin(msgspec.Struct):
     created: str
 
 
-class ModelMetadata(msgspec.Struct):
-    """TensorFlow Serving's metadata, `signature_def` in its own nested form, and the origin beside it."""
+class TensorFlowServingMetadata(msgspec.Struct):
+    """TensorFlow Serving's metadata, with its nested `signature_def`, and the origin of the bundle."""
 
     model_spec: ModelSpec
     metadata: dict[str, Any]
@@ -79,7 +73,7 @@ class ModelMetadata(msgspec.Struct):
 
 
 def status_of(model: Model, versions: list[str], shown: list[str]) -> ModelStatus:
-    """Of a model with these versions, of which some are to be shown."""
+    """The status of a model that has these versions; `shown` are those to list in `model_version_status`."""
     bundle = model.bundle
     return ModelStatus(
         name=bundle.name,
@@ -100,10 +94,10 @@ def status_of(model: Model, versions: list[str], shown: list[str]) -> ModelStatu
     )
 
 
-def metadata_of(bundle: Bundle) -> ModelMetadata:
-    """Of a bundle."""
+def metadata_of(bundle: Bundle) -> TensorFlowServingMetadata:
+    """The metadata of a bundle."""
     definition = {"serving_default": _signature_def(bundle.signature)}
-    return ModelMetadata(
+    return TensorFlowServingMetadata(
         ModelSpec(bundle.name, "", bundle.version),
         {"signature_def": {"signature_def": definition}},
         Origin(bundle.recipe, bundle.seed, bundle.data, bundle.libraries, bundle.created),

@@ -1,8 +1,6 @@
-"""Bytes to named arrays: a request's body, by what the bundle takes and by the body's media type.
+"""The body of a V1 request to named arrays: by the bundle's input, and by the body's media type."""
 
-`images` and `vectors` each name their media types. Nothing in here knows Flask.
-"""
-
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,41 +10,48 @@ import numpy as np
 from service.bundle.manifest import Bundle
 from service.bundle.signature import Arrays
 from service.errors import BadRequest, UnsupportedMediaType
-from service.images import decoding as images
-from service.images.decoding import Seen
-from service.protocols.parsing import UNTYPED, Body
-from service.protocols.v1 import vectors
+from service.http.body import UNTYPED, Body
+from service.images.decoding import encode_png
+from service.images.network_input import NetworkInput
+from service.protocols.examples import example_batch
+from service.protocols.v1 import image_requests, vector_requests
 from service.settings import Settings
 
 
 @dataclass(frozen=True)
-class Decoded:
-    """The one input of a bundle, by its name; and what is to be shown of each picture, if anything is."""
+class DecodedRequest:
+    """The input by its name; and how each image was made, if the response is to show it."""
 
     inputs: Arrays
-    shown: Sequence[Seen] = ()
+    images: Sequence[NetworkInput] = ()
 
 
 def media_types(bundle: Bundle) -> dict[str, Any]:
-    """The media types that the bundle takes, and what each holds: a msgspec type, a JSON schema, or bytes (None)."""
-    return images.MEDIA_TYPES if bundle.takes_images else vectors.media_types(bundle.features)
+    """The media types that the model accepts, and the content of each: a msgspec type, JSON schema, or bytes (None)."""
+    return image_requests.MEDIA_TYPES if bundle.takes_images else vector_requests.media_types(bundle.features)
 
 
-def decode(body: Body, bundle: Bundle, settings: Settings, *, show: bool = False) -> Decoded:
-    """Every instance in the body, in order.
+def decode(body: Body, bundle: Bundle, settings: Settings, *, show_images: bool = False) -> DecodedRequest:
+    """Decode every instance of the body, in order.
 
-    Raises a `RequestError`: 400 malformed, 413 over a limit, 415 not a media type of this model, 422 unusable.
+    Raises a `RequestError`: 400 malformed, 413 over a limit, 415 not a media type of this model, 422 unprocessable.
     """
     if not body.data and not body.files:
         raise BadRequest("the body is empty")
-    taken = media_types(bundle)
-    if body.media_type not in taken:
-        shown = (
-            "bytes whose Content-Type does not say what they are" if body.content_type in UNTYPED else body.content_type
-        )
-        raise UnsupportedMediaType(f"{bundle.name} does not take {shown}: send {', '.join(taken)}")
+    accepted = media_types(bundle)
+    if body.media_type not in accepted:
+        found = "bytes without a specific Content-Type" if body.content_type in UNTYPED else body.content_type
+        raise UnsupportedMediaType(f"{bundle.name} does not accept {found}: send {', '.join(accepted)}")
     if not bundle.takes_images:
-        return Decoded({"features": vectors.decode(body, bundle.features, settings)})
-    seen = images.decode(body, settings)
-    pictures = np.stack([one.image for one in seen]) if len(seen) > 1 else seen[0].image[np.newaxis]
-    return Decoded({"image": pictures}, seen if show else ())
+        return DecodedRequest({"features": vector_requests.decode(body, bundle.features, settings)})
+    images = image_requests.decode(body, settings)
+    batch = np.stack([one.image for one in images]) if len(images) > 1 else images[0].image[np.newaxis]
+    return DecodedRequest({"image": batch}, images if show_images else ())
+
+
+def example(bundle: Bundle) -> dict[str, Any]:
+    """An example body for `:predict`; an image as a PNG file in base64."""
+    batch = example_batch(bundle)
+    if not bundle.takes_images:
+        return {"instances": batch.tolist()}
+    return {"instances": [{"b64": base64.b64encode(encode_png(np.uint8(255) - batch[0])).decode()}]}

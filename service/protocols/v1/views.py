@@ -1,6 +1,6 @@
-"""The V1 protocol of TensorFlow Serving and KServe."""
+"""The routes of the V1 protocol: prediction on the fast path, everything else as ordinary Flask views."""
 
-from flask import Blueprint
+import flask
 
 from service.bundle.manifest import Bundle
 from service.errors import (
@@ -8,106 +8,108 @@ from service.errors import (
     ModelNotFound,
     PayloadTooLarge,
     ReportNotFound,
+    UnprocessableInput,
     UnsupportedMediaType,
-    UnusableInput,
 )
 from service.http.body import read_body
-from service.http.messages import Answer, Asked, answer
-from service.protocols.examples import v1_request
-from service.protocols.openapi import Media, Parameter, described
-from service.protocols.parsing import JSON
-from service.protocols.v1.metadata import ModelMetadata, ModelStatus, Names, metadata_of, status_of
-from service.protocols.v1.requests import decode, media_types
-from service.protocols.v1.responses import answers_of, encode
+from service.http.messages import JSON, Request, Response, json_bytes
+from service.http.routing import current_app, fast_path
+from service.protocols.openapi import MediaTypes, Parameter, describe
+from service.protocols.parsing import ModelNames
+from service.protocols.v1.metadata import ModelStatus, TensorFlowServingMetadata, metadata_of, status_of
+from service.protocols.v1.requests import decode, example, media_types
+from service.protocols.v1.responses import encode, response_type
 
-v1 = Blueprint("v1", __name__, url_prefix="/v1/models")
+v1 = flask.Blueprint("v1", __name__, url_prefix="/v1/models")
 
-REFUSED = (BadRequest, ModelNotFound, PayloadTooLarge, UnsupportedMediaType, UnusableInput)
-DEBUG = Parameter("debug", "query", {"enum": ["ink"]}, "show what the network saw of each picture")
-ABSTAIN = Parameter("abstain", "query", {"enum": ["true", "false"]}, "whether an unsure answer has no label")
+PREDICT_ERRORS = (BadRequest, ModelNotFound, PayloadTooLarge, UnsupportedMediaType, UnprocessableInput)
+DEBUG = Parameter("debug", "query", {"enum": ["ink"]}, "show the image that the network got for each picture")
+ABSTAIN = Parameter("abstain", "query", {"enum": ["true", "false"]}, "whether unsure predictions have no label")
 
 
-def _options(bundle: Bundle) -> list[Parameter]:
+def _predict_parameters(bundle: Bundle) -> list[Parameter]:
     return [DEBUG] * bundle.takes_images + [ABSTAIN] * (bundle.abstention is not None)
 
 
-def _gives(bundle: Bundle) -> Media:
-    return {JSON: answers_of(bundle)}
+def _predict_response(bundle: Bundle) -> MediaTypes:
+    return {JSON: response_type(bundle)}
 
 
 @v1.post("/<model:name>:predict")
 @v1.post("/<model:name>/versions/<model:version>:predict")
-@described(_gives, media_types, REFUSED, _options, v1_request)
-def predict(asked: Asked, name: str, version: str | None = None) -> Answer:
-    """Classify every instance of the body."""
-    model = asked.models.find(name, version)
-    watched = asked.watch(model, "v1")
-    show, abstain, body = shows_ink(asked, model.bundle), abstains(asked, model.bundle), read_body(asked)
-    watched.read()
-    decoded = decode(body, model.bundle, asked.settings, show=show)
-    watched.decoded()
+@fast_path
+@describe(_predict_response, media_types, PREDICT_ERRORS, _predict_parameters, example)
+def predict(request: Request, name: str, version: str | None = None) -> Response:
+    """Predict every instance of the body."""
+    model = request.models.find(name, version)
+    timer = request.timer_for(model, "v1")
+    debug, abstain = debug_option(request, model.bundle), abstain_option(request, model.bundle)
+    body = read_body(request)
+    timer.mark_read()
+    decoded = decode(body, model.bundle, request.settings, show_images=debug)
+    timer.mark_decoded()
     outputs = model.predict(decoded.inputs)
-    watched.predicted(decoded.inputs, outputs)
-    return answer(encode(model.bundle, decoded, outputs, abstain=abstain))
+    timer.mark_predicted(decoded.inputs, outputs)
+    return Response(json_bytes(encode(model.bundle, decoded, outputs, abstain=abstain)))
 
 
 @v1.get("")
-@described(Names)
-def list_models(asked: Asked) -> Answer:
-    """The names, as KServe lists them."""
-    return answer(Names(asked.models.names()))
+@describe(ModelNames)
+def list_models() -> flask.Response:
+    """The names of the models, as KServe lists them."""
+    return flask.jsonify(ModelNames(current_app.models.names()))
 
 
 @v1.get("/<model:name>")
 @v1.get("/<model:name>/versions/<model:version>")
-@described(ModelStatus, refuses=[ModelNotFound])
-def status(asked: Asked, name: str, version: str | None = None) -> Answer:
-    """All that a client wants to know: TensorFlow Serving's status, KServe's readiness, and the bundle's own facts."""
-    model = asked.models.find(name, version)
-    versions = asked.models.versions(name)
-    return answer(status_of(model, versions, shown=versions if version is None else [version]))
+@describe(ModelStatus, errors=[ModelNotFound])
+def status(name: str, version: str | None = None) -> flask.Response:
+    """Status, versions, task, signature, labels, features and metrics of a model."""
+    model = current_app.models.find(name, version)
+    versions = current_app.models.versions(name)
+    return flask.jsonify(status_of(model, versions, shown=versions if version is None else [version]))
 
 
 @v1.get("/<model:name>/metadata")
 @v1.get("/<model:name>/versions/<model:version>/metadata")
-@described(ModelMetadata, refuses=[ModelNotFound])
-def metadata(asked: Asked, name: str, version: str | None = None) -> Answer:
-    """TensorFlow Serving's metadata, and where the bundle came from."""
-    return answer(metadata_of(asked.models.find(name, version).bundle))
+@describe(TensorFlowServingMetadata, errors=[ModelNotFound])
+def metadata(name: str, version: str | None = None) -> flask.Response:
+    """TensorFlow Serving's metadata, and the origin of the bundle."""
+    return flask.jsonify(metadata_of(current_app.models.find(name, version).bundle))
 
 
 @v1.get("/<model:name>/report")
 @v1.get("/<model:name>/versions/<model:version>/report")
-@described({"text/html": str}, refuses=[ModelNotFound, ReportNotFound])
-def report(asked: Asked, name: str, version: str | None = None) -> Answer:
-    """The bundle's page for people. It comes with the bundle, so the browser is told to run nothing in it."""
+@describe({"text/html": str}, errors=[ModelNotFound, ReportNotFound])
+def report(name: str, version: str | None = None) -> flask.Response:
+    """The bundle's HTML report. It comes with the bundle, so the browser is told to run no script in it."""
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox"
-    page = asked.models.find(name, version).report()
-    return Answer(page, "text/html; charset=utf-8", headers=(("Content-Security-Policy", policy),))
+    page = current_app.models.find(name, version).report()
+    return flask.Response(page, mimetype="text/html", headers={"Content-Security-Policy": policy})
 
 
-def shows_ink(asked: Asked, bundle: Bundle) -> bool:
-    """Whether `?debug=ink` asks to be shown what the network saw; raises `BadRequest` where that cannot be."""
-    values = asked.query("debug")
+def debug_option(request: Request, bundle: Bundle) -> bool:
+    """Whether `?debug=ink` is set; raises `BadRequest` for another value, or for a model that takes no images."""
+    values = request.query("debug")
     for value in values:
         if value != "ink":
-            raise BadRequest(f"debug={value}: the only one is debug=ink, which shows what the network saw of a picture")
+            raise BadRequest(f"debug={value}: expected debug=ink, which shows the image that the network got")
     if values and not bundle.takes_images:
-        raise BadRequest(f"debug=ink: {bundle.name} takes no pictures")
+        raise BadRequest(f"debug=ink: {bundle.name} takes no images")
     return bool(values)
 
 
-def abstains(asked: Asked, bundle: Bundle) -> bool:
-    """Whether an unsure answer shall have no label: `?abstain=true`, or the setting where a request does not say.
+def abstain_option(request: Request, bundle: Bundle) -> bool:
+    """Whether unsure predictions have no label: `?abstain=true`, or the setting if the request does not say.
 
-    Raises `BadRequest` where that cannot be asked for; the setting is for the models that have thresholds.
+    Raises `BadRequest` for other values, and for a model that has no abstention thresholds.
     """
-    values = asked.query("abstain")
+    values = request.query("abstain")
     for value in values:
         if value not in ("true", "false"):
-            raise BadRequest(f"abstain={value}: true (an unsure answer has no label) or false")
+            raise BadRequest(f"abstain={value}: expected true (unsure predictions have no label) or false")
     if len(set(values)) > 1:
-        raise BadRequest("abstain is asked for, and not: send it once")
+        raise BadRequest("abstain is both true and false: send it once")
     if "true" in values and bundle.abstention is None:
-        raise BadRequest(f"abstain=true: {bundle.name} has no thresholds below which an answer is unsure")
-    return values[0] == "true" if values else asked.settings.abstain
+        raise BadRequest(f"abstain=true: {bundle.name} has no thresholds below which a prediction is unsure")
+    return values[0] == "true" if values else request.settings.abstain

@@ -1,7 +1,4 @@
-"""What V2 says of the server and its models: metadata, readiness, index, and Triton's configuration and statistics.
-
-And KServe's liveness in V1, which is of the server too.
-"""
+"""Metadata of the server and its models in V2: readiness, index, and Triton's configuration and statistics."""
 
 from typing import Any, Literal
 
@@ -9,38 +6,17 @@ import msgspec
 
 from service import __version__
 from service.bundle.signature import TensorSpec
-from service.inference.repository import Model
-from service.observability.shared_counters import Telemetry
-from service.observability.snapshot import Answers
+from service.inference.model import Model
+from service.observability.shared_counters import SharedCounters
+from service.observability.snapshot import ModelSnapshot
 
 EXTENSIONS = ["binary_tensor_data", "classification", "model_configuration", "model_repository", "statistics"]
-PLATFORMS = {"ONNX Runtime": "onnx_onnxv1", "TorchScript": "pytorch_torchscript"}  # by the protocol's own names
-BACKENDS = {"ONNX Runtime": "onnxruntime", "TorchScript": "pytorch"}  # by Triton's
-
-
-class Live(msgspec.Struct):
-    """The process answers."""
-
-    live: bool = True
-
-
-class Ready(msgspec.Struct):
-    """Every model answers: true, or nothing answers. `live` is there for those who read the protocol to the letter."""
-
-    live: bool = True
-    ready: bool = True
-
-
-class Alive(msgspec.Struct):
-    """The process answers: KServe's way to say so, with the paths where the models and the documentation are."""
-
-    status: Literal["alive"] = "alive"
-    models: str = "/v1/models"
-    documentation: str = "/docs/"
+PLATFORMS = {"ONNX Runtime": "onnx_onnxv1", "TorchScript": "pytorch_torchscript"}  # the protocol's names
+BACKENDS = {"ONNX Runtime": "onnxruntime", "TorchScript": "pytorch"}  # Triton's names
 
 
 class ServerMetadata(msgspec.Struct):
-    """What this server is, and which of the protocol's extensions it speaks."""
+    """Name, version, and the extensions of the protocol that are implemented."""
 
     name: str = "digitalis"
     version: str = __version__
@@ -48,14 +24,14 @@ class ServerMetadata(msgspec.Struct):
 
 
 class ModelReady(msgspec.Struct):
-    """A model that is found is open, and has given its golden answers."""
+    """Every model that is found is ready: it has been opened, and has passed its golden examples."""
 
     name: str
     ready: bool = True
 
 
-class ModelDescription(msgspec.Struct):
-    """What a model takes and gives; -1 is a dimension of any size."""
+class ModelMetadata(msgspec.Struct):
+    """The inputs and outputs of a model; -1 is a dimension of any size."""
 
     name: str
     versions: list[str]
@@ -74,7 +50,7 @@ class IndexEntry(msgspec.Struct):
 
 
 class TensorConfig(msgspec.Struct):
-    """One tensor without its batch."""
+    """One tensor without its batch dimension."""
 
     name: str
     data_type: str
@@ -82,7 +58,7 @@ class TensorConfig(msgspec.Struct):
 
 
 class InstanceGroup(msgspec.Struct):
-    """So many worker processes, each with the model on this device."""
+    """`count` worker processes, each with the model on this device."""
 
     name: str
     kind: Literal["KIND_CPU", "KIND_GPU"]
@@ -91,7 +67,7 @@ class InstanceGroup(msgspec.Struct):
 
 
 class ModelConfig(msgspec.Struct):
-    """What of Triton's model configuration has a meaning here."""
+    """The fields of Triton's model configuration that apply to this service."""
 
     name: str
     platform: str
@@ -104,7 +80,7 @@ class ModelConfig(msgspec.Struct):
 
 
 class Duration(msgspec.Struct):
-    """How often, and for how many nanoseconds in all."""
+    """How many times, and how many nanoseconds in total."""
 
     count: int = 0
     ns: int = 0
@@ -113,7 +89,7 @@ class Duration(msgspec.Struct):
 class InferenceStats(msgspec.Struct):
     """Triton's names: `compute_input` is decoding, `compute_output` encoding; there is no cache.
 
-    There is no queue either: each success waited 0 ns in it, by which perf_analyzer sees which version answered.
+    There is no queue either: every success spent 0 ns in it, as perf_analyzer needs a count to see a version in use.
     """
 
     success: Duration
@@ -127,7 +103,7 @@ class InferenceStats(msgspec.Struct):
 
 
 class ModelStatistics(msgspec.Struct):
-    """Of one version since the service started: `inference_count` rows in `execution_count` requests."""
+    """One version's statistics since the service started: `inference_count` rows in `execution_count` requests."""
 
     name: str
     version: str
@@ -139,21 +115,21 @@ class ModelStatistics(msgspec.Struct):
 
 
 class Statistics(msgspec.Struct):
-    """What all workers have answered."""
+    """The statistics of all workers together."""
 
     model_stats: list[ModelStatistics]
 
 
-def metadata_of(model: Model, versions: list[str]) -> ModelDescription:
-    """Of a model with these versions."""
+def metadata_of(model: Model, versions: list[str]) -> ModelMetadata:
+    """The metadata of a model that has these versions."""
     signature = model.bundle.signature
-    return ModelDescription(
+    return ModelMetadata(
         model.bundle.name, versions, PLATFORMS[model.runtime.name], signature.inputs, signature.outputs
     )
 
 
-def config_of(model: Model, most_rows: int, workers: int) -> ModelConfig:
-    """Of a model that takes so many rows in a request and runs in so many workers."""
+def config_of(model: Model, max_rows: int, workers: int) -> ModelConfig:
+    """The configuration of a model that accepts `max_rows` in a request and runs in so many workers."""
     signature, device = model.bundle.signature, model.runtime.device
     on_gpu = device != "cpu"
     group = InstanceGroup(model.bundle.name, "KIND_GPU" if on_gpu else "KIND_CPU", workers)
@@ -162,22 +138,21 @@ def config_of(model: Model, most_rows: int, workers: int) -> ModelConfig:
         model.bundle.name,
         PLATFORMS[model.runtime.name],
         BACKENDS[model.runtime.name],
-        most_rows,
-        [_configured(spec) for spec in signature.inputs],
-        [_configured(spec) for spec in signature.outputs],
+        max_rows,
+        [_tensor_config(spec) for spec in signature.inputs],
+        [_tensor_config(spec) for spec in signature.outputs],
         [group],
     )
 
 
-def statistics_of(model: Model, telemetry: Telemetry) -> ModelStatistics:
-    """Of one model: as Triton counts, a success lasts from the first stage to the last."""
-    title = model.bundle.name, model.bundle.version
-    found = Answers.of(telemetry, title)
+def statistics_of(model: Model, counters: SharedCounters) -> ModelStatistics:
+    """The statistics of one model. As Triton counts, a success lasts from the first stage to the last."""
+    found = ModelSnapshot.read(counters, model.bundle.id)
     decode, infer, encode, _ = (stage.total for stage in found.stages)
-    successes = sum(found.stages[0].buckets)
+    successes = sum(found.stages[0].counts)
     return ModelStatistics(
-        *title,
-        last_inference=telemetry.last_ms(title),
+        *model.bundle.id,
+        last_inference=counters.last_inference_ms(model.bundle.id),
         inference_count=found.rows.total,
         execution_count=successes,
         inference_stats=InferenceStats(
@@ -191,5 +166,5 @@ def statistics_of(model: Model, telemetry: Telemetry) -> ModelStatistics:
     )
 
 
-def _configured(spec: TensorSpec) -> TensorConfig:
+def _tensor_config(spec: TensorSpec) -> TensorConfig:
     return TensorConfig(spec.name, f"TYPE_{spec.datatype}", spec.shape[1:])

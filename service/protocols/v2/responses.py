@@ -1,4 +1,4 @@
-"""Arrays to the Open Inference Protocol's answer: JSON, and binary tensors behind it."""
+"""Outputs to the response of `/infer`: JSON, and binary tensors after it."""
 
 from typing import Any
 
@@ -9,19 +9,19 @@ from numpy.typing import NDArray
 
 from service.bundle.manifest import Bundle
 from service.bundle.signature import Arrays
-from service.protocols.v2.requests import Inference, Wanted
+from service.protocols.v2.requests import DecodedInferRequest, RequestedOutput
 
 Buffer = bytes | memoryview
 
 
 class BinarySize(msgspec.Struct):
-    """How many bytes of a tensor are behind the JSON, those of the outputs before it first."""
+    """How many bytes a tensor has after the JSON; tensors are in the order of the outputs."""
 
     binary_data_size: int
 
 
 class ResponseOutput(msgspec.Struct):
-    """One tensor, `data` flat, row by row; BYTES are texts, `value:index:label` for a classification."""
+    """One tensor, `data` flat in row-major order; BYTES are strings, `value:index:label` for a classification."""
 
     name: str
     datatype: str
@@ -31,7 +31,7 @@ class ResponseOutput(msgspec.Struct):
 
 
 class InferResponse(msgspec.Struct):
-    """The answer to `/infer`; `outputs` are in the order in which they were asked for."""
+    """The response of `/infer`; `outputs` are in the order in which they were requested."""
 
     model_name: str
     model_version: str
@@ -39,37 +39,39 @@ class InferResponse(msgspec.Struct):
     id: str | UnsetType = UNSET
 
 
-def encode(bundle: Bundle, inference: Inference, outputs: Arrays) -> tuple[InferResponse, list[Buffer]]:
-    """The answer, and the bytes of the tensors that are to stand behind its JSON: the arrays' own memory."""
-    found: list[ResponseOutput] = []
-    behind: list[Buffer] = []
-    for wanted in inference.wanted:
-        array = outputs[wanted.spec.name]
-        texts = _classified(bundle, wanted, array) if wanted.classes else None
-        shape = [len(array), len(texts) // len(array)] if texts is not None else list(array.shape)
-        output = ResponseOutput(wanted.spec.name, "BYTES" if texts is not None else wanted.spec.datatype, shape)
-        if wanted.binary:
-            behind.append(
-                np.ascontiguousarray(array).data.cast("B") if texts is None else b"".join(map(_counted, texts))
+def encode(bundle: Bundle, request: DecodedInferRequest, outputs: Arrays) -> tuple[InferResponse, list[Buffer]]:
+    """The JSON part, and the bytes of the binary tensors that follow it: the arrays' own memory."""
+    encoded: list[ResponseOutput] = []
+    tensors: list[Buffer] = []
+    for requested in request.outputs:
+        array = outputs[requested.spec.name]
+        strings = _classification(bundle, requested, array) if requested.classes else None
+        shape = [len(array), len(strings) // len(array)] if strings is not None else list(array.shape)
+        output = ResponseOutput(requested.spec.name, "BYTES" if strings is not None else requested.spec.datatype, shape)
+        if requested.binary:
+            tensors.append(
+                np.ascontiguousarray(array).data.cast("B")
+                if strings is None
+                else b"".join(map(_length_prefixed, strings))
             )
-            output.parameters = BinarySize(len(behind[-1]))
+            output.parameters = BinarySize(len(tensors[-1]))
         else:
-            output.data = array.ravel().tolist() if texts is None else list[float | str](texts)
-        found.append(output)
-    name = UNSET if inference.id is None else inference.id
-    return InferResponse(bundle.name, bundle.version, found, name), behind
+            output.data = array.ravel().tolist() if strings is None else list[float | str](strings)
+        encoded.append(output)
+    request_id = UNSET if request.id is None else request.id
+    return InferResponse(bundle.name, bundle.version, encoded, request_id), tensors
 
 
-def _counted(text: str) -> bytes:
-    """An element of a binary BYTES tensor: its length first, little-endian."""
+def _length_prefixed(text: str) -> bytes:
+    """An element of a binary BYTES tensor: four bytes of length, little-endian, then the text in UTF-8."""
     content = text.encode()
     return len(content).to_bytes(4, "little") + content
 
 
-def _classified(bundle: Bundle, wanted: Wanted, array: NDArray[Any]) -> list[str]:
-    """`value:index:label` of each row's largest values, the largest first."""
-    labels = bundle.labels if wanted.spec.name == "probabilities" else ()
-    best = np.argsort(-array, axis=1, kind="stable")[:, : wanted.classes]
+def _classification(bundle: Bundle, requested: RequestedOutput, array: NDArray[Any]) -> list[str]:
+    """`value:index:label` of each row's largest values, in descending order."""
+    labels = bundle.labels if requested.spec.name == "probabilities" else ()
+    best = np.argsort(-array, axis=1, kind="stable")[:, : requested.classes]
     return [
         f"{array[row, i]:f}:{i}" + (f":{labels[i]}" if labels else "")
         for row, indices in enumerate(best.tolist())

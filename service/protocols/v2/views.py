@@ -1,10 +1,10 @@
-"""The Open Inference Protocol, REST, with Triton's extensions for binary tensors and for classification."""
+"""The routes of the V2 protocol: inference on the fast path, everything else as ordinary Flask views."""
 
 import gzip
 import zlib
 
+import flask
 import msgspec
-from flask import Blueprint
 from werkzeug.datastructures import Accept
 from werkzeug.http import parse_accept_header
 
@@ -13,19 +13,18 @@ from service.errors import (
     ModelNotFound,
     NotSupported,
     PayloadTooLarge,
+    UnprocessableInput,
     UnsupportedMediaType,
-    UnusableInput,
 )
-from service.http.body import read_bytes
-from service.http.messages import ENCODER, Answer, Asked, answer
-from service.protocols.examples import v2_request
-from service.protocols.openapi import Parameter, described, undescribed
-from service.protocols.parsing import JSON, decode_json
-from service.protocols.v1.metadata import Names
+from service.http.body import read_decompressed
+from service.http.messages import ENCODER, JSON, Request, Response
+from service.http.routing import current_app, fast_path
+from service.protocols.openapi import Parameter, describe, hidden
+from service.protocols.parsing import ModelNames, decode_json
 from service.protocols.v2.metadata import (
     IndexEntry,
     ModelConfig,
-    ModelDescription,
+    ModelMetadata,
     ModelReady,
     ServerMetadata,
     Statistics,
@@ -33,132 +32,148 @@ from service.protocols.v2.metadata import (
     metadata_of,
     statistics_of,
 )
-from service.protocols.v2.requests import InferRequest, decode
+from service.protocols.v2.requests import InferRequest, decode, example
 from service.protocols.v2.responses import Buffer, InferResponse, encode
 
-v2 = Blueprint("v2", __name__, url_prefix="/v2")
+v2 = flask.Blueprint("v2", __name__, url_prefix="/v2")
 
 
 class IndexRequest(msgspec.Struct):
-    """What may be asked of the index: with `ready` the versions that are ready, which all are."""
+    """The body of an index request: `ready` asks for the versions that are ready, which all are."""
 
     ready: bool = False
 
 
 BINARY = "application/octet-stream"
 JSON_LENGTH = "Inference-Header-Content-Length"
-TAKES = {JSON: InferRequest, BINARY: None}
-GIVES = {JSON: InferResponse, BINARY: None}
-REFUSED = (BadRequest, ModelNotFound, PayloadTooLarge, UnsupportedMediaType, UnusableInput, NotSupported)
+INFER_REQUEST = {JSON: InferRequest, BINARY: None}
+INFER_RESPONSE = {JSON: InferResponse, BINARY: None}
+INFER_ERRORS = (
+    BadRequest,
+    ModelNotFound,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    UnprocessableInput,
+    NotSupported,
+)
 LENGTH = Parameter(JSON_LENGTH, "header", {"type": "integer", "minimum": 0}, "bytes of JSON before binary tensors")
-INDEX = msgspec.json.Decoder(IndexRequest)
-ENCODINGS = ("gzip", "deflate", "identity")  # as we like them
-FASTEST = 1  # of zlib's levels: answers are small, and latency counts
+INDEX_DECODER = msgspec.json.Decoder(IndexRequest)
+ENCODINGS = ("gzip", "deflate", "identity")  # in order of preference
+COMPRESSION_LEVEL = 1  # zlib's fastest: responses are small, and latency matters
 
 
 @v2.post("/models/<model:name>/infer")
 @v2.post("/models/<model:name>/versions/<model:version>/infer")
-@described(GIVES, TAKES, REFUSED, lambda _: [LENGTH], v2_request)
-def infer(asked: Asked, name: str, version: str | None = None) -> Answer:
+@fast_path
+@describe(INFER_RESPONSE, INFER_REQUEST, INFER_ERRORS, lambda _: [LENGTH], example)
+def infer(request: Request, name: str, version: str | None = None) -> Response:
     """Run the tensors of the body."""
-    model = asked.models.find(name, version)
-    watched = asked.watch(model, "v2")
-    body = read_bytes(asked)
-    watched.read()
-    inference = decode(body, asked.header(JSON_LENGTH), model.bundle, asked.settings)
-    watched.decoded()
-    outputs = model.predict(inference.inputs)
-    watched.predicted(inference.inputs, outputs)
-    response, behind = encode(model.bundle, inference, outputs)
-    return _compressed(asked, _tensors(ENCODER.encode(response), behind))
+    model = request.models.find(name, version)
+    timer = request.timer_for(model, "v2")
+    body = read_decompressed(request)
+    timer.mark_read()
+    decoded = decode(body, request.header(JSON_LENGTH), model.bundle, request.settings)
+    timer.mark_decoded()
+    outputs = model.predict(decoded.inputs)
+    timer.mark_predicted(decoded.inputs, outputs)
+    header, tensors = encode(model.bundle, decoded, outputs)
+    return _compressed(request, _with_tensors(ENCODER.encode(header), tensors))
 
 
 @v2.get("")
 @v2.get("/")
-@described(ServerMetadata)
-def server(_asked: Asked) -> Answer:
-    """What this server is, and which of the protocol's extensions it speaks."""
-    return answer(ServerMetadata())
+@describe(ServerMetadata)
+def server() -> flask.Response:
+    """Name and version of the server, and the protocol's extensions that it implements."""
+    return flask.jsonify(ServerMetadata())
 
 
 @v2.get("/models")
-@described(Names)
-def list_models(asked: Asked) -> Answer:
-    """The names, as V1 lists them."""
-    return answer(Names(asked.models.names()))
+@describe(ModelNames)
+def list_models() -> flask.Response:
+    """The names of the models, as V1 lists them."""
+    return flask.jsonify(ModelNames(current_app.models.names()))
 
 
 @v2.get("/models/<model:name>")
 @v2.get("/models/<model:name>/versions/<model:version>")
-@described(ModelDescription, refuses=[ModelNotFound])
-def metadata(asked: Asked, name: str, version: str | None = None) -> Answer:
-    """What the model takes and gives."""
-    return answer(metadata_of(asked.models.find(name, version), asked.models.versions(name)))
+@describe(ModelMetadata, errors=[ModelNotFound])
+def metadata(name: str, version: str | None = None) -> flask.Response:
+    """The inputs and outputs of a model."""
+    models = current_app.models
+    return flask.jsonify(metadata_of(models.find(name, version), models.versions(name)))
 
 
 @v2.get("/models/<model:name>/ready")
 @v2.get("/models/<model:name>/versions/<model:version>/ready")
-@described(ModelReady, refuses=[ModelNotFound])
-def model_ready(asked: Asked, name: str, version: str | None = None) -> Answer:
-    """A model that is found is open, and has given its golden answers."""
-    return answer(ModelReady(asked.models.find(name, version).bundle.name))
+@describe(ModelReady, errors=[ModelNotFound])
+def model_ready(name: str, version: str | None = None) -> flask.Response:
+    """Whether a model is ready. Every model that is found has been opened, and has passed its golden examples."""
+    return flask.jsonify(ModelReady(current_app.models.find(name, version).bundle.name))
 
 
 @v2.get("/models/<model:name>/config")
 @v2.get("/models/<model:name>/versions/<model:version>/config")
-@described(ModelConfig, refuses=[ModelNotFound])
-def config(asked: Asked, name: str, version: str | None = None) -> Answer:
-    """What of Triton's model configuration has a meaning here."""
-    return answer(config_of(asked.models.find(name, version), asked.settings.max_rows, asked.settings.workers))
+@describe(ModelConfig, errors=[ModelNotFound])
+def config(name: str, version: str | None = None) -> flask.Response:
+    """The fields of Triton's model configuration that apply to this service."""
+    model, settings = current_app.models.find(name, version), current_app.settings
+    return flask.jsonify(config_of(model, settings.max_rows, settings.workers))
 
 
 @v2.get("/models/stats")
 @v2.get("/models/<model:name>/stats")
 @v2.get("/models/<model:name>/versions/<model:version>/stats")
-@described(Statistics, refuses=[ModelNotFound])
-def statistics(asked: Asked, name: str | None = None, version: str | None = None) -> Answer:
-    """What all workers have answered since the service started, by model and version."""
-    names = asked.models.names() if name is None else [name]
-    versions = [(one, v) for one in names for v in ([version] if version else asked.models.versions(one))]
-    found = [asked.models.find(*title) for title in versions]
-    return answer(Statistics([statistics_of(model, asked.telemetry) for model in found]))
+@describe(Statistics, errors=[ModelNotFound])
+def statistics(name: str | None = None, version: str | None = None) -> flask.Response:
+    """The statistics of all workers since the service started, by model and version."""
+    models, counters = current_app.models, current_app.middleware.counters.shared
+    if name is None:
+        found = list(models)
+    else:
+        found = [models.find(name, one) for one in ([version] if version else models.versions(name))]
+    return flask.jsonify(Statistics([statistics_of(model, counters) for model in found]))
 
 
 @v2.post("/repository/index")
-@described(list[IndexEntry], {JSON: IndexRequest}, [BadRequest, PayloadTooLarge, UnsupportedMediaType])
-def index(asked: Asked) -> Answer:
+@describe(list[IndexEntry], {JSON: IndexRequest}, [BadRequest, PayloadTooLarge, UnsupportedMediaType])
+def index() -> flask.Response:
     """Every version of every model. `{"ready": true}` in the body asks for those that are ready, which all are."""
-    if data := read_bytes(asked):
-        decode_json(data, INDEX)
-    return answer([IndexEntry(*title) for title in asked.models.titles()])
+    if body := read_decompressed(current_app.request_of(flask.request.environ)):
+        decode_json(body, INDEX_DECODER)
+    return flask.jsonify([IndexEntry(*model_id) for model_id in current_app.models.model_ids()])
 
 
-@v2.post("/repository/models/<model:what>/load")
-@v2.post("/repository/models/<model:what>/unload")
-@v2.route("/systemsharedmemory/<path:what>", methods=["GET", "POST"])
-@v2.route("/cudasharedmemory/<path:what>", methods=["GET", "POST"])
+@v2.post("/repository/models/<model:name>/load")
+@v2.post("/repository/models/<model:name>/unload")
+@v2.route("/systemsharedmemory/<path:name>", methods=["GET", "POST"])
+@v2.route("/cudasharedmemory/<path:name>", methods=["GET", "POST"])
 @v2.route("/trace/setting", methods=["GET", "POST"])
-@v2.route("/models/<model:what>/trace/setting", methods=["GET", "POST"])
+@v2.route("/models/<model:name>/trace/setting", methods=["GET", "POST"])
 @v2.route("/logging", methods=["GET", "POST"])
-@undescribed
-def not_here(asked: Asked, **_path: str) -> Answer:
-    """What Triton has, and this service does not."""
-    there_is_no = "shared memory, trace or log setting, and no loading or unloading over HTTP"
-    raise NotSupported(f"{asked.path} is not here: there is no {there_is_no}")
+@hidden
+def not_implemented(**_name: str) -> flask.Response:
+    """Extensions of Triton that this service does not implement."""
+    missing = "no shared memory, no trace or log settings, and no loading or unloading over HTTP"
+    raise NotSupported(f"{flask.request.path} is not implemented: this service has {missing}")
 
 
-def _tensors(text: bytes, behind: list[Buffer]) -> Answer:
-    if not behind:
-        return Answer(text)
-    return Answer(b"".join([text, *behind]), BINARY, headers=((JSON_LENGTH, str(len(text))),))
+def _with_tensors(header: bytes, tensors: list[Buffer]) -> Response:
+    """A response of JSON alone, or of JSON followed by binary tensors."""
+    if not tensors:
+        return Response(header)
+    return Response(b"".join([header, *tensors]), BINARY, headers=((JSON_LENGTH, str(len(header))),))
 
 
-def _compressed(asked: Asked, given: Answer) -> Answer:
-    """As the request's Accept-Encoding likes it best: `deflate` is zlib's form, as HTTP has it."""
-    headers = (*given.headers, ("Vary", "Accept-Encoding"))
-    accepted = asked.header("Accept-Encoding")
-    encoding = parse_accept_header(accepted, Accept).best_match(ENCODINGS) if accepted else None
-    if encoding not in ("gzip", "deflate"):
-        return given._replace(headers=headers)
-    body = gzip.compress(given.body, FASTEST, mtime=0) if encoding == "gzip" else zlib.compress(given.body, FASTEST)
-    return given._replace(body=body, headers=(*headers, ("Content-Encoding", encoding)))
+def _compressed(request: Request, response: Response) -> Response:
+    """As the request's Accept-Encoding prefers; `deflate` is the zlib format, as in HTTP."""
+    headers = (*response.headers, ("Vary", "Accept-Encoding"))
+    accept = request.header("Accept-Encoding")
+    encoding = parse_accept_header(accept, Accept).best_match(ENCODINGS) if accept else None
+    if encoding == "gzip":
+        body = gzip.compress(response.body, COMPRESSION_LEVEL, mtime=0)
+    elif encoding == "deflate":
+        body = zlib.compress(response.body, COMPRESSION_LEVEL)
+    else:
+        return response._replace(headers=headers)
+    return response._replace(body=body, headers=(*headers, ("Content-Encoding", encoding)))

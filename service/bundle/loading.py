@@ -1,0 +1,162 @@
+"""From a folder to a checked bundle: the schema of its manifest first, then the checksum of each file."""
+
+import hashlib
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from service.bundle.baseline import LABEL, monitored_names
+from service.bundle.manifest import (
+    FORMAT,
+    GOLDEN,
+    IMAGE_SHAPE,
+    MANIFEST,
+    ONNX,
+    OOD_OUTPUT,
+    TORCHSCRIPT,
+    Bundle,
+    Column,
+)
+from service.bundle.signature import TensorSpec
+from service.errors import BundleError
+
+NAME = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
+VERSION = re.compile(r"[1-9][0-9]{0,8}")
+
+Contents = dict[str, bytes]  # file name -> bytes of every file of a bundle, the manifest included
+Problem = tuple[object, str]  # truthy if the problem exists, and the message for it
+
+
+class _Format(msgspec.Struct, frozen=True):
+    """The one field that every format has; it is read first, as the others differ between formats."""
+
+    format: Any
+
+
+def load_bundle(folder: Path) -> tuple[Bundle, Contents]:
+    """Read the manifest and every file that it names, once; check its schema, then the SHA-256 of each file.
+
+    The bytes that were checked are the bytes that are opened: nothing is read from the folder afterwards. Raises
+    `BundleError`, which names the file, what was expected and what was found.
+    """
+    path = folder / MANIFEST
+    manifest = _read(path)
+    try:
+        found = msgspec.json.decode(manifest, type=_Format).format
+        if found != FORMAT:
+            raise BundleError(f"{path}: format {found!r}, this service reads format {FORMAT}: export the bundle again")
+        bundle = msgspec.json.decode(manifest, type=Bundle)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BundleError(f"{path}: {error}") from None
+    _check_consistency(bundle, folder)
+    contents = {MANIFEST: manifest}
+    for name, expected in bundle.files.items():
+        contents[name] = _read(folder / name)
+        checksum = sha256(contents[name])
+        if checksum != expected:
+            raise BundleError(f"{folder / name}: damaged: SHA-256 is {checksum}, {MANIFEST} expects {expected}")
+    return bundle, contents
+
+
+def bundle_digest(contents: Contents) -> str:
+    """The SHA-256 of the manifest, and so, through its checksums, of the whole bundle."""
+    return "sha256:" + sha256(contents[MANIFEST])
+
+
+def sha256(content: bytes) -> str:
+    """The checksum of a file, as the manifest records it."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{path}: {error.strerror}") from None
+
+
+def _check_consistency(bundle: Bundle, folder: Path) -> None:
+    """Check what the types of `Bundle` cannot express; raise `BundleError` for the first problem."""
+    # Lazily: a check may rely on the ones before it.
+    checks = _identity_problems(bundle, folder), _signature_problems(bundle), _baseline_problems(bundle)
+    for exists, message in itertools.chain(*checks):
+        if exists:
+            raise BundleError(f"{folder / MANIFEST}: {message}")
+
+
+def _identity_problems(bundle: Bundle, folder: Path) -> Iterator[Problem]:
+    """Names, the folder, and the files."""
+    here = (folder.parent.name, folder.name)
+    yield (
+        not NAME.fullmatch(bundle.name),
+        f"name {bundle.name!r} must be lower-case letters, digits, and . _ - between them",
+    )
+    yield not VERSION.fullmatch(bundle.version), f"version {bundle.version!r} is not an integer from 1 up"
+    yield here != bundle.id, f"it is {bundle.id}, but its folder is {'/'.join(here)}"
+    required = {ONNX, TORCHSCRIPT, GOLDEN}
+    yield not required <= set(bundle.files), f"files must include {', '.join(sorted(required))}"
+    yield any(Path(name).name != name for name in bundle.files), "files must be plain names, without a folder"
+    yield len(set(bundle.labels)) != len(bundle.labels), "two labels are the same"
+    yield _repeated(bundle.features), "two features have one name"
+    yield _repeated(bundle.targets), "two targets have one name"
+
+
+def _signature_problems(bundle: Bundle) -> Iterator[Problem]:
+    """The inputs and outputs against the task, the columns and the labels."""
+    inputs, outputs = bundle.signature.inputs, bundle.signature.outputs
+    yield len(inputs) != 1 or not outputs, "the signature must have one input, and at least one output"
+    yield not _input_fits(bundle), f"the input {inputs[0]} does not fit {len(bundle.features)} features"
+    given = f"{bundle.task} with {len(bundle.labels)} labels and {len(bundle.targets)} targets"
+    yield not _output_fits(bundle), f"{given} does not fit the output {outputs[0]}"
+    yield not _abstention_fits(bundle), f"{bundle.abstention} does not fit the outputs {outputs[1:]}"
+
+
+def _baseline_problems(bundle: Bundle) -> Iterator[Problem]:
+    found = tuple(histogram.name for histogram in bundle.baseline)
+    features, targets = ([column.name for column in columns] for columns in (bundle.features, bundle.targets))
+    expected = monitored_names(features, targets)
+    yield found != expected, f"baseline of {', '.join(found)}: expected {', '.join(expected)}"
+    yield (
+        len({*found, LABEL}) <= len(found),
+        f"two baseline histograms have one name ({LABEL!r} is taken by the labels)",
+    )
+    for histogram in bundle.baseline:
+        message = f"baseline of {histogram.name}: edges must increase, and the fractions of all bins add up to 1"
+        yield not histogram.is_valid, message
+    complete = not bundle.label_fractions or abs(sum(bundle.label_fractions) - 1) < 1e-3
+    message = "label_fractions must be one fraction for each label, adding up to 1"
+    yield len(bundle.label_fractions) != len(bundle.labels) or not complete, message
+
+
+def _repeated(columns: tuple[Column, ...]) -> bool:
+    return len({column.name for column in columns}) != len(columns)
+
+
+def _input_fits(bundle: Bundle) -> bool:
+    spec = bundle.signature.inputs[0]
+    if spec.name == "image":
+        return (spec.datatype, spec.shape) == ("UINT8", (-1, *IMAGE_SHAPE))
+    return (spec.name, spec.datatype, spec.shape) == ("features", "FP32", (-1, len(bundle.features)))
+
+
+def _output_fits(bundle: Bundle) -> bool:
+    spec = bundle.signature.outputs[0]
+    if bundle.task == "regression":
+        values = len(bundle.targets)
+        return values > 0 and not bundle.labels and spec == TensorSpec("values", "FP32", (-1, values))
+    classes = len(bundle.labels)
+    enough = classes == 2 if bundle.task == "binary" else classes >= 2
+    return enough and not bundle.targets and spec == TensorSpec("probabilities", "FP32", (-1, classes))
+
+
+def _abstention_fits(bundle: Bundle) -> bool:
+    """A second output is the out-of-distribution score, and has its threshold; a regression has no abstention."""
+    abstention = bundle.abstention
+    if abstention and bundle.task == "regression":
+        return False
+    has_ood_output = abstention is not None and abstention.max_background is not None
+    return bundle.signature.outputs[1:] == ((OOD_OUTPUT,) if has_ood_output else ())

@@ -1,0 +1,62 @@
+"""From exceptions to error responses: `{"error": "<what was wrong, where, and what would be right>"}`."""
+
+import logging
+from wsgiref.types import WSGIEnvironment
+
+import flask
+from werkzeug import Response as WerkzeugResponse
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+
+from service.errors import RequestError
+from service.http.messages import Response, decode_path, json_bytes
+from service.observability.middleware import TIMER
+
+MAX_MESSAGE = 2000  # characters: a message may quote what a client sent
+
+log = logging.getLogger(__name__)
+
+
+def error_response(error: Exception, environ: WSGIEnvironment) -> Response:
+    """The response to a failed request. For an internal error it has only the request id to look up in the log."""
+    timer = environ[TIMER]
+    timer.reason = type(error).__name__
+    if isinstance(error, RequestError) and error.status != 500:
+        return json_error(str(error)[:MAX_MESSAGE], error.status)
+    request = f"{environ['REQUEST_METHOD']} {decode_path(environ['PATH_INFO'])}"
+    log.error("request %s: %s failed", timer.request_id, request, exc_info=error)
+    return json_error(f"internal error; the log has it as request {timer.request_id}", 500)
+
+
+def json_error(message: str, status: int) -> Response:
+    """An error response with this message."""
+    return Response(json_bytes({"error": message}), status=status)
+
+
+def handle_exception(error: Exception) -> flask.Response:
+    """Flask's error handler for exceptions of ordinary views."""
+    return to_flask(error_response(error, flask.request.environ))
+
+
+def handle_http_exception(error: HTTPException) -> WerkzeugResponse:
+    """Flask's error handler for unknown paths, methods that are not allowed, and other HTTP errors of its own."""
+    response = error.get_response()
+    if response.status_code < 400:
+        return response
+    match error:
+        case NotFound():
+            message = f"no such path: {flask.request.path}; GET /v1/models lists the models"
+        case MethodNotAllowed():
+            allowed = " or ".join(sorted(set(error.valid_methods or ()) - {"HEAD", "OPTIONS"}))
+            message = f"{flask.request.method} is not allowed for {flask.request.path}: use {allowed}"
+        case _:
+            message = error.description or error.name
+    in_json = to_flask(json_error(message, response.status_code))
+    in_json.headers.extend((name, value) for name, value in response.headers if name in ("Allow", "Retry-After"))
+    return in_json
+
+
+def to_flask(response: Response) -> flask.Response:
+    """The same response as Flask's own type."""
+    return flask.Response(
+        response.body, response.status, content_type=response.content_type, headers=[*response.headers]
+    )

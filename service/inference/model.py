@@ -1,0 +1,98 @@
+"""A model: a bundle opened by a runtime."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from service.bundle.golden import read_golden
+from service.bundle.loading import Contents, bundle_digest, load_bundle
+from service.bundle.manifest import GOLDEN, MANIFEST, REPORT, Bundle
+from service.bundle.signature import Arrays, NotFinite, SignatureMismatch
+from service.errors import (
+    BadRequest,
+    BundleError,
+    InferenceFailed,
+    ReportNotFound,
+    RequestError,
+    UnprocessableInput,
+)
+from service.images.normaliser import NORMALISER
+from service.inference.runtimes import Runtime, open_runtime
+from service.settings import Settings
+
+
+class Model:
+    """Checks the inputs against the signature, runs them, and checks the outputs."""
+
+    def __init__(self, bundle: Bundle, runtime: Runtime, digest: str = "", report: bytes | None = None) -> None:
+        self.bundle = bundle
+        self.runtime = runtime
+        self.digest = digest
+        self.load_seconds = 0.0
+        self._report = report
+
+    @classmethod
+    def open(cls, folder: Path, settings: Settings) -> "Model":
+        """Open one version folder: schema, checksums, normaliser, runtime, golden examples; raises `StartError`."""
+        started = time.perf_counter()
+        bundle, contents = load_bundle(folder)
+        try:
+            _check_normaliser(bundle)
+            model = cls(bundle, open_runtime(bundle, contents, settings), bundle_digest(contents), contents.get(REPORT))
+            model._check_golden(contents)
+            model.load_seconds = time.perf_counter() - started
+        except BundleError as error:
+            raise BundleError(f"{folder}/{error}") from error
+        return model
+
+    def predict(self, inputs: Arrays) -> Arrays:
+        """The outputs by name for inputs by name, all as the bundle's signature specifies.
+
+        Raises `BadRequest` for inputs that do not match the signature, `UnprocessableInput` for numbers so large that
+        the network overflows, `InferenceFailed` for any failure of the runtime.
+        """
+        signature = self.bundle.signature
+        try:
+            signature.check_inputs(inputs)
+        except SignatureMismatch as mismatch:
+            raise BadRequest(f"{self.bundle.name}: {mismatch}") from None
+        try:
+            outputs = self.runtime.run(inputs)
+            signature.check_outputs(outputs)
+        except NotFinite:
+            raise UnprocessableInput(f"{self.bundle.name} has no finite output for such large numbers") from None
+        except Exception as error:  # the inputs were valid, so any other failure is the service's
+            raise InferenceFailed(f"{self.bundle.id} failed on {self.runtime.device}") from error
+        return outputs
+
+    def report(self) -> bytes:
+        """The bundle's HTML report; raises `ReportNotFound` if it has none."""
+        if self._report is None:
+            raise ReportNotFound(f"{self.bundle.id} has no report: its bundle contains none")
+        return self._report
+
+    def _check_golden(self, contents: Contents) -> None:
+        inputs, expected, tolerance = read_golden(self.bundle, contents)
+        try:
+            found = self.predict(inputs)
+            self.bundle.signature.check_outputs(expected)
+        except (RequestError, SignatureMismatch) as error:
+            raise BundleError(f"{GOLDEN}: {error.__cause__ or error}") from error
+        for name, array in expected.items():
+            if found[name].shape != array.shape:
+                raise BundleError(f"{GOLDEN}: {array.shape[0]} outputs for {found[name].shape[0]} inputs")
+            difference, allowed = np.abs(found[name] - array), tolerance[name]
+            if (difference > allowed).any():
+                at = np.unravel_index((difference - allowed).argmax(), difference.shape)
+                raise BundleError(
+                    f"{GOLDEN}: example {at[0]}: {name}[{at[1]}] is {found[name][at]:.6g} on "
+                    f"{self.runtime.name} ({self.runtime.device}), expected {array[at]:.6g} within {allowed[at]:g}"
+                )
+
+
+def _check_normaliser(bundle: Bundle) -> None:
+    """Raise `BundleError` unless this service has the version of the normaliser that the network was trained with."""
+    if bundle.normaliser != (NORMALISER if bundle.takes_images else None):
+        needed = f"this service has {NORMALISER!r}" if bundle.takes_images else "a model of feature vectors has none"
+        raise BundleError(f"{MANIFEST}: normaliser {bundle.normaliser!r}: {needed}; export the bundle again")

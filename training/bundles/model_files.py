@@ -1,0 +1,60 @@
+"""The two files of a network in a bundle: ONNX and TorchScript."""
+
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+
+from service.bundle.manifest import OOD_OUTPUT
+from service.bundle.signature import Signature, TensorSpec
+from training.networks.network import Network
+from training.recipes.recipe import Recipe
+
+
+def signature_of(recipe: Recipe) -> Signature:
+    """The inputs and outputs of the exported graph."""
+    image = TensorSpec("image", "UINT8", (-1, 28, 28))
+    features = TensorSpec("features", "FP32", (-1, recipe.layers[0]))
+    values = TensorSpec("values", "FP32", (-1, recipe.layers[-1]))
+    probabilities = TensorSpec("probabilities", "FP32", (-1, max(2, recipe.layers[-1])))
+    outputs = (values,) if recipe.task == "regression" else (probabilities, OOD_OUTPUT)[: 2 if recipe.ood_head else 1]
+    return Signature((image if recipe.takes_images else features,), outputs)
+
+
+def export_onnx(network: Network, signature: Signature, path: Path) -> None:
+    """Write the network as one ONNX file, weights inside, for batches of any size."""
+    (spec,) = signature.inputs
+    zeros = torch.from_numpy(signature.zeros()[spec.name])
+    example = torch.cat([zeros, zeros])  # two rows: the exporter would take a dimension of 1 for a constant
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(action="ignore"):
+        program: Any = torch.onnx.export(
+            network,
+            (example,),
+            input_names=[spec.name],
+            output_names=[output.name for output in signature.outputs],
+            dynamic_shapes={spec.name: {0: torch.export.Dim("batch")}},
+            dynamo=True,
+            verbose=False,
+        )
+    model = program.model_proto
+    _strip_debug_metadata(model)
+    onnx.checker.check_model(model, full_check=True)
+    path.write_bytes(model.SerializeToString())
+
+
+def _strip_debug_metadata(model: onnx.ModelProto) -> None:
+    """The exporter stores the stack trace of each operator, with paths of this machine."""
+    for part in (*model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info,
+                 *model.graph.initializer, model.graph, model):  # fmt: skip
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+
+
+def export_torchscript(network: Network, path: Path) -> None:
+    """Write the network as TorchScript, which is deprecated by PyTorch, but required: see docs/decisions.md."""
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):
+        torch.jit.save(torch.jit.script(network), str(path))
