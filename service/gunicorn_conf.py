@@ -11,13 +11,18 @@ import logging
 import os
 from pathlib import Path
 from typing import Any
+from wsgiref.types import WSGIEnvironment
 
 from service.bundle.manifest import ModelId
 from service.inference.repository import ModelRepository, find_bundles
 from service.observability.counter_layout import read_metrics_schema
+from service.observability.middleware import RequestMiddleware
 from service.observability.shared_counters import SharedCounters, assign_block
 from service.protocols.v1.requests import example
 from service.settings import Settings
+from service.worker.options import WorkerOptions
+from service.worker.worker import UnsupportedConfiguration
+from service.worker.worker import Worker as LeaderFollowerWorker
 
 MAX_NAMED_MODELS = 6  # above this, the startup banner gives the number of models, not their names
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # of glibc's mallopt(3)
@@ -27,7 +32,6 @@ _settings = Settings.from_env()
 
 bind = _settings.bind
 workers = _settings.workers
-worker_class = "service.worker.worker.Worker"
 threads = _settings.request_threads
 timeout = 120  # seconds without a heartbeat, opening all models included
 graceful_timeout = _settings.graceful_timeout
@@ -37,6 +41,45 @@ logger_class = "service.observability.request_log.Logger"
 preload_app = False
 control_socket_disable = True  # it would need a writable home
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - heartbeats in memory
+
+
+def _count_timeout(application: Any, environ: WSGIEnvironment, status: int) -> list[tuple[str, str]]:
+    """Count and log a request that the worker responds to in the application's place; headers for the response."""
+    middleware = _middleware(application)
+    return middleware.record_timeout(environ, status) if middleware else []
+
+
+def _flush_counters(application: Any) -> None:
+    """Count what the worker has kept during the last second."""
+    if middleware := _middleware(application):
+        middleware.counters.flush()
+
+
+def _middleware(application: Any) -> RequestMiddleware | None:
+    """The application's middleware; another WSGI application than ours has none."""
+    return getattr(application, "middleware", None)
+
+
+class Worker(LeaderFollowerWorker):
+    """The worker, with the limits that the settings say; its hooks reach the application's middleware."""
+
+    options = WorkerOptions(
+        request_timeout=_settings.read_timeout,
+        response_timeout=_settings.answer_timeout,
+        max_body_bytes=_settings.max_body_bytes,
+        on_timeout=_count_timeout,
+        every_second=_flush_counters,
+    )
+
+    @classmethod
+    def check_config(cls, cfg: Any, log: Any) -> None:
+        """As the worker's, with the setting to use in place of Gunicorn's access log."""
+        if cfg.accesslog:
+            raise UnsupportedConfiguration("access-logfile is not supported: set DIGITALIS_LOG_REQUESTS=all instead")
+        super().check_config(cfg, log)
+
+
+worker_class = "service.gunicorn_conf.Worker"
 
 
 def on_starting(server: Any) -> None:

@@ -73,7 +73,7 @@ def test_a_package_of_the_service_does_not_import_forbidden_packages(package: st
         assert {module for module in imported_modules(tree) if f"{module}.".startswith(prefixes)} == set(), path
 
 
-@pytest.mark.parametrize(("package", "allowed"), [("bundle", ("bundle", "errors"))])
+@pytest.mark.parametrize(("package", "allowed"), [("bundle", ("bundle", "errors")), ("worker", ("worker",))])
 def test_bundle_and_worker_import_nothing_else_of_the_service(package: str, allowed: tuple[str, ...]) -> None:
     trees = dict(modules(f"service/{package}"))
     assert trees

@@ -16,6 +16,7 @@ TIMER = "digitalis.timer"  # the key of the timer in a request's WSGI environmen
 REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._:@/+=-]{1,128}")
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+Headers = list[tuple[str, str]]  # named, as a nested function evaluates its annotations at each definition
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ class RequestMiddleware:
         """Handle one request."""
         timer = environ[TIMER] = RequestTimer(self.counters, _request_id(environ.get("HTTP_X_REQUEST_ID")))
 
-        def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
+        def start(status: str, headers: Headers, *exc_info: Any) -> Any:
             self._finish(timer, environ, int(status[:3]))
             headers += [("X-Request-ID", timer.request_id), ("Server-Timing", timer.server_timing())]
             return start_response(status, headers, *exc_info)
@@ -50,7 +51,7 @@ class RequestMiddleware:
             self._finish(timer, environ, 500)
             raise
 
-    def record_timeout(self, environ: dict[str, Any], status: int) -> list[tuple[str, str]]:
+    def record_timeout(self, environ: dict[str, Any], status: int) -> Headers:
         """The server responds in the application's place: count the request, and return headers for that response."""
         timer: RequestTimer | None = environ.get(TIMER)
         if timer is None:

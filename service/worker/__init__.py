@@ -1,12 +1,17 @@
-"""The server: Gunicorn's parent process and signals, and a worker that is made for short answers.
+"""A Gunicorn worker for WSGI applications whose requests take from microseconds to seconds.
 
-    worker      the process: reading, answering, deadlines, the end
-    lead        how threads take it from each other
-    sockets     what it listens on, and its connections
-    share       how workers share these out
-    connection  one of them: what comes, what is still to be sent
-    reader      bytes to whole requests
-    answer      a whole request to the bytes of its answer
+Gunicorn keeps the processes, the signals and the listening sockets. This package is one process: its threads take turns
+in leading (leader/followers), a quick request costs no switch of threads, and a slow one delays the others by 20 ms at
+most. It imports nothing else of this project.
 
-The application is plain WSGI: any other server runs it too.
+    worker          the Gunicorn worker: threads, watchdog, what happens once a second, the end
+    options         limits and hooks that the application's owner sets
+    request_runner  what the leader does with a connection: read, run its requests, write
+    leader          which thread leads
+    event_loop      listening sockets, connections, epoll
+    balancing       even numbers of connections over the workers
+    connection      one connection: its socket, and what is still to be written
+    http_parser     bytes to complete requests
+    request_head    limits of a request's head, and its keys in the environment
+    wsgi            a complete request to the bytes of its response
 """

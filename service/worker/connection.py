@@ -1,91 +1,101 @@
-"""One connection of HTTP/1.1: a socket that does not block. Whoever calls it does the waiting.
+"""One HTTP/1.1 connection: a non-blocking socket, the parser of what arrives, and what is still to be written.
 
-A request is whole before the application hears of it: a slow sender holds nobody up.
+A request is complete before the application is called, so a slow sender never occupies a thread.
 """
 
 import contextlib
 import socket
-import time
+from collections.abc import Callable
 from typing import Any
 from wsgiref.types import WSGIEnvironment
 
-from service.worker.http_parser import Reader
+from service.worker.http_parser import RequestParser
 
-MOST_DISCARDED = 4  # times the largest body
+MAX_DISCARD_FACTOR = 4  # times the largest body: a client that sends more than this after its last response is cut off
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class Connection(Reader):
-    """What comes from a socket, and what is still to be sent. It reads into a `buffer` that may be others' too."""
+class Connection(RequestParser):
+    """Its methods never wait; the event loop calls them when the socket is ready. `recv_buffer` may be shared."""
 
     def __init__(
-        self, sock: socket.socket, peer: Any, template: WSGIEnvironment, largest: int, buffer: memoryview
+        self,
+        sock: socket.socket,
+        peer: Any,
+        template: WSGIEnvironment,
+        max_body: int,
+        recv_buffer: memoryview,
+        clock: Callable[[], float],
     ) -> None:
-        self.peer = str(peer[0]) if isinstance(peer, tuple) else ""
-        port = str(peer[1]) if isinstance(peer, tuple) else ""
-        super().__init__(template | {"REMOTE_ADDR": self.peer, "REMOTE_PORT": port}, largest)
+        host, port = peer[:2] if isinstance(peer, tuple) else ("", "")  # a Unix socket's client has no address
+        super().__init__(template | {"REMOTE_ADDR": str(host), "REMOTE_PORT": str(port)}, max_body, clock)
+        self.peer = str(host) or "a Unix socket"
         self.sock = sock
         self.fd = sock.fileno()
-        self.unsent = memoryview(b"")
-        self.events = 0  # of epoll that are waited for
-        self.last = False  # there will be no other answer
-        self._buffer = buffer
+        self.write_buffer = memoryview(b"")  # what the socket has not taken yet
+        self.events = 0  # of epoll, for which it is registered
+        self.close_after_write = False  # the last response of the connection is written or in the buffer
+        self._recv_buffer = recv_buffer
         self._discarded = 0
-        self._finished = False
+        self._half_closed = False
 
     @property
     def is_idle(self) -> bool:
-        """Between two requests, with nothing to send."""
-        return not (self._begun or self.requests or self.unsent or self.discards)
-
-    def finish(self) -> None:
-        """The last answer was sent. What still comes is thrown away: closed now, the answer might not be seen."""
-        self.requests.clear()
-        if not self._finished:
-            self.discards = self._finished = True
-            with contextlib.suppress(OSError):
-                self.sock.shutdown(socket.SHUT_WR)
-
-    def invite(self) -> None:
-        """Tell a client that asks before it sends a body to go on, once all before it is answered."""
-        if self._continues and self._in_body and not self.requests and not self.unsent:
-            self._continues = False
-            self.send(CONTINUE)
+        """Between two requests, with nothing to write."""
+        return not (self._started or self.requests or self.write_buffer or self.discarding)
 
     def receive(self) -> None:
-        """Read what is there; whole requests are appended to `requests`."""
+        """Read what is there; complete requests are appended to `requests`."""
         try:
-            count = self.sock.recv_into(self._buffer)
+            count = self.sock.recv_into(self._recv_buffer)
         except BlockingIOError:
             return
-        except OSError:  # it is gone, and so is whoever waited for answers
+        except OSError:  # a reset: nobody is left to read a response
             self.requests.clear()
-            self._begun, self.ends = False, True
+            self._started, self.closing = False, True
             return
         if not count:
-            self.cut(EOFError())
-        elif self.discards:
-            self.since = time.monotonic()
+            self.eof(EOFError())
+        elif self.discarding:
+            self.waiting_since = self._clock()
             self._discarded += count
-            self.ends = self._discarded > MOST_DISCARDED * self._largest
+            self.closing = self._discarded > MAX_DISCARD_FACTOR * self._max_body
         else:
-            self.feed(self._buffer[:count])
-            self.invite()
+            self.feed(self._recv_buffer[:count])
+            self.send_continue()
 
-    def send(self, data: bytes) -> None:
-        """As much as the socket takes now; the rest stays in `unsent`."""
+    def send(self, data: bytes | memoryview) -> None:
+        """Write as much as the socket takes now; the rest stays in `write_buffer`."""
         try:
             sent = self.sock.send(data)
         except BlockingIOError:
             sent = 0
-        except OSError:
-            self.ends, sent = True, len(data)
+        except OSError:  # a reset: there is nothing more to do
+            self.closing, sent = True, len(data)
             self.requests.clear()
         if sent < len(data):
-            self.unsent = memoryview(data)[sent:]
-            self.since = time.monotonic()
+            self.write_buffer = memoryview(data)[sent:]
+            self.waiting_since = self._clock()
 
     def flush(self) -> None:
-        """Send of the rest what the socket takes now."""
-        rest, self.unsent = self.unsent, memoryview(b"")
-        self.send(rest)  # type: ignore[arg-type]  # sockets take any buffer
+        """Write what the socket takes now of `write_buffer`."""
+        data, self.write_buffer = self.write_buffer, memoryview(b"")
+        self.send(data)
+
+    def send_continue(self) -> None:
+        """Send 100 Continue when the client waits for it and all earlier responses are written."""
+        if self._expects_continue and self._in_body and not self.requests and not self.write_buffer:
+            self._expects_continue = False
+            self.send(CONTINUE)
+
+    def half_close(self) -> None:
+        """Stop writing, and discard what still arrives.
+
+        A close would make the kernel send a reset while the client is still sending, and a reset deletes what the
+        client has not read yet: the response.
+        """
+        self.requests.clear()
+        if not self._half_closed:
+            self.discarding = self._half_closed = True
+            with contextlib.suppress(OSError):
+                self.sock.shutdown(socket.SHUT_WR)

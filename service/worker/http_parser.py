@@ -1,210 +1,210 @@
-"""Bytes to whole requests: HTTP/1.1 as RFC 9110 and 9112 have it, environments as PEP 3333 has them.
+"""From the bytes of a connection to complete requests: HTTP/1.1 (RFC 9110, 9112), WSGI environments (PEP 3333).
 
-httptools parses (llhttp, the parser of Node.js).
+httptools parses; it wraps llhttp, the parser of Node.js. What llhttp leaves to its caller is done here: limits, and
+offers to upgrade, which are declined by handling the request as if there were none.
 """
 
 import io
-import time
 import urllib.parse
 from collections import deque
+from collections.abc import Callable
 from wsgiref.types import WSGIEnvironment
 
 import httptools
 
-from service.worker.wsgi import Request, plain_answer
-
-LARGEST_HEAD = 2**16  # bytes
-MOST_FIELDS = 100
-LONGEST_NUMBER = 19  # digits
-FEW = 512  # names of header fields that are remembered
-PLAIN = {"CONTENT_TYPE", "CONTENT_LENGTH"}  # no HTTP_ before these
+from service.worker.request_head import (
+    BAD_REQUEST,
+    ENVIRON_KEYS,
+    MAX_FIELDS,
+    MAX_HEAD_BYTES,
+    Rejected,
+    check_head,
+    environ_key,
+    head_too_large,
+)
+from service.worker.wsgi import Request, error_bytes
 
 
 class BrokenBody(io.BytesIO):
-    """The body of a request in chunks whose end did not come, or could not be read."""
+    """The body of a chunked request that was cut off or could not be parsed: reading it raises `error`."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
         self._error = error
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Say so."""
+        """Raise the error."""
         raise self._error
 
 
-class _HeadTooLarge(Exception):
-    pass
+class RequestParser:
+    """The receiving half of a connection.
 
-
-class Reader:
-    """What came over one connection, up to now.
-
-    `template` is the part of an environment that all requests share; `largest` is how long a body may be: of a longer
-    one the application gets one byte over it, and the rest is thrown away.
+    `template` is the part of the environment that all requests of the connection share. A body longer than `max_body`
+    bytes is cut to `max_body` + 1, so that the application can respond 413; the rest of it is discarded.
     """
 
-    def __init__(self, template: WSGIEnvironment, largest: int) -> None:
-        self.requests: deque[Request] = deque()
-        self.ends = False  # nothing more is to come, in or out, but what is unsent
-        self.discards = False  # what comes is thrown away
-        self.since = time.monotonic()  # of the last answer, or of the first byte of a request
-        self.refusal = b""  # the answer to what is no HTTP
+    def __init__(self, template: WSGIEnvironment, max_body: int, clock: Callable[[], float]) -> None:
+        self.requests: deque[Request] = deque()  # complete, and not yet run
+        self.error_response = b""  # to be sent after the responses to `requests`, because what follows is not HTTP
+        self.closing = False  # close as soon as everything is written
+        self.discarding = False  # whatever still arrives is thrown away
+        self.waiting_since = clock()  # for a request, or since the first byte of one that is incomplete
         self._template = template
-        self._largest = largest
+        self._max_body = max_body
+        self._clock = clock
         self._parser = httptools.HttpRequestParser(self)
-        self._begun = self._in_body = self._continues = self._muted = False
-        self._head_bytes = self._unfinished = 0
+        self._started = False  # the first byte of a request is there, and its last one is not
+        self._in_body = False  # its head is complete
+        self._expects_continue = False
+        self._replaying_head = False
+        self._progressed = False  # the data fed last completed a head or contained a part of a body
+        self._pending_bytes = 0  # of a head, a chunk header or trailer fields that are incomplete
 
     def feed(self, data: memoryview) -> None:
-        """Read what came; whole requests are appended to `requests`."""
-        outside, known = not self._in_body, len(self.requests)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._without_upgrade(data[upgrade.args[0] :])
-            return
-        except httptools.HttpParserError as error:
-            self._refuse(error)
-            return
-        if self._begun and not self._in_body and outside and len(self.requests) == known:
-            self._unfinished += len(data)
-            if self._unfinished > LARGEST_HEAD:
-                self._refuse(_HeadTooLarge())
+        """Parse what was received; complete requests are appended to `requests`."""
+        self._progressed = False
+        while True:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                self._decline_upgrade()
+                data = data[upgrade.args[0] :]
+            except httptools.HttpParserError as error:
+                self._reject(error)
+                return
+            else:
+                break
+        if self._started and not self._progressed:
+            self._pending_bytes += len(data)
+            if self._pending_bytes > MAX_HEAD_BYTES:
+                self._reject(head_too_large())
 
-    def _without_upgrade(self, rest: memoryview) -> None:
-        """There is no upgrade, and the parser has stopped: another one goes on, in the body if there is one."""
-        connection = "keep-alive" if self._parser.should_keep_alive() else "close"
-        self._parser = httptools.HttpRequestParser(self)
-        if self._in_body:
-            length = self._environ.get("CONTENT_LENGTH")
-            framing = f"Connection: {connection}\r\n"
-            framing += f"Content-Length: {length}" if length else "Transfer-Encoding: chunked"
-            self._muted = True
-            self._parser.feed_data(f"POST / HTTP/1.1\r\n{framing}\r\n\r\n".encode())
-            self._muted = False
-        if rest:
-            self.feed(rest)
+    def eof(self, error: Exception) -> None:
+        """Nothing more will be read. A request whose body has begun still reaches the application, which sees `error`.
 
-    def cut(self, error: Exception) -> None:
-        """Nothing more is read: a request whose body has begun is answered by what there is of it."""
-        self.ends = True
-        if self._in_body:
+        With a Content-Length it sees a body that is too short instead.
+        """
+        self.closing = True
+        if self._in_body and not self.discarding:
             if "CONTENT_LENGTH" not in self._environ:
                 self._environ["wsgi.input"] = BrokenBody(error)
-            self._whole(keep_alive=False)
-        self._begun = False
+            self._complete(keep_alive=False)
+        self._started = False
+
+    # Called by httptools.
 
     def on_message_begin(self) -> None:
-        """A request's first byte."""
-        if self._muted:
+        """The first byte of a request."""
+        if self._replaying_head:
             return
-        self._begun, self._in_body, self._continues = True, False, False
+        self._started, self._in_body, self._expects_continue = True, False, False
         self._environ = self._template.copy()
         self._url = b""
         self._body: list[bytes] = []
-        self._size = self._fields = self._head_bytes = self._unfinished = 0
-        self.since = time.monotonic()
+        self._body_bytes = self._fields = self._head_bytes = self._pending_bytes = 0
+        self.waiting_since = self._clock()
 
     def on_url(self, url: bytes) -> None:
-        """A part of the request's target."""
-        if not self._muted:
-            self._count(len(url))
+        """A part of the request target."""
+        if not self._replaying_head:
+            self._count_head(len(url))
             self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One field. A name with an underscore is dropped: it could pass for one with a hyphen."""
+        """One header field. A name with an underscore is dropped: its key would be that of a name with a hyphen."""
         if self._in_body:
-            return  # of a trailer
+            return  # a trailer field
         self._fields += 1
-        if self._fields > MOST_FIELDS:
-            raise _HeadTooLarge
-        self._count(len(name) + len(value))
-        key = _NAMES.get(name) or _environment_name(name)
+        if self._fields > MAX_FIELDS:
+            raise head_too_large()
+        self._count_head(len(name) + len(value))
+        key = ENVIRON_KEYS.get(name) or environ_key(name)
         text = value.decode("latin1")
         if key in self._environ:
+            if key == "HTTP_HOST":
+                raise Rejected(BAD_REQUEST, "the request has more than one Host header")
             text = f"{self._environ[key]}{'; ' if key == 'HTTP_COOKIE' else ','}{text}"
         if key:
             self._environ[key] = text
 
     def on_headers_complete(self) -> None:
-        """The head is whole."""
-        if self._muted:
+        """The end of the head."""
+        if self._replaying_head:
             return
         environ, target = self._environ, self._url
-        length = environ.get("CONTENT_LENGTH", "").strip()
-        if len(length) > LONGEST_NUMBER:
-            raise ValueError("Content-Length has too many digits")
-        if length:
-            environ["CONTENT_LENGTH"] = str(int(length))
-        self._in_body = True
+        version = self._parser.get_http_version()
+        length = check_head(environ, version)
+        self._in_body, self._progressed, self._pending_bytes = True, True, 0
         if not target.startswith(b"/") and b"://" in target:
             target = b"/" + target.split(b"://", 1)[1].partition(b"/")[2]
         path, _, query = target.partition(b"?")
         environ["REQUEST_METHOD"] = self._parser.get_method().decode("latin1")
-        environ["SERVER_PROTOCOL"] = "HTTP/" + self._parser.get_http_version()
+        environ["SERVER_PROTOCOL"] = f"HTTP/{version}"
         environ["RAW_URI"] = target.decode("latin1")
         environ["PATH_INFO"] = (urllib.parse.unquote_to_bytes(path) if b"%" in path else path).decode("latin1")
         environ["QUERY_STRING"] = query.decode("latin1")
-        asks = environ.get("HTTP_EXPECT", "").lower() == "100-continue"
-        self._continues = asks and environ["SERVER_PROTOCOL"] == "HTTP/1.1"
-        if length and int(length) > self._largest:
-            self._discard()
+        self._expects_continue = version == "1.1" and environ.get("HTTP_EXPECT", "").lower() == "100-continue"
+        if length > self._max_body:
+            self._discard_rest()
 
     def on_body(self, data: bytes) -> None:
         """A part of the body."""
-        if self.discards:
+        self._progressed, self._pending_bytes = True, 0
+        if self.discarding:
             return
         self._body.append(data)
-        self._size += len(data)
-        if self._size > self._largest:
-            self._discard()
+        self._body_bytes += len(data)
+        if self._body_bytes > self._max_body:
+            self._discard_rest()
 
     def on_message_complete(self) -> None:
-        """The request is whole, unless the parser left its body out for an upgrade that there will not be."""
-        left_out = self._parser.should_upgrade() and (
+        """The end of a request, unless llhttp stopped at an offer to upgrade, before the request's body."""
+        body_is_missing = self._parser.should_upgrade() and (
             self._environ.get("CONTENT_LENGTH", "0") != "0" or "HTTP_TRANSFER_ENCODING" in self._environ
         )
-        if not (self.discards or left_out):
-            self._whole(keep_alive=self._parser.should_keep_alive())
+        if not (self.discarding or body_is_missing):
+            self._complete(keep_alive=self._parser.should_keep_alive())
 
-    def _count(self, length: int) -> None:
+    def _count_head(self, length: int) -> None:
         self._head_bytes += length
-        if self._head_bytes > LARGEST_HEAD:
-            raise _HeadTooLarge
+        if self._head_bytes > MAX_HEAD_BYTES:
+            raise head_too_large()
 
-    def _discard(self) -> None:
-        """Answer now; what is still to come is thrown away, as most clients look for an answer when all is sent."""
-        self.discards = True
-        self._whole(keep_alive=False)
+    def _discard_rest(self) -> None:
+        """Run the request now; the rest of its body is thrown away, since most clients read only after sending."""
+        self.discarding = True
+        self._complete(keep_alive=False)
 
-    def _whole(self, *, keep_alive: bool) -> None:
+    def _complete(self, *, keep_alive: bool) -> None:
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        self._environ.setdefault("wsgi.input", io.BytesIO(body[: self._largest + 1]))
+        self._environ.setdefault("wsgi.input", io.BytesIO(body[: self._max_body + 1]))
         self.requests.append(Request(self._environ, keep_alive))
         self._body = []
-        self._begun = self._in_body = False
+        self._started = self._in_body = False
 
-    def _refuse(self, error: Exception) -> None:
-        """What cannot be read: within a body the application says so, else the connection does."""
+    def _decline_upgrade(self) -> None:
+        """Replace the parser, which has stopped at an offer to upgrade.
+
+        If the request has a body, the new parser is first given a head that announces this body.
+        """
+        connection = "keep-alive" if self._parser.should_keep_alive() else "close"
+        self._parser = httptools.HttpRequestParser(self)
+        if self._in_body:
+            length = self._environ.get("CONTENT_LENGTH")
+            framing = f"Content-Length: {length}" if length else "Transfer-Encoding: chunked"
+            self._replaying_head = True
+            self._parser.feed_data(f"POST / HTTP/1.1\r\nConnection: {connection}\r\n{framing}\r\n\r\n".encode())
+            self._replaying_head = False
+
+    def _reject(self, error: Exception) -> None:
+        """Prepare an error response; if only a body is malformed, let the application respond."""
         reason = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else error
-        if isinstance(reason, _HeadTooLarge):
-            self.refusal = plain_answer("431 Request Header Fields Too Large", f"over {LARGEST_HEAD} bytes of header, "
-                                        f"or over {MOST_FIELDS} fields")  # fmt: skip
+        if isinstance(reason, Rejected):
+            self.error_response = error_bytes(reason.status, str(reason))
         elif self._in_body:
-            self.cut(ValueError(str(reason)))
-            self.ends = False
+            self.eof(ValueError(str(reason)))
+            self.closing = False
         else:
-            self.refusal = plain_answer("400 Bad Request", f"this is not HTTP/1.1 as it should be: {reason}")
-        self._begun, self.discards = False, True
-
-
-_NAMES: dict[bytes, str] = {}
-
-
-def _environment_name(name: bytes) -> str:
-    """What a field is called in an environment; empty for one that is dropped."""
-    text = "" if b"_" in name else name.decode("latin1").upper().replace("-", "_")
-    key = text if text in PLAIN or not text else f"HTTP_{text}"
-    if len(_NAMES) < FEW:
-        _NAMES[name] = key
-    return key
+            self.error_response = error_bytes(BAD_REQUEST, f"this is not HTTP/1.1: {reason}")
+        self._started, self._in_body, self.discarding = False, False, True

@@ -1,12 +1,17 @@
-"""The lead: who has it reads from all connections, and answers what comes whole.
+"""Which thread reads: the leader/followers pattern (Schmidt et al., Pattern-Oriented Software Architecture 2, 2000).
 
-While the leader answers, the lead lies on the table. Whoever finds it there for too long gives it to another thread;
-then the one who answers goes on as one of the slow.
+All threads share one set of connections. One thread, the leader, waits for events, reads, and runs complete requests
+itself; the followers wait to be promoted. In the textbook, the leader promotes a follower before it runs anything, and
+every request pays for a switch of threads. Here the leader keeps its role while it runs a request that is quick. If a
+request outlasts one tick of the watchdog, the watchdog promotes a follower; the former leader finishes its request as
+a slow one, sends the response itself, and becomes a follower.
+
+So nobody has to guess which request will be slow: a quick one costs no switch of threads, a slow one delays the others
+by one tick.
 """
 
 import queue
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,73 +19,74 @@ from typing import Any
 from service.worker.connection import Connection
 from service.worker.wsgi import Request
 
-NOBODY: Any = object()
+_MISSING: Any = object()
 
 
 @dataclass(eq=False)
-class Lead:
-    """What lies on the table: a request that is being answered."""
+class InFlight:
+    """A request that the application is running since `started_at`."""
 
     connection: Connection
     request: Request
-    since: float
-    thread: int
+    started_at: float
 
 
-class Table:
-    """Where the lead lies. So many threads may be slow at `most`; their connections are forgotten meanwhile."""
+class LeaderElection:
+    """One leader among `threads` + 1 threads, so that one can read while `threads` of them run slow requests.
 
-    def __init__(self, most: int, forget: Callable[[Connection], None]) -> None:
-        self.slow: dict[Connection, Lead] = {}
-        self.lost = 0  # threads that have been given up
-        self._most = most
-        self._forget = forget
-        self._free: queue.SimpleQueue[None] = queue.SimpleQueue()
+    `unregister` is called for a connection whose request has become slow: nothing is read from it until the response.
+    """
+
+    def __init__(self, threads: int, unregister: Callable[[Connection], None]) -> None:
+        self.current: InFlight | None = None  # what the leader is running
+        self.slow: dict[Connection, InFlight] = {}
+        self.stuck_threads = 0  # whose requests have timed out: they may never return
+        self._threads = threads
+        self._unregister = unregister
+        self._promotions: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self.lies: Lead | None = None
 
     @property
-    def is_full(self) -> bool:
-        """Whether all threads but the leader are slow: it must take nothing that may be slow too."""
-        return len(self.slow) + self.lost >= self._most
+    def is_saturated(self) -> bool:
+        """Whether all threads but the leader run slow requests: the leader must not run one that may be slow too."""
+        return len(self.slow) + self.stuck_threads >= self._threads
 
-    def lay(self, connection: Connection, request: Request) -> Lead:
-        """The leader begins to answer."""
-        lead = self.lies = Lead(connection, request, time.monotonic(), threading.get_ident())
-        return lead
+    def begin(self, connection: Connection, request: Request, now: float) -> InFlight:
+        """The leader starts to run a request."""
+        in_flight = self.current = InFlight(connection, request, now)
+        return in_flight
 
-    def take_back(self, lead: Lead) -> bool:
-        """The leader has answered: whether it still leads."""
+    def finish(self, in_flight: InFlight) -> bool:
+        """The request has a response. Returns whether its thread is still the leader."""
         with self._lock:
-            kept = self.lies is lead
-            if kept:
-                self.lies = None
-        return kept
+            is_leader = self.current is in_flight
+            if is_leader:
+                self.current = None
+        return is_leader
 
-    def give_away(self, lead: Lead) -> None:
-        """Another thread leads from here on, if this lead still lies here."""
+    def promote_follower(self, in_flight: InFlight) -> None:
+        """Make another thread the leader, unless this request is finished or no thread is left that could lead."""
         with self._lock:
-            if self.lies is not lead or len(self.slow) + self.lost > self._most:
+            if self.current is not in_flight or len(self.slow) + self.stuck_threads > self._threads:
                 return
-            self.lies = None
-            self.slow[lead.connection] = lead
-            self._forget(lead.connection)
-        self.free()
+            self.current = None
+            self.slow[in_flight.connection] = in_flight
+            self._unregister(in_flight.connection)
+        self.release()
 
-    def step_aside(self) -> None:
-        """Called by an application that is about to wait (`environ["digitalis.step_aside"]()`): others go on."""
-        lead = self.lies
-        if lead is not None and lead.thread == threading.get_ident():
-            self.give_away(lead)
+    def claim_response(self, connection: Connection) -> bool:
+        """Whether the caller is the first to respond to a slow request: its own thread, or the one that sends a 504."""
+        return self.slow.pop(connection, _MISSING) is not _MISSING
 
-    def claim(self, connection: Connection) -> bool:
-        """Whether a slow request is the caller's to answer: nobody else has answered it."""
-        return self.slow.pop(connection, NOBODY) is not NOBODY
+    def release(self) -> None:
+        """Let one follower lead."""
+        self._promotions.put(item=True)
 
-    def free(self) -> None:
-        """A thread that waits for the lead has it."""
-        self._free.put(None)
+    def acquire(self) -> bool:
+        """Wait until this thread is the leader. Returns False once the worker is done."""
+        return self._promotions.get()
 
-    def wait(self) -> None:
-        """Until this thread has the lead."""
-        self._free.get()
+    def close(self) -> None:
+        """Let all followers end."""
+        for _ in range(self._threads + 1):
+            self._promotions.put(item=False)

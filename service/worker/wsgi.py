@@ -1,66 +1,96 @@
-"""From a whole request to the bytes of its answer: what PEP 3333 asks of a server."""
+"""Run a WSGI application for one request, and write its response as bytes (PEP 3333).
+
+The response is built in memory before its first byte is sent. So `start_response` may always replace the status and the
+headers, and an application that fails half-way never leaves a truncated response.
+"""
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from email.utils import formatdate
 from typing import Any, NamedTuple
-from wsgiref.types import WSGIEnvironment
+from wsgiref.types import WSGIApplication, WSGIEnvironment
 
-from service.observability.middleware import Application
+WITHOUT_BODY = ("204", "304")  # statuses whose responses have no body, and no Content-Length
 
 
 class Request(NamedTuple):
-    """A whole one, and whether its connection stays open after it."""
+    """A complete request; `keep_alive` says whether its connection stays open after the response."""
 
     environ: WSGIEnvironment
     keep_alive: bool
 
 
-def respond(application: Application, request: Request) -> bytes:
-    """Run the application: its whole answer, as it goes over the wire."""
-    started: list[Any] = []
-    environ = request.environ
+Response = tuple[str, list[tuple[str, str]], bytes]  # a status such as "200 OK", header fields, the whole body
 
-    def start_response(status: str, headers: list[tuple[str, str]], _error: Any = None) -> None:
-        started[:] = status, headers
 
+class _StartResponse:
+    """The `start_response` callable of one request. A nested function would evaluate its annotations each time."""
+
+    __slots__ = ("headers", "status", "written")
+
+    def __init__(self) -> None:
+        self.status = ""
+        self.headers: list[tuple[str, str]] = []
+        self.written: list[bytes] = []
+
+    def __call__(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Callable[[bytes], None]:
+        if self.status and not exc_info:
+            raise AssertionError("start_response was called twice, the second time without exc_info")
+        self.status, self.headers = status, headers
+        return self.write
+
+    def write(self, data: bytes) -> None:
+        """Send data before everything that the application returns."""
+        self.written.append(data)
+
+
+def run_wsgi(application: WSGIApplication, environ: WSGIEnvironment) -> Response:
+    """Call the application for one request. Raises whatever the application raises."""
+    start_response = _StartResponse()
     parts = application(environ, start_response)
     try:
         body = b"".join(parts)
     finally:
         if close := getattr(parts, "close", None):
             close()
-    status, headers = started
-    return _head(status, headers, request, len(body)) + (b"" if environ["REQUEST_METHOD"] == "HEAD" else body)
+    if not start_response.status:
+        raise RuntimeError("the application has not called start_response")
+    if start_response.written:
+        body = b"".join([*start_response.written, body])
+    return start_response.status, start_response.headers, body
 
 
-def _head(status: str, headers: list[tuple[str, str]], request: Request, length: int) -> bytes:
+def serialize(response: Response, request: Request) -> bytes:
+    """The bytes of a response. Raises `ValueError` for a header that would break the response's head."""
+    status, headers, body = response
     fields = "".join([f"{name}: {value}\r\n" for name, value in headers])
     if fields.count("\n") != len(headers) or fields.count("\r") != len(headers):
-        raise ValueError("a line break in a header of the answer")
-    if "Content-Length:" not in fields and "content-length:" not in fields.lower() and status[:3] not in ("204", "304"):
-        fields += f"Content-Length: {length}\r\n"
+        raise ValueError("a header of the response contains a line break")
+    has_body = not status.startswith(WITHOUT_BODY)
+    if has_body and "Content-Length:" not in fields and "content-length:" not in fields.lower():
+        fields += f"Content-Length: {len(body)}\r\n"
     if not request.keep_alive:
         fields += "Connection: close\r\n"
     elif request.environ["SERVER_PROTOCOL"] == "HTTP/1.0":
         fields += "Connection: keep-alive\r\n"
-    return f"HTTP/1.1 {status}\r\n{fields}{_date()}\r\n\r\n".encode("latin1")
+    head = f"HTTP/1.1 {status}\r\n{fields}{_date_header()}\r\n\r\n".encode("latin1")
+    return head + body if has_body and request.environ["REQUEST_METHOD"] != "HEAD" else head
 
 
-def plain_answer(status: str, message: str, headers: Iterable[tuple[str, str]] = ()) -> bytes:
-    """An answer of the server's own, after which the connection is closed."""
-    body = json.dumps({"error": message}).encode()
+def error_bytes(status: str, message: str, headers: Iterable[tuple[str, str]] = ()) -> bytes:
+    """A response of the server itself, as JSON. Its connection is closed after it."""
     fields = [("Content-Type", "application/json"), *headers]
-    return _head(status, fields, Request({"SERVER_PROTOCOL": "HTTP/1.1"}, keep_alive=False), len(body)) + body
+    request = Request({"SERVER_PROTOCOL": "HTTP/1.1", "REQUEST_METHOD": "GET"}, keep_alive=False)
+    return serialize((status, fields, json.dumps({"error": message}).encode()), request)
 
 
-_DATE = [0, ""]
+_date_cache = [0, ""]
 
 
-def _date() -> str:
-    """The field that says the time, made once a second."""
+def _date_header() -> str:
+    """The Date header, formatted once a second."""
     now = int(time.time())
-    if _DATE[0] != now:
-        _DATE[:] = now, f"Date: {formatdate(now, usegmt=True)}"
-    return str(_DATE[1])
+    if _date_cache[0] != now:
+        _date_cache[:] = now, f"Date: {formatdate(now, usegmt=True)}"
+    return str(_date_cache[1])
