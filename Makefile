@@ -3,11 +3,12 @@ PYTHON ?= python3
 EXTRA := $(shell nvidia-smi -L >/dev/null 2>&1 && echo cuda || echo cpu)
 SERVE := .venv/.installed-$(EXTRA)
 TEST := .venv-test/.installed
+TEST_GPU := .venv-test-gpu/.installed
 CLIENTS := .venv-clients/.installed
 PROMETHEUS := build/prometheus/.unpacked
 RECIPES ?= all
 
-.PHONY: serve test test-slow peers check train locks clean help
+.PHONY: serve test test-slow test-gpu gpu peers check train locks clean help
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,6 +21,14 @@ test: $(TEST) ## make .venv-test with all that the tests need, and run them
 
 test-slow: $(TEST) $(CLIENTS) $(PROMETHEUS) ## the tests that take minutes: the container, a training run, other projects' clients
 	.venv-test/bin/python -m pytest -m "slow or clients"
+
+# In the second environment ONNX Runtime has the CUDA libraries of the extra `cuda` alone, as `make serve` installs them.
+test-gpu: gpu $(TEST) $(TEST_GPU) ## the tests that need an NVIDIA GPU: TorchScript in .venv-test, ONNX Runtime in .venv-test-gpu
+	.venv-test-gpu/bin/python -m pytest -m gpu -k onnx tests/test_devices.py
+	.venv-test/bin/python -m pytest -m gpu -k torchscript tests/test_devices.py
+
+gpu:
+	@nvidia-smi -L 2>/dev/null || { echo "make test-gpu needs an NVIDIA GPU, and nvidia-smi -L lists none here" >&2; exit 1; }
 
 peers: $(TEST) $(CLIENTS) ## what `python -m benchmarks serve` needs: the other servers, without running any test
 
@@ -35,7 +44,7 @@ locks: ## resolve deploy/locks/ again to the newest versions that pyproject.toml
 	deploy/locks/resolve
 
 clean: ## remove all environments and every cache
-	rm -rf .venv .venv-test .venv-clients .venv-peers .mypy_cache .ruff_cache .pytest_cache build *.egg-info
+	rm -rf .venv .venv-test .venv-test-gpu .venv-clients .venv-peers .mypy_cache .ruff_cache .pytest_cache build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The lock is installed to the hash, then this project, editable, with no more of its own to fetch.
@@ -51,6 +60,13 @@ $(TEST): deploy/locks/test.txt pyproject.toml
 	@$(PYTHON) -m venv --clear .venv-test
 	@.venv-test/bin/pip install --quiet --require-hashes -r deploy/locks/test.txt
 	@.venv-test/bin/pip install --quiet --no-deps --editable .
+	@touch $@
+
+$(TEST_GPU): deploy/locks/test-gpu.txt pyproject.toml
+	@echo "making .venv-test-gpu: Python packages for tests on a GPU, NVIDIA's libraries among them (2 GB)"
+	@$(PYTHON) -m venv --clear .venv-test-gpu
+	@.venv-test-gpu/bin/pip install --quiet --require-hashes -r deploy/locks/test-gpu.txt
+	@.venv-test-gpu/bin/pip install --quiet --no-deps --editable .
 	@touch $@
 
 $(CLIENTS): deploy/locks/clients.txt

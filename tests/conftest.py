@@ -1,4 +1,4 @@
-"""What several test modules share: running services, one for each runtime, and MNIST where it lies."""
+"""Fixtures of several test modules: a running server for each runtime, and the MNIST data set."""
 
 import os
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ IRIS_VERSION = IRIS.name
 
 @pytest.fixture(scope="session", params=["onnx", "torchscript"])
 def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    """The project's own models behind a real server; every test that asks for it runs on both runtimes."""
+    """A running server of all models of the project, on the CPU; a test that uses it runs on both runtimes."""
     log = tmp_path_factory.mktemp("service") / f"{request.param}.log"
     with RunningService(log, runtime=request.param) as running:
         yield running
@@ -32,7 +32,7 @@ def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="session")
 def mnist_dir() -> Path:
-    """The folder that holds MNIST/raw/; tests that need it are skipped where it is not."""
+    """The folder that holds MNIST/raw/; a test that needs it is skipped if there is none."""
     folder = Path(os.environ.get("DIGITALIS_DATA_DIR", ROOT / "data"))
     if not (folder / "MNIST/raw/t10k-images-idx3-ubyte").exists():
         pytest.skip("MNIST is not here: set DIGITALIS_DATA_DIR to the folder that holds MNIST/raw/")
@@ -41,7 +41,7 @@ def mnist_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def mnist_test(mnist_dir: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """MNIST's 10,000 test images [10000, 28, 28] and labels [10000], read by the format's own description."""
+    """MNIST's 10,000 test images [10000, 28, 28] and labels [10000], read as the format's specification says."""
     raw = mnist_dir / "MNIST/raw"
     images = np.frombuffer((raw / "t10k-images-idx3-ubyte").read_bytes(), np.uint8, offset=16).reshape(-1, 28, 28)
     labels = np.frombuffer((raw / "t10k-labels-idx1-ubyte").read_bytes(), np.uint8, offset=8)

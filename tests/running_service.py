@@ -1,38 +1,75 @@
-"""A real `python -m service`, started and stopped by tests."""
+"""A real server for a test: started in a process of its own, requested over TCP, stopped at the end."""
 
+import http.client
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import httpx
 
 ROOT = Path(__file__).parent.parent
 MODULE = (sys.executable, "-m", "service")
+GUNICORN = (sys.executable, "-m", "gunicorn", "--bind", "{address}", "--no-control-socket")
+ROW = {"instances": [[5.1, 3.5, 1.4, 0.2]]}  # an iris of the species setosa
+DEADLINE = 60  # seconds after which what a test waits for is considered not to happen
+START_TIMEOUT = 120  # seconds; the first start on a GPU reads 2 GB of CUDA libraries
+
+# An application whose model runs what a test puts in the place of `run`. It and the test tell each other by files.
+PATCHED_APP = """
+import threading, time
+from pathlib import Path
+from service.app import create_app
+app = create_app()
+runtime = app.models.find("iris").runtime
+original = runtime.run
+folder = Path(__file__).parent
+
+def wait_for_release(inputs):
+    (folder / f"entered-{threading.get_ident()}").touch()
+    while not (folder / "released").exists():
+        time.sleep(0.005)
+    return original(inputs)
+
+"""
 
 
 def clean_environment(**settings: str) -> dict[str, str]:
-    """The environment of this process, with only these `DIGITALIS_*` settings; a name's prefix is added."""
+    """The environment of this process with only these `DIGITALIS_*` settings, which are named without the prefix.
+
+    The device is the CPU unless the settings name another: tests must not depend on whether the machine has a GPU.
+    """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("DIGITALIS_")}
-    return inherited | {f"DIGITALIS_{name.upper()}": value for name, value in settings.items()}
+    return inherited | {f"DIGITALIS_{name.upper()}": value for name, value in ({"device": "cpu"} | settings).items()}
 
 
 def free_port() -> int:
-    """A port that nothing listens on."""
+    """A port that no process listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
 
 
+def wait_until(condition: Callable[[], object], expectation: str = "") -> None:
+    """Poll a condition until it is true; raises `TimeoutError` with the expectation after `DEADLINE`."""
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {DEADLINE} s: {expectation or condition}")
+        time.sleep(0.01)
+
+
 class RunningService:
-    """A server process on a port of its own; a context in which it answers."""
+    """A server process on a port of its own; inside the context it is ready. It has one worker and runs on the CPU."""
 
     def __init__(
         self,
@@ -54,8 +91,8 @@ class RunningService:
             self.process = subprocess.Popen(
                 self._command, cwd=ROOT, env=self._environment, stdout=log, stderr=subprocess.STDOUT
             )
-        self.client = httpx.Client(base_url=self.url, timeout=60)
-        deadline = time.monotonic() + 60
+        self.client = self.new_client()
+        deadline = time.monotonic() + START_TIMEOUT
         while not self._ready():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.process.kill()
@@ -75,6 +112,10 @@ class RunningService:
                 self.process.kill()
                 raise
 
+    def new_client(self, **headers: str) -> httpx.Client:
+        """A client with connections of its own. No certificates are loaded: that takes longer than a request."""
+        return httpx.Client(base_url=self.url, headers=headers, timeout=DEADLINE, verify=False)
+
     def log(self) -> str:
         """All that the process has printed."""
         return self._log.read_text()
@@ -85,21 +126,93 @@ class RunningService:
         return [int(pid) for pid in children.split()]
 
     def wait_for_workers(self, count: int) -> None:
-        """Until so many workers, replaced ones counted in, have opened their models."""
-        deadline = time.monotonic() + 60
-        while self.log().count("models are open") < count:
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"there are not {count} workers:\n{self.log()}")
-            time.sleep(0.1)
+        """Until this many workers, those that were replaced included, have opened their models."""
+        self.wait_for_log("models are open", count)
+
+    def wait_for_log(self, words: str, count: int = 1) -> None:
+        """Until the process has printed these words so often."""
+        try:
+            wait_until(lambda: self.log().count(words) >= count, f"{words!r} in the log, {count} times")
+        except TimeoutError as error:
+            raise RuntimeError(f"{error}\n{self.log()}") from None
 
     def _ready(self) -> bool:
+        connection = http.client.HTTPConnection(self.address, timeout=10)
         try:
-            return httpx.get(f"{self.url}/v2/health/ready").status_code == 200
-        except httpx.TransportError:
+            connection.request("GET", "/v2/health/ready")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
             return False
+        finally:
+            connection.close()
 
 
-def failed_start(**settings: str) -> subprocess.CompletedProcess[str]:
-    """Run `python -m service` with settings that it must refuse, to its end."""
-    environment = clean_environment(**{"bind": f"127.0.0.1:{free_port()}", "workers": "1"} | settings)
-    return subprocess.run(MODULE, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+class RawConnection:
+    """A TCP connection to a server: the test chooses the bytes that are sent, and reads whole responses."""
+
+    def __init__(self, server: RunningService) -> None:
+        host, _, port = server.address.partition(":")
+        self.socket = socket.create_connection((host, int(port)), timeout=DEADLINE)
+        self._stream = self.socket.makefile("rb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._stream.close()
+        self.socket.close()
+
+    def send(self, data: bytes) -> None:
+        """Send these bytes."""
+        self.socket.sendall(data)
+
+    def response(self) -> bytes:
+        """One whole response, or nothing once the server has closed the connection."""
+        head = b""
+        for line in self._stream:
+            head += line
+            if line == b"\r\n":
+                break
+        length = re.search(rb"(?i)content-length: (\d+)", head)
+        return head + (self._stream.read(int(length[1])) if length else b"")
+
+    def exchange(self, request: bytes) -> bytes:
+        """Send a request, and return its response."""
+        self.send(request)
+        return self.response()
+
+
+def rejects_connections(server: RunningService) -> bool:
+    """Whether the server has closed its listening sockets, as it does after SIGTERM."""
+    try:
+        RawConnection(server).__exit__()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def predict(server: RunningService, body: Any = ROW, model: str = "iris") -> httpx.Response:
+    """A V1 prediction over a connection of its own, so that any worker may handle it."""
+    return httpx.post(f"{server.url}/v1/models/{model}:predict", json=body, timeout=DEADLINE, verify=False)
+
+
+def patched_service(folder: Path, patch: str, **settings: str) -> RunningService:
+    """A server of the model iris alone, on which this code has changed `runtime.run`, a function of `inputs`."""
+    shutil.copytree(ROOT / "models/iris", folder / "models/iris")
+    (folder / "patched.py").write_text(f"{PATCHED_APP}{patch}\n")
+    command = (*GUNICORN, "-c", "python:service.gunicorn_conf", "--pythonpath", f"{folder},{ROOT}", "patched:app")
+    return RunningService(folder / "log", command, None, models_dir=str(folder / "models"), **settings)
+
+
+def entered(folder: Path) -> int:
+    """How many threads of a patched server wait to be released."""
+    return len(list(folder.glob("entered-*")))
+
+
+def failed_start(environment: Mapping[str, str] | None = None, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run `python -m service`, which must fail, to its end."""
+    variables = clean_environment(**{"bind": f"127.0.0.1:{free_port()}", "workers": "1"} | settings)
+    variables.update(environment or {})
+    return subprocess.run(
+        MODULE, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=START_TIMEOUT, check=False
+    )

@@ -47,9 +47,10 @@ HALVES = {"first half": TEXTBOOK[::2], "second half": TEXTBOOK[1::2]}
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every textbook recipe, trained and exported from scratch by two commands in parallel."""
     models = tmp_path_factory.mktemp("textbook") / "models"
+    command = (sys.executable, "-m", "training", "train", "--device=cpu", f"--models-dir={models}")
     running = [
         subprocess.Popen(
-            (sys.executable, "-m", "training", "train", *(r.name for r in half), "--models-dir", str(models)),
+            (*command, *(recipe.name for recipe in half)),
             cwd=ROOT, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )
         for half in HALVES.values()

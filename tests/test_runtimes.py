@@ -1,4 +1,4 @@
-"""One body, two runtimes, and NumPy as the oracle."""
+"""Both runtimes on the CPU, compared with NumPy. Other devices are compared with the CPU in `test_devices.py`."""
 
 import subprocess
 import sys
@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
-import torch
-from conftest import MODELS
+from conftest import IRIS, IRIS_VERSION, MODELS
 from numpy.typing import NDArray
 from running_service import ROOT, clean_environment
 
@@ -44,7 +42,7 @@ def softmax(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def numpy_oracle(folder: Path, inputs: NDArray[np.generic]) -> tuple[NDArray[np.float64], ...]:
-    """The network in two dozen lines of NumPy, in double precision."""
+    """What the network computes, written in NumPy with double precision: an array [rows, columns] for each output."""
     bundle, contents = load_bundle(folder)
     recipe = bundle.recipe
     state = {key: value.double().numpy() for key, value in rebuild(bundle, contents).state_dict().items()}
@@ -67,14 +65,14 @@ def numpy_oracle(folder: Path, inputs: NDArray[np.generic]) -> tuple[NDArray[np.
 
 
 def layered(state: dict[str, Any], part: str, x: NDArray[Any], activation: str) -> list[NDArray[np.float64]]:
-    """What comes out of each layer of a part of a network."""
-    found = []
+    """The output of each layer whose name begins with `part`; all but the last are activated."""
+    outputs = []
     keys = [key.removesuffix(".weight") for key in state if key.startswith(part) and key.endswith(".weight")]
     for key in keys:
         x = x @ state[f"{key}.weight"].T + state[f"{key}.bias"]
         x = x if key == keys[-1] else ACTIVATIONS[activation](x)
-        found.append(x)
-    return found
+        outputs.append(x)
+    return outputs
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.parent.name)
@@ -84,41 +82,41 @@ def test_a_runtime_computes_what_numpy_does(settings: Settings, folder: Path, ro
     bundle = model.bundle
     inputs = random_inputs(bundle.signature, bundle.features, rows, seed=rows)
     outputs = model.predict(inputs)
-    wanted = numpy_oracle(folder, *inputs.values())
-    for spec, expected in zip(bundle.signature.outputs, wanted, strict=True):
+    arrays = numpy_oracle(folder, *inputs.values())
+    for spec, expected in zip(bundle.signature.outputs, arrays, strict=True):
         assert outputs[spec.name].dtype == np.float32
         np.testing.assert_allclose(outputs[spec.name], expected, atol=1e-5 * max(1, np.abs(expected).max()))
 
 
-def test_a_model_whose_bundle_holds_no_report_says_so(settings: Settings) -> None:
-    bundle, contents = load_bundle(MODELS / "iris/4")
-    with pytest.raises(ReportNotFound, match="iris/4 has no report"):
+def test_a_bundle_without_a_report_is_named_in_the_error(settings: Settings) -> None:
+    bundle, contents = load_bundle(IRIS)
+    with pytest.raises(ReportNotFound, match=f"iris/{IRIS_VERSION} has no report"):
         Model(bundle, open_runtime(bundle, contents, settings)).report()
 
 
-def test_what_does_not_fit_the_signature_is_the_clients_mistake(settings: Settings) -> None:
-    model = Model.open(MODELS / "iris/4", settings)
+def test_inputs_that_do_not_fit_the_signature_are_a_bad_request(settings: Settings) -> None:
+    model = Model.open(IRIS, settings)
     with pytest.raises(BadRequest, match="iris: features is float64, expected FP32"):
         model.predict({"features": np.zeros((1, 4))})
 
 
 class BrokenRuntime:
-    """Gives what it is told to, or raises it."""
+    """Returns the given outputs, or raises the given exception."""
 
     name = "broken"
     device = "nowhere"
 
-    def __init__(self, gives: Arrays | Exception) -> None:
-        self.gives = gives
+    def __init__(self, result: Arrays | Exception) -> None:
+        self._result = result
 
     def run(self, inputs: Arrays) -> Arrays:
-        if isinstance(self.gives, Exception):
-            raise self.gives
-        return self.gives
+        if isinstance(self._result, Exception):
+            raise self._result
+        return self._result
 
 
 @pytest.mark.parametrize(
-    "gives",
+    "result",
     [
         RuntimeError("out of memory"),
         {"probabilities": np.zeros((1, 2), np.float32)},
@@ -126,38 +124,30 @@ class BrokenRuntime:
     ],
     ids=["an exception", "another shape", "another name"],
 )
-def test_whatever_a_runtime_does_wrong_is_ours(gives: Arrays | Exception) -> None:
-    model = Model(load_bundle(MODELS / "iris/4")[0], BrokenRuntime(gives))
-    with pytest.raises(InferenceFailed, match="iris/4 failed on nowhere"):
+def test_a_failure_of_the_runtime_is_an_internal_error(result: Arrays | Exception) -> None:
+    model = Model(load_bundle(IRIS)[0], BrokenRuntime(result))
+    with pytest.raises(InferenceFailed, match=f"iris/{IRIS_VERSION} failed on nowhere"):
         model.predict({"features": np.zeros((1, 4), np.float32)})
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU: asking for it succeeds")
-def test_cuda_that_cannot_be_had_is_refused_by_name_and_passed_over_by_auto() -> None:
-    bundle, contents = load_bundle(MODELS / "iris/4")
-    for runtime in ("onnx", "torchscript"):
-        with pytest.raises(DeviceUnavailable, match="CUDA"):
-            open_runtime(bundle, contents, Settings(runtime=runtime, device="cuda"))
-        assert open_runtime(bundle, contents, Settings(runtime=runtime, device="auto")).device == "cpu"
+def test_the_reason_why_cuda_cannot_be_used_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is logged, or ends the start; the messages of ONNX Runtime end with a line break or a stack trace."""
+
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise RuntimeError("Invalid device ID: 99,\nmust be between 0 and 1\n\nStacktrace:\n")
+
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr("onnxruntime.preload_dlls", lambda: None)
+    monkeypatch.setattr("onnxruntime.InferenceSession", fail)
+    monkeypatch.setattr("ctypes.CDLL", lambda _name: None)
+    with pytest.raises(DeviceUnavailable) as error:
+        open_runtime(*load_bundle(IRIS), Settings(device="cuda:99"))
+    reason = "Invalid device ID: 99, must be between 0 and 1 Stacktrace:"
+    assert str(error.value) == f"ONNX Runtime cannot open a session on cuda:99: {reason}"
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device answers here")
-@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.parent.name)
-@pytest.mark.parametrize("runtime", ["onnx", "torchscript"])
-def test_cuda_computes_what_numpy_does(runtime: str, folder: Path) -> None:
-    if runtime == "onnx" and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-        pytest.skip("this environment has ONNX Runtime for the CPU alone: install the extra cuda instead")
-    model = Model.open(folder, Settings(runtime=runtime, device="cuda"))
-    inputs = random_inputs(model.bundle.signature, model.bundle.features, rows=256, seed=0)
-    assert model.runtime.device == "cuda:0"
-    (found,) = model.predict(inputs).values()
-    expected = numpy_oracle(folder, *inputs.values())
-    np.testing.assert_allclose(found, expected, atol=1e-4 * max(1, np.abs(expected).max()))
-
-
-def test_small_networks_start_no_threads_of_their_own() -> None:
-    """Opened with eight threads for an inference: only the networks of images have a use for them."""
+def test_small_networks_start_no_threads() -> None:
+    """With eight threads for each inference, only the networks of images start seven more."""
     program = (
         "import os; from service.inference.repository import Model, find_bundles\n"
         "from service.settings import Settings\n"
@@ -174,12 +164,12 @@ def test_small_networks_start_no_threads_of_their_own() -> None:
     assert threads == 7 * images
 
 
-def test_the_service_needs_no_torch_to_serve_onnx() -> None:
-    """The modules that an ONNX service has imported once it answers."""
+def test_serving_onnx_imports_neither_torch_nor_training() -> None:
+    """Checked after a first prediction."""
     program = (
         "import sys; from service.app import create_app; client = create_app().test_client();"
-        "answer = client.post('/v1/models/iris:predict', json={'instances': [[5.1, 3.5, 1.4, 0.2]]});"
-        "print(answer.status_code, 'torch' in sys.modules, 'training' in sys.modules, 'onnx' in sys.modules)"
+        "response = client.post('/v1/models/iris:predict', json={'instances': [[5.1, 3.5, 1.4, 0.2]]});"
+        "print(response.status_code, 'torch' in sys.modules, 'training' in sys.modules, 'onnx' in sys.modules)"
     )
     shown = subprocess.run(
         (sys.executable, "-c", program), cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=True
@@ -187,10 +177,10 @@ def test_the_service_needs_no_torch_to_serve_onnx() -> None:
     assert shown.stdout == "200 False False False\n"
 
 
-def test_a_runtime_that_is_not_installed_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_a_runtime_that_is_not_installed_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.delitem(sys.modules, "service.inference.runtimes.torchscript", raising=False)
     with pytest.raises(
         DeviceUnavailable, match="torchscript needs torch, which is not installed: install the extra torchscript"
     ):
-        open_runtime(*load_bundle(MODELS / "iris/4"), Settings(runtime="torchscript"))
+        open_runtime(*load_bundle(IRIS), Settings(runtime="torchscript"))

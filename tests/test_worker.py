@@ -3,67 +3,33 @@
 import contextlib
 import json
 import os
-import re
-import shutil
 import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Self
 
 import httpx
 import pytest
-from conftest import MODELS
-from running_service import ROOT, RunningService
-from test_service import GUNICORN
+from running_service import (
+    DEADLINE,
+    GUNICORN,
+    ROW,
+    RawConnection,
+    RunningService,
+    entered,
+    patched_service,
+    predict,
+    rejects_connections,
+    wait_until,
+)
 
-DEADLINE = 60  # seconds after which something that is waited for has not happened
-ROW = {"instances": [[5.1, 3.5, 1.4, 0.2]]}
 BODY = json.dumps(ROW).encode()
 PREDICT = b"POST /v1/models/iris:predict HTTP/1.1\r\nHost: x\r\n"
 REQUEST = PREDICT + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
 READY = b"GET /v2/health/ready HTTP/1.1\r\nHost: x\r\n\r\n"
-
-# An application whose model runs what a test puts in the place of `run`. It and the test tell each other by files.
-PATCHED = """
-import threading, time
-from pathlib import Path
-from service.app import create_app
-app = create_app()
-runtime = app.models.find("iris").runtime
-original = runtime.run
-folder = Path(__file__).parent
-
-def wait_for_release(inputs):
-    (folder / f"entered-{threading.get_ident()}").touch()
-    while not (folder / "released").exists():
-        time.sleep(0.005)
-    return original(inputs)
-
-"""
-
-
-def patched_service(folder: Path, run: str, **settings: str) -> RunningService:
-    """A service of the iris model, whose runtime runs the expression `run` of its `inputs`."""
-    shutil.copytree(MODELS / "iris", folder / "models/iris")
-    (folder / "patched.py").write_text(f"{PATCHED}{run}\n")
-    command = (*GUNICORN, "-c", "python:service.gunicorn_conf", "--pythonpath", f"{folder},{ROOT}", "patched:app")
-    return RunningService(folder / "log", command, None, models_dir=str(folder / "models"), **settings)
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def entered(folder: Path) -> int:
-    """How many threads of a patched service wait to be released."""
-    return len(list(folder.glob("entered-*")))
 
 
 @pytest.fixture(scope="module")
@@ -71,43 +37,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]
     """One worker, as it is."""
     with RunningService(tmp_path_factory.mktemp("server") / "log", max_body_bytes="1000000") as one:
         yield one
-
-
-def predict(service: RunningService) -> httpx.Response:
-    return httpx.post(f"{service.url}/v1/models/iris:predict", json=ROW, timeout=DEADLINE)
-
-
-class RawConnection:
-    """A connection over which a test sends bytes and reads whole responses."""
-
-    def __init__(self, service: RunningService) -> None:
-        host, _, port = service.address.partition(":")
-        self.socket = socket.create_connection((host, int(port)), timeout=DEADLINE)
-        self._stream = self.socket.makefile("rb")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._stream.close()
-        self.socket.close()
-
-    def send(self, data: bytes) -> None:
-        self.socket.sendall(data)
-
-    def response(self) -> bytes:
-        """One whole response, or nothing if the server has closed the connection."""
-        head = b""
-        for line in self._stream:
-            head += line
-            if line == b"\r\n":
-                break
-        length = re.search(rb"(?i)content-length: (\d+)", head)
-        return head + (self._stream.read(int(length[1])) if length else b"")
-
-    def exchange(self, request: bytes) -> bytes:
-        self.send(request)
-        return self.response()
 
 
 # Slow requests.
@@ -184,20 +113,13 @@ def test_large_bodies_at_once_do_not_mix(server: RunningService) -> None:
 # Signals and the end.
 
 
-def refuses_connections(service: RunningService) -> bool:
-    with contextlib.suppress(ConnectionRefusedError):
-        RawConnection(service).socket.close()
-        return False
-    return True
-
-
 def test_a_slow_inference_is_finished_after_sigterm(tmp_path: Path) -> None:
     run = "runtime.run = wait_for_release"
     with patched_service(tmp_path, run) as service, ThreadPoolExecutor() as pool:
         slow = pool.submit(predict, service)
         wait_until(lambda: entered(tmp_path))
         service.process.send_signal(signal.SIGTERM)
-        wait_until(lambda: refuses_connections(service))
+        wait_until(lambda: rejects_connections(service))
         assert not slow.done()
         (tmp_path / "released").touch()
         assert slow.result().status_code == 200
@@ -210,12 +132,14 @@ def test_a_client_that_connects_after_sigterm_is_refused_and_a_request_that_has_
 ) -> None:
     """The refused client, or a proxy, then tries elsewhere; in the kernel's queue it would wait for nothing."""
     with RunningService(tmp_path / "log") as service, RawConnection(service) as begun:
-        assert begun.exchange(READY).startswith(b"HTTP/1.1 200 OK")
-        begun.send(REQUEST[:-5])
+        head = PREDICT + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(BODY)
+        assert begun.exchange(head) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        begun.send(BODY[:-5])
         service.process.send_signal(signal.SIGTERM)
-        wait_until(lambda: refuses_connections(service))
-        response = begun.exchange(REQUEST[-5:])
+        wait_until(lambda: rejects_connections(service))
+        response = begun.exchange(BODY[-5:])
         assert response.startswith(b"HTTP/1.1 200 OK")
+        assert b'"label":"setosa"' in response
         assert b"Connection: close" in response
         assert service.process.wait(DEADLINE) == 0
 

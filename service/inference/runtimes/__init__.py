@@ -68,7 +68,8 @@ def _open(bundle: Bundle, contents: Contents, settings: Settings, gpu: int | Non
         try:
             runtime.run(bundle.signature.zeros())
         except Exception as error:  # the libraries' exceptions have no narrower base class
-            raise DeviceUnavailable(f"{runtime.device} cannot run it: {error}") from error
+            reason = " ".join(str(error).split())  # it may have several lines
+            raise DeviceUnavailable(f"{runtime.device} cannot run it: {reason}") from error
     return runtime
 
 

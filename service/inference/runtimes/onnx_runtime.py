@@ -74,7 +74,8 @@ def _create_on_cuda(content: bytes, options: ort.SessionOptions, gpu: int) -> or
         # TF32 would round the factors of each product to 10 bits, and predictions would differ from the CPU's.
         session = _create(content, options, [(CUDA, {"device_id": gpu, "use_tf32": 0}), CPU])
     except BundleError as error:
-        raise DeviceUnavailable(f"ONNX Runtime cannot open a session on cuda:{gpu}: {error.__cause__}") from error
+        reason = " ".join(str(error.__cause__).split())  # it may have several lines
+        raise DeviceUnavailable(f"ONNX Runtime cannot open a session on cuda:{gpu}: {reason}") from error
     if CUDA not in session.get_providers():  # it may fall back to the CPU without an exception
         raise DeviceUnavailable(f"ONNX Runtime could not start its CUDA execution provider on cuda:{gpu}")
     return session
