@@ -4,11 +4,11 @@ import argparse
 import os
 import sys
 
+import benchmarks
 from benchmarks import commands
 from benchmarks.arguments import describe
 from benchmarks.serve.command import add_serve
 from service.errors import DigitalisError
-from training.errors import TrainingError
 
 
 def main() -> int:
@@ -16,7 +16,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     describe(
         parser,
-        f"{sys.modules['benchmarks'].__doc__}",
+        benchmarks.__doc__ or "",
         """
         python -m benchmarks uploads                         accuracy on synthetic uploads
         python -m benchmarks uploads data/uploads            also on the real uploads in a folder
@@ -26,7 +26,7 @@ def main() -> int:
     )
     parser.set_defaults(all_cores=False)
     subparsers = parser.add_subparsers(title="benchmarks", required=True, metavar="BENCHMARK")
-    benchmarks = (
+    commands_and_help = (
         ("train", "training speed of mnist-deep, compared with the lecture's loop", commands.add_train),
         ("uploads", "accuracy on real and synthetic uploads, by source", commands.add_uploads),
         ("confidence", "calibration, and detection of images that show no digit", commands.add_confidence),
@@ -34,14 +34,14 @@ def main() -> int:
         ("observability", "overhead of metrics, request ids and logs", commands.add_observability),
         ("serve", "load test: requests/s, latency and memory beside other servers", add_serve),
     )
-    for name, summary, add_arguments in benchmarks:
+    for name, summary, add_arguments in commands_and_help:
         add_arguments(subparsers.add_parser(name, help=summary))
     args = parser.parse_args()
     if not args.all_cores:
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     try:
         args.run(args)
-    except (TrainingError, DigitalisError) as error:
+    except (DigitalisError, OSError) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
     return 0

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from benchmarks.arguments import add_data_dir, add_folder, add_model, describe, positive_int
 
+MAX_STEPS = 60_000 // 12 - 1  # the mini-batches of one epoch without the first, which is the warm-up
+
 
 def add_train(parser: argparse.ArgumentParser) -> None:
     """`train`: training speed."""
@@ -20,7 +22,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--rounds", type=positive_int, default=7, help="rounds per loop (default: %(default)s)")
     parser.add_argument(
-        "--steps", type=positive_int, default=1000, help="mini-batches per round (default: %(default)s)"
+        "--steps", type=_steps, default=1000, help=f"mini-batches per round, at most {MAX_STEPS} (default: %(default)s)"
     )
     parser.add_argument("--full", action="store_true", help="also train with both loops to the end, on MNIST")
     add_data_dir(parser)
@@ -31,6 +33,13 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         training_speed.measure(args.data_dir, args.rounds, args.steps, full=args.full)
 
     parser.set_defaults(run=run)
+
+
+def _steps(text: str) -> int:
+    """An argparse type: a number of mini-batches that one epoch of MNIST has."""
+    if (steps := positive_int(text)) > MAX_STEPS:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected at most {MAX_STEPS}, the mini-batches of one epoch")
+    return steps
 
 
 def add_uploads(parser: argparse.ArgumentParser) -> None:
@@ -64,12 +73,12 @@ def add_uploads(parser: argparse.ArgumentParser) -> None:
     add_data_dir(parser)
 
     def run(args: argparse.Namespace) -> None:
-        from benchmarks import ablation, uploads
+        from benchmarks import leave_one_source_out, uploads
 
         if not args.leave_one_out:
             uploads.measure(args.folder, args.synthetic, args.data_dir, args.model, args.sheet)
         elif args.folder:
-            ablation.measure(args.folder, args.model)
+            leave_one_source_out.measure(args.folder, args.model)
         else:
             parser.error("--leave-one-out needs a FOLDER of uploads")
 

@@ -22,7 +22,7 @@ from service.images import normaliser
 from service.images.decoding import PixelBudget, decode_image
 from service.inference.abstention import abstention_reason
 from service.inference.model import Model
-from training.datasets import Split
+from training.datasets.dataset import Split
 from training.datasets.mnist import Mnist
 from training.errors import TrainingError
 from training.learning.train import train_validation_split
@@ -77,12 +77,12 @@ def measure(folder: Path | None, fonts: Path | None, data_dir: Path, model_name:
 
 
 def _validation_split(model: Model, data_dir: Path) -> Split:
-    """The MNIST training images that were held out for validation when this bundle was trained."""
+    """The MNIST training images that were set aside for validation when this bundle was trained."""
     recipe = msgspec.convert(model.bundle.recipe, Recipe)
-    _, held = train_validation_split(recipe, Mnist(data_dir).train(model.bundle.seed))
-    if held is None:
+    _, validation = train_validation_split(recipe, Mnist(data_dir).train(model.bundle.seed))
+    if validation is None:
         raise TrainingError(f"{model.bundle.id} was trained without validation rows, so it is not calibrated")
-    return held
+    return validation
 
 
 def _calibration(temperature: float, predictions: dict[str, Predictions]) -> None:
@@ -93,7 +93,7 @@ def _calibration(temperature: float, predictions: dict[str, Predictions]) -> Non
         for label, factor in ((f"{temperature:.3f}", 1.0), ("1", temperature)):
             metrics = _calibration_metrics(_softmax(factor * found.log_probabilities), found.targets)
             print(f"| {name} | {label} | {' | '.join(f'{metric:.4f}' for metric in metrics)} |")
-    print("\nThe temperature, and the abstention thresholds below, were fitted on MNIST's validation images.")
+    print("\nTemperature and abstention thresholds were fitted on distorted copies of MNIST's validation images.")
 
 
 def _softmax(logits: Floats) -> Floats:

@@ -50,7 +50,7 @@ def measure(rounds: int) -> None:
 
 
 def _variants() -> dict[str, Application]:
-    folder = max((MODELS / "iris").iterdir())
+    folder = max((MODELS / "iris").iterdir(), key=lambda version: int(version.name))
     app = create_app(Settings(device="cpu"), [folder])
     inner: Application = app.middleware.application
     schemas = {model.bundle.id: metrics_schema(model.bundle) for model in app.models}

@@ -1,7 +1,7 @@
 """A corpus of synthetic uploads, one style per difficulty, on which the ink normaliser was developed.
 
-Half of the digits are MNIST training images, upscaled; the other half are drawn from the pen paths of `samples/`, with
-random distortion. Each of `STYLES` varies one difficulty; "phone photo" combines them.
+Half of the digits are MNIST training images, upscaled; the others, and all with broken strokes, are drawn from the pen
+paths of `samples/`, with random distortion. Each of `STYLES` varies one difficulty; "phone photo" combines them.
 """
 
 from collections.abc import Callable, Iterator

@@ -80,7 +80,7 @@ def load_uploads(folder: Path) -> Iterator[Upload]:
 
 
 def generate_uploads(count: int, seed: int, data_dir: Path) -> Iterator[Upload]:
-    """Synthetic uploads: `count` digits of each of `STYLES`, half of them made from MNIST training images."""
+    """Synthetic uploads: `count` digits of each of `STYLES`, about half of them made from MNIST training images."""
     mnist = Mnist(data_dir).train(0)
     generated = generate_corpus(count, seed, (mnist.inputs.numpy(), mnist.targets.numpy()))
     for i, (style, digit, file) in enumerate(generated):

@@ -1,11 +1,14 @@
 """Checks of the benchmarks' arguments, before anything starts; `test_other_servers.py` runs the load test itself."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
+from benchmarks import observability_overhead
 from benchmarks.__main__ import main
-from benchmarks.ablation import CANDIDATES
+from benchmarks.leave_one_source_out import CANDIDATES
+from service.errors import BundleError
 
 COMMANDS = ("train", "uploads", "confidence", "preprocessing", "observability", "serve")
 
@@ -22,6 +25,7 @@ COMMANDS = ("train", "uploads", "confidence", "preprocessing", "observability", 
         ),
         (("serve", "--bars", "/nowhere/bars.png"), "no folder /nowhere"),
         (("preprocessing", "--rounds", "-1"), "--rounds"),
+        (("train", "--steps", "5000"), "--steps: '5000': expected at most 4999, the mini-batches of one epoch"),
     ],
 )
 def test_invalid_arguments_are_rejected_with_a_message(
@@ -44,5 +48,22 @@ def test_help_shows_examples(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     assert f"examples:\n  python -m benchmarks {command}" in capsys.readouterr().out
 
 
-def test_the_ablation_overrides_constants_that_exist() -> None:
+def test_a_file_that_is_missing_is_reported_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "uploads", str(tmp_path)])
+    monkeypatch.setattr("os.sched_setaffinity", lambda *_: None)
+    assert main() == 1
+    assert "labels.csv" in capsys.readouterr().err
+
+
+def test_the_observability_benchmark_takes_the_highest_version(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for version in ("9", "10"):
+        (tmp_path / "iris" / version).mkdir(parents=True)
+    monkeypatch.setattr(observability_overhead, "MODELS", tmp_path)
+    with pytest.raises(BundleError, match="iris/10"):
+        observability_overhead.measure(1)
+
+
+def test_leaving_one_source_out_overrides_constants_that_exist() -> None:
     assert [name for module, name, _ in CANDIDATES if not isinstance(getattr(module, name, None), float)] == []

@@ -12,7 +12,7 @@ from torch.nn.functional import nll_loss
 from service.images.normaliser import is_normalised
 from training.augmentation.normaliser_artifacts import with_artifacts
 from training.augmentation.ood_negatives import font_files, ood_negatives
-from training.datasets import Split
+from training.datasets.dataset import Split
 from training.learning.calibration import (
     MAX_FALSE_REJECTION,
     augmented_validation,
@@ -22,7 +22,7 @@ from training.learning.calibration import (
     round_probability,
 )
 from training.learning.ood_head import train_ood_head
-from training.networks.mlp import mlp
+from training.networks.mlp import add_batch_norm, mlp
 from training.networks.network import ImageNetwork, ImageNetworkWithOod, Network
 from training.networks.scaling import PixelScaling
 from training.progress import Progress
@@ -83,9 +83,9 @@ def test_calibration_changes_no_prediction_and_makes_the_labels_more_likely(
     inputs, targets = augmented_validation(recipe, data, 0, Progress.silent())
     assert len(inputs) == len(targets) == 1000
     with torch.inference_mode():
-        before = network.outputs(inputs)[0]
+        before = network.all_outputs(inputs)[0]
         temperature, abstention = calibrate(network, recipe, data, 0, Progress.silent())
-        after, *ood_scores = network.outputs(inputs)
+        after, *ood_scores = network.all_outputs(inputs)
     assert temperature > 1
     assert torch.equal(before.argmax(dim=1), after.argmax(dim=1))
     assert nll_loss(after.log(), targets) < nll_loss(before.clamp(min=1e-30).log(), targets)
@@ -103,9 +103,32 @@ def test_a_threshold_is_rounded_where_it_matters(probability: float) -> None:
     assert round_probability(probability) == pytest.approx(probability, abs=max(tolerance, 1e-12))
 
 
+def test_a_rounded_threshold_has_no_rounding_noise() -> None:
+    assert round_probability(0.0000123456) == 0.00001235
+    assert round_probability(0.9876543) == 0.98765
+    assert repr(round_probability(0.99998766)) == "0.99998766"
+
+
+def test_the_ood_head_reads_all_hidden_activations_with_batch_norm_too() -> None:
+    torch.manual_seed(0)
+    layers = mlp((784, 7, 5, 10))
+    network = ImageNetworkWithOod(PixelScaling(centred=False), layers, nn.Softmax(dim=1), mlp((12, 3, 1))).eval()
+    scaled = torch.rand(4, 784)
+    hidden, logits = network.hidden_and_logits(scaled)
+    first = layers[:2](scaled)
+    torch.testing.assert_close(hidden, torch.cat([first, layers[2:4](first)], dim=1))
+    torch.testing.assert_close(logits, layers(scaled))
+    images = torch.zeros(4, 28, 28, dtype=torch.uint8)
+    with pytest.warns(FutureWarning, match="deprecated"):
+        scripted = torch.jit.script(network)
+    torch.testing.assert_close(scripted(images), network(images))
+    network.layers = add_batch_norm(layers).eval()
+    assert network.hidden_and_logits(scaled)[0].shape == (4, 12)
+
+
 def test_a_network_with_an_ood_head_outputs_probabilities_and_ood_scores() -> None:
     with torch.inference_mode():
-        probabilities, ood_scores = network_with_ood().outputs(torch.zeros(3, 28, 28, dtype=torch.uint8))
+        probabilities, ood_scores = network_with_ood().all_outputs(torch.zeros(3, 28, 28, dtype=torch.uint8))
     assert (probabilities.shape, ood_scores.shape) == ((3, 10), (3, 1))
     torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(3))
 
@@ -122,8 +145,8 @@ def test_the_ood_head_is_trained_and_all_other_weights_stay(images: tuple[Tensor
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, before[name]) != name.startswith("ood_head."), name
     with torch.inference_mode():
-        negatives = network.outputs(ood_negatives(*images, 50, 0, Progress.silent()))[1].mean()
-        digits = network.outputs(images[0])[1].mean()
+        negatives = network.all_outputs(ood_negatives(*images, 50, 0, Progress.silent()))[1].mean()
+        digits = network.all_outputs(images[0])[1].mean()
     assert negatives > digits + 0.3
 
 

@@ -15,9 +15,10 @@ from torch.nn.functional import one_hot
 from training.datasets import open_dataset
 from training.learning import tasks
 from training.learning.train import evaluate
-from training.lectures.document import SYSTEMS, document_lines, render_pictures
-from training.lectures.rows import BundleFigures
-from training.lectures.worked import (
+from training.lectures.document import SYSTEMS, document_lines
+from training.lectures.pictures import render_pictures
+from training.lectures.rows import LatestBundles
+from training.lectures.worked_examples import (
     activation_and_derivative,
     forward_and_backward,
     linear_layer,
@@ -147,13 +148,13 @@ def test_activations_and_their_derivatives() -> None:
 @pytest.mark.parametrize(("name", "correct"), [("versicolor-by-hand", 106), ("versicolor-by-hand-or", 53)])
 def test_two_lines_with_fixed_weights_classify_as_many_irises_as_the_lectures(name: str, correct: int) -> None:
     data = open_dataset("versicolor-sepal", ROOT).train(0)
-    assert round(evaluate(BundleFigures(MODELS).network(name), RECIPES[name], data)["accuracy"] * 150) == correct
+    assert round(evaluate(LatestBundles(MODELS).network(name), RECIPES[name], data)["accuracy"] * 150) == correct
 
 
 @pytest.fixture(scope="module")
 def lines() -> list[str]:
     """docs/lectures.md, made now."""
-    return list(document_lines(BundleFigures(MODELS)))
+    return list(document_lines(LatestBundles(MODELS)))
 
 
 def test_the_document_is_what_the_command_makes_now(lines: list[str]) -> None:
@@ -181,6 +182,6 @@ def test_and_is_within_five_percent_of_the_lectures_last_figures(lines: list[str
 
 
 def test_the_pictures_of_the_lectures_are_rendered() -> None:
-    pictures = dict(render_pictures(BundleFigures(MODELS)))
+    pictures = dict(render_pictures(LatestBundles(MODELS)))
     assert list(pictures) == ["activations.png", "gates.png", "versicolor.png", "moons.png", "spirals.png"]
     assert all(content.startswith(b"\x89PNG") and len(content) > 5000 for content in pictures.values())

@@ -11,7 +11,7 @@ from PIL import Image
 from running_service import RunningService
 
 from service.bundle.loading import load_bundle
-from training.bundles.verify import rebuild
+from training.bundles.restore import rebuild
 
 FOLDER = newest("mnist-deep")
 

@@ -1,8 +1,11 @@
 """Every recipe: trained from scratch, and as its bundle in `models/`."""
 
+import copy
+import math
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import msgspec
@@ -13,16 +16,20 @@ from running_service import ROOT, clean_environment
 from torch.nn import BatchNorm1d
 
 from service.bundle.loading import load_bundle
-from service.bundle.manifest import REPORT
+from service.bundle.manifest import REPORT, Column
 from service.inference.repository import find_bundles
-from training.datasets import checksum, open_dataset
-from training.errors import BadRecipe, Diverged
+from training.bundles.golden_examples import golden_examples
+from training.bundles.model_files import signature_of
+from training.datasets import open_dataset
+from training.datasets.dataset import Split, checksum
+from training.errors import BadRecipe, BelowThreshold, Diverged, TrainingError
 from training.learning.fit import fit
-from training.learning.seed_sweep import train_seeds
+from training.learning.optimisation import make_step
+from training.learning.seed_sweep import train_sweep
 from training.learning.tasks import count_correct, encode_targets
 from training.learning.train import train, train_validation_split
 from training.learning.validate import validate_recipe
-from training.networks.mlp import fold_batch_norm
+from training.networks.mlp import fold_batch_norm, mlp
 from training.networks.network import build, build_initialised
 from training.networks.scaling import Standardise
 from training.progress import Progress
@@ -36,6 +43,7 @@ from training.recipes.gradient_descent import (
     GradientDescent,
     OodHead,
     Optimiser,
+    Teacher,
 )
 from training.recipes.recipe import Acceptance, FixedWeights, Recipe
 
@@ -110,8 +118,16 @@ def test_models_contains_a_bundle_of_each_recipe_and_no_other() -> None:
 
 
 def test_no_two_recipes_share_a_name() -> None:
-    with pytest.raises(BadRecipe, match=r"two recipes are named 'iris'; one is in training\.recipes\.iris"):
-        collect([iris, iris])
+    other = ModuleType("other")
+    other.__dict__["IRIS"] = msgspec.structs.replace(iris.IRIS, seed=1)
+    with pytest.raises(BadRecipe, match=r"two recipes are named 'iris'; one is in other"):
+        collect([iris, other])
+
+
+def test_a_recipe_may_be_imported_into_another_module() -> None:
+    other = ModuleType("other")
+    other.__dict__["IRIS"] = iris.IRIS
+    assert collect([iris, other]) == {"iris": iris.IRIS}
 
 
 def test_the_bundles_of_textbook_recipes_are_small() -> None:
@@ -144,7 +160,7 @@ def test_networks_of_a_seed_sweep_equal_those_trained_alone(name: str) -> None:
     training = msgspec.structs.replace(RECIPES[name].gradient_descent, epochs=300)
     recipe = msgspec.structs.replace(RECIPES[name], sweep_seeds=3, training=training)
     data = open_dataset(recipe.dataset, ROOT).train(0)
-    together = train_seeds(recipe, data)
+    together = train_sweep(recipe, data)
     for seed in range(3):
         network = build_initialised(recipe, data, seed)
         progress = Progress.silent()
@@ -196,7 +212,9 @@ def test_batch_norm_is_folded_into_the_linear_layers_after_training() -> None:
 def test_a_learning_rate_that_is_too_high_is_reported() -> None:
     training = GradientDescent(SGD(10.0), batch_size=3, epochs=100)
     recipe = msgspec.structs.replace(RECIPES["linear-regression"], training=training)
-    message = r"linear-regression: the loss is NaN or infinite after epoch \d+: the learning rate 10 is too high"
+    message = (
+        r"linear-regression: the loss is NaN or infinite after epoch \d+: the learning rate 10 is probably too high"
+    )
     with pytest.raises(Diverged, match=message):
         train(recipe, open_dataset("points", ROOT), torch.device("cpu"), 1, Progress.silent())
 
@@ -262,6 +280,14 @@ def test_a_recipe_of_digits_trains_from_scratch_and_reaches_its_acceptance_thres
             {"training": GradientDescent(Adam(), batch_size=3, epochs=1, batch_norm=True), "sweep_seeds": 0},
             "recipe xor: batch_norm needs two rows in every mini-batch, the last one included",
         ),
+        (
+            {"training": GradientDescent(Adam(), batch_size=4, epochs=1, schedule="one-cycle")},
+            "without dropout, batch_norm, schedule, precision, distortion, teacher, ood_head",
+        ),
+        (
+            {"training": GradientDescent(Adam(), batch_size=4, epochs=1, precision="bfloat16")},
+            "recipe xor: sweep_seeds needs a classifier that is trained in full batches",
+        ),
         ({"acceptance": Acceptance("r2", 0.5)}, "recipe xor: acceptance metric 'r2': a regression is evaluated by r2"),
         ({"validation_rows": 4}, "recipe xor: validation_rows 4: there are 4 training rows"),
         ({"validation_rows": 1}, "recipe xor: validation_rows are for multiclass recipes that use gradient descent"),
@@ -299,6 +325,84 @@ def test_an_ood_head_needs_validation_rows_and_no_logit_of_the_classifier(
     with pytest.raises(BadRecipe) as rejected:
         validate_recipe(recipe, dataset, dataset.train(0))
     assert words in str(rejected.value)
+
+
+class TinyMnist:
+    """Thirty random images in place of MNIST."""
+
+    name, source, licence, labels = "mnist", "here", "free", tuple("0123456789")
+
+    def train(self, seed: int) -> Split:
+        images = torch.randint(256, (30, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+        return Split(images, torch.arange(30) % 10)
+
+    def held_out(self, seed: int) -> None:
+        return
+
+    def feature_columns(self, train: Split) -> tuple[Column, ...]:
+        return ()
+
+    def target_columns(self, train: Split) -> tuple[Column, ...]:
+        return ()
+
+
+@pytest.mark.parametrize(
+    ("layers", "options", "words"),
+    [
+        (
+            (784, 20, 10),
+            {"teacher": Teacher(Adagrad(), 10, 1)},
+            "teacher: its schedule 'one-cycle' cycles the momentum",
+        ),
+        (
+            (784, 20, 10),
+            {"ood_head": OodHead(Adagrad(), 10, 1, units=3, negatives=5)},
+            "ood_head: its schedule 'one-cycle' cycles the momentum",
+        ),
+        (
+            (784, 10),
+            {"ood_head": OodHead(AdamW(), 10, 1, units=3, negatives=5)},
+            "ood_head needs a hidden layer, whose activations it reads",
+        ),
+    ],
+)
+def test_what_a_teacher_or_an_ood_head_cannot_be_is_rejected(
+    layers: tuple[int, ...], options: dict[str, Any], words: str
+) -> None:
+    training = GradientDescent(SGD(0.1), batch_size=10, epochs=1, **options)
+    recipe = msgspec.structs.replace(RECIPES["mnist"], layers=layers, training=training, validation_rows=10)
+    with pytest.raises(BadRecipe) as rejected:
+        validate_recipe(recipe, TinyMnist(), TinyMnist().train(0))
+    assert words in str(rejected.value)
+
+
+def test_plain_sgd_respects_the_precision_of_the_recipe() -> None:
+    layers, inputs, targets = mlp((4, 8, 3)), torch.randn(5, 4), torch.eye(3)[[0, 1, 2, 0, 1]]
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        config = msgspec.convert(
+            {"method": "gradient-descent", "optimiser": {"name": "sgd", "learning_rate": 0.1}, "batch_size": 5,
+             "epochs": 1, "precision": precision}, GradientDescent,
+        )  # fmt: skip
+        step = make_step(copy.deepcopy(layers), "multiclass", config, 1)
+        with torch.no_grad():
+            found[precision] = step(inputs, targets)
+    assert torch.equal(found["bfloat16"], found["bfloat16"].bfloat16().float())
+    assert not torch.equal(found["float32"], found["bfloat16"])
+
+
+def test_a_metric_that_is_nan_does_not_reach_the_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.learning.train.evaluate", lambda *_: {"accuracy": math.nan})
+    recipe = RECIPES["and-short"]
+    with pytest.raises(BelowThreshold, match="training accuracy nan is below its acceptance threshold"):
+        train(recipe, open_dataset("and", ROOT), torch.device("cpu"), 1, Progress.silent())
+
+
+def test_golden_examples_of_an_image_model_need_pictures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(f"{golden_examples.__module__}.SAMPLES", tmp_path)
+    recipe = RECIPES["mnist-deep"]
+    with pytest.raises(TrainingError, match=f"no PNG file in {tmp_path}"):
+        golden_examples(build(recipe), signature_of(recipe), (), ())
 
 
 def test_validation_rows_are_the_last_training_rows(mnist_dir: Path) -> None:

@@ -24,7 +24,8 @@ from service.inference.repository import find_bundles
 from training import __main__ as command_line
 from training.bundles.restore import latest_bundle, read_curve, restore
 from training.compare import compare, split_training_data, variants
-from training.datasets import Split, open_dataset
+from training.datasets import open_dataset
+from training.datasets.dataset import Split
 from training.learning.curve import CurvePoint, downsample_curve
 from training.progress import Progress
 from training.recipes import RECIPES
@@ -156,7 +157,7 @@ def test_the_errors_of_a_regression_are_absolute() -> None:
     assert quantiles["0.5 (median)"] == [1.0]
 
 
-@pytest.mark.parametrize(("parameter", "count"), [("optimisers", 5), ("batches", 3)])
+@pytest.mark.parametrize(("parameter", "count"), [("optimisers", 6), ("batches", 3)])
 def test_compare_trains_each_variant_and_plots_the_curves(
     parameter: str, count: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -166,14 +167,55 @@ def test_compare_trains_each_variant_and_plots_the_curves(
     assert width(tmp_path / "iris" / f"{parameter}.png") > 800
 
 
+def test_variants_that_a_recipe_cannot_have_are_left_out_of_a_comparison(
+    mnist_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`mnist` has batch normalisation, a one-cycle schedule, a teacher and an OOD head."""
+    options = ["--rows", "60", "--epochs", "1", "--out", str(tmp_path), "--data-dir", str(mnist_dir)]
+    assert command_line.main(["compare", "optimisers", "mnist", *options]) == 0
+    printed = capsys.readouterr().out
+    assert "Adagrad (learning rate 0.01) is left out: recipe mnist: schedule 'one-cycle' cycles the momentum" in printed
+    assert len(re.findall(r"\d\.\d{4} +\d\.\d{4} +\d+\.\d ", printed)) == 5
+    assert command_line.main(["compare", "batches", "mnist", *options]) == 0
+    assert "stochastic (batch size 1) is left out: recipe mnist: batch_norm needs two rows" in capsys.readouterr().out
+
+
+def test_one_comparison_that_fails_does_not_stop_the_next_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--epochs", "1", "--out", str(tmp_path)]
+    assert command_line.main(["compare", "batches", "xor-by-hand", "iris", *options]) == 1
+    assert "1 of 2 recipes failed: xor-by-hand" in capsys.readouterr().err
+    assert (tmp_path / "iris/batches.png").exists()
+
+
+def test_one_bundle_that_cannot_be_verified_does_not_stop_the_next_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = str(tmp_path / "iris/1")
+    assert command_line.main(["verify", missing, str(MODELS / "xor/3")]) == 1
+    printed = capsys.readouterr()
+    assert f"1 of 2 bundles failed: {missing}" in printed.err
+    assert "TorchScript   256" in printed.out
+
+
+def test_epochs_stop_only_the_recipes_with_fixed_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["train", "and-by-hand", "and-short", "--epochs", "400", "--models-dir", str(tmp_path)]
+    assert command_line.main(arguments) == 1
+    errors = capsys.readouterr().err
+    assert "and-by-hand has fixed weights" in errors
+    assert "1 of 2 recipes failed: and-by-hand" in errors
+    assert (tmp_path / "and-short/1/manifest.json").exists()
+
+
 def test_fixed_weights_cannot_be_compared(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert command_line.main(["compare", "optimisers", "versicolor-by-hand", "--out", str(tmp_path)]) == 1
-    assert "set by hand" in capsys.readouterr().err
+    assert "has fixed weights" in capsys.readouterr().err
 
 
 def test_epochs_cannot_be_set_for_fixed_weights(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert command_line.main(["train", "xor-by-hand", "--epochs", "3", "--models-dir", str(tmp_path)]) == 1
-    assert "set by hand" in capsys.readouterr().err
+    assert "has fixed weights" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -223,9 +265,9 @@ class TrainOnly:
 
 
 def test_compare_evaluates_on_rows_of_the_training_data_that_it_does_not_train_on() -> None:
-    train, held_out = split_training_data(TrainOnly(), rows=90, seed=0)
-    assert (len(train.targets), len(held_out.targets)) == (75, 15)
-    assert not set(train.inputs.flatten().tolist()) & set(held_out.inputs.flatten().tolist())
+    train, validation = split_training_data(TrainOnly(), rows=90, seed=0)
+    assert (len(train.targets), len(validation.targets)) == (75, 15)
+    assert not set(train.inputs.flatten().tolist()) & set(validation.inputs.flatten().tolist())
     recipe = msgspec.structs.replace(RECIPES["hours-pass"], scaling="standardised")
     for run in compare("optimisers", recipe, TrainOnly(), rows=90, epochs=1, progress=Progress.silent()):
         assert run.score * 15 == pytest.approx(round(run.score * 15), abs=1e-3)  # a fraction of fifteen rows
@@ -234,7 +276,9 @@ def test_compare_evaluates_on_rows_of_the_training_data_that_it_does_not_train_o
 @pytest.mark.parametrize("recipe", ["iris", "mnist-dropout", "wine"])
 def test_every_optimiser_is_compared_once_the_recipes_own_at_its_learning_rate(recipe: str) -> None:
     found = dict(variants("optimisers", RECIPES[recipe], rows=60))
-    assert sorted(title.split(" (")[0] for title in found) == ["Adagrad", "Adam", "Adamax", "RMSprop", "SGD"]
+    assert sorted(title.split(" (")[0] for title in found) == [
+        "Adagrad", "Adam", "AdamW", "Adamax", "RMSprop", "SGD"
+    ]  # fmt: skip
     assert RECIPES[recipe].gradient_descent.optimiser in [config.optimiser for config in found.values()]
 
 

@@ -19,7 +19,8 @@ from service.inference.model import Model
 from service.inference.repository import find_bundles
 from service.inference.runtimes import open_runtime
 from service.settings import Settings
-from training.bundles.verify import random_inputs, rebuild
+from training.bundles.golden_examples import random_inputs
+from training.bundles.restore import rebuild
 
 FOLDERS = find_bundles(MODELS)
 

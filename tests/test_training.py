@@ -27,8 +27,10 @@ from running_service import ROOT, clean_environment
 from service.bundle.loading import load_bundle
 from training import __main__ as command_line
 from training.bundles.model_files import export_torchscript
-from training.bundles.verify import rebuild, verify
-from training.datasets import Split, open_dataset
+from training.bundles.restore import rebuild
+from training.bundles.verify import verify
+from training.datasets import open_dataset
+from training.datasets.dataset import Split
 from training.datasets.mnist import Mnist
 from training.datasets.sklearn_tables import HoldoutTable
 from training.errors import DataUnavailable, VerificationFailed

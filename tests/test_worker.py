@@ -199,7 +199,7 @@ def test_a_worker_that_hangs_or_was_killed_leaves_no_connection_without_a_respon
 # Connections.
 
 
-def test_a_slow_sender_delays_nobody(server: RunningService) -> None:
+def test_a_slow_sender_delays_no_other_client(server: RunningService) -> None:
     with RawConnection(server) as slow:
         for byte in REQUEST[:40]:
             slow.send(bytes([byte]))
@@ -207,7 +207,7 @@ def test_a_slow_sender_delays_nobody(server: RunningService) -> None:
         assert slow.exchange(REQUEST[40:]).startswith(b"HTTP/1.1 200 OK")
 
 
-def test_a_slow_reader_delays_nobody_and_receives_everything(server: RunningService) -> None:
+def test_a_slow_reader_delays_no_other_client_and_receives_everything(server: RunningService) -> None:
     rows = json.dumps({"instances": ROW["instances"] * 10_000}).encode()
     with RawConnection(server) as slow:
         slow.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**16)

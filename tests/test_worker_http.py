@@ -109,7 +109,7 @@ def test_many_pipelined_requests_do_not_starve_other_connections(worker: Stepped
     assert read_all(worker, greedy, 1000) == 1000
 
 
-def test_a_client_that_does_not_read_delays_nobody_and_receives_everything(worker: SteppedWorker) -> None:
+def test_a_client_that_does_not_read_delays_no_other_client_and_receives_everything(worker: SteppedWorker) -> None:
     slow, other = worker.client(), worker.client()
     count = 2000
     slow.send(GET * count)

@@ -162,7 +162,7 @@ def test_a_request_that_is_finished_is_not_slow() -> None:
     assert not election.claim_response(slow.connection)
 
 
-def test_nobody_is_promoted_when_no_thread_is_left() -> None:
+def test_no_follower_is_promoted_when_no_thread_is_left() -> None:
     """With 2 + 1 threads, a third slow request leaves none to lead; a fourth cannot run."""
     election = LeaderElection(2, lambda _connection: None)
     for name in "abc":
@@ -460,7 +460,7 @@ def test_the_hook_is_called_once_a_second_and_a_last_time_at_the_end() -> None:
 def test_a_thread_that_fails_ends_the_process(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Gunicorn then starts another worker; without a leader, this one would serve nobody."""
+    """Gunicorn then starts another worker; without a leader, this one would serve no client."""
     codes: list[int] = []
     monkeypatch.setattr("service.worker.worker.os._exit", codes.append)
 

@@ -5,7 +5,7 @@ The life of a bundle, and where to read on:
     python -m training train mnist-deep
 
     recipes/                   1. declared   data set, network, optimiser or fixed weights, and acceptance threshold
-    datasets/                  2. data       arrays with checksums; held-out data is read after the last epoch only
+    datasets/                  2. data       tensors (MNIST's files by MD5); held-out rows are read after the last epoch
     learning/validate          3. checked    the recipe is consistent, and fits its data set
     networks/                  4. built      scaling -> layers -> probabilities or values, all in one graph
     learning/train             5. trained    every step that the recipe asks for, then the acceptance test
@@ -16,10 +16,11 @@ The life of a bundle, and where to read on:
       learning/ood_head                        the out-of-distribution head
       learning/calibration                     temperature scaling, and the thresholds of abstention
       learning/seed_sweep                      in how many of 100 random initialisations does training converge?
-    bundles/export             6. exported   ONNX, TorchScript, manifest, golden examples, renamed into models/
+    bundles/export             6. exported   ONNX, TorchScript, manifest, golden examples, in a temporary folder
       bundles/baseline                         how the training data is distributed, to detect drift
       report/                                  a page for people: curves, confusion matrix, misclassified rows
     bundles/verify             7. verified   both files against the network, through the runtimes of the service
+    bundles/export             8. published  the temporary folder is renamed to models/<name>/<next version>/
 
 `bundles/restore` loads a bundle as it was after training. `compare` trains one recipe with several optimisers or
 batch sizes. `lectures/` compares figures of the lectures with ours. `commands` has a function for each command,

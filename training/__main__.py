@@ -4,7 +4,7 @@ import argparse
 import difflib
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TypeAlias
@@ -82,13 +82,16 @@ def _add_train(group: Commands, settings: Settings) -> None:
         "examples:\n"
         "  python -m training train iris                        a few seconds\n"
         "  python -m training train mnist-deep                  about a minute; downloads MNIST (12 MB) once\n"
-        "  python -m training train all                         every recipe: a few minutes\n"
+        "  python -m training train all                         all recipes: half an hour, most of it for mnist\n"
         "  python -m training train mnist-deep --data-dir ~/mnist --models-dir /srv/models --seed 7\n",
     )
-    _add_recipes(train, _recipe_name_or_all)
+    _add_recipes(train, allow_all=True)
     train.add_argument("--seed", type=_integer, help="of weights, row order and split (default: the recipe's)")
     train.add_argument("--epochs", type=_positive_integer, help="passes over the data (default: the recipe's)")
-    device_help = "auto: CUDA if it is available, else the CPU (default: auto)"
+    device_help = (
+        "auto: CUDA if it is available, else the CPU (default: auto); "
+        "OOD head, calibration and seed sweep always run on the CPU"
+    )
     train.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help=device_help)
     threads_help = "CPU threads (default: 1, the fastest for small batches)"
     train.add_argument("--threads", type=_positive_integer, default=1, help=threads_help)
@@ -115,7 +118,7 @@ def _add_report(group: Commands, settings: Settings) -> None:
         group,
         "report",
         "write a report about networks: plots, metrics, misclassified rows",
-        "Writes report.html, which needs no other file, and its pictures as PNG: the network, its learning curve,\n"
+        "Writes report.html, which needs no other file, and its plots as PNG: the network, its learning curve,\n"
         "confusion matrix, calibration, misclassified rows, decision boundary; and for images the predictions.\n"
         "It needs the bundle and the data set. A bundle contains the same page without pictures of the data; the\n"
         "service shows that at /v1/models/<name>/report.\n\n"
@@ -123,7 +126,7 @@ def _add_report(group: Commands, settings: Settings) -> None:
         "  python -m training report xor\n"
         "  python -m training report all --out /tmp/reports\n",
     )
-    _add_recipes(report, _recipe_name_or_all)
+    _add_recipes(report, allow_all=True)
     _add_out(report)
     _add_data_dir(report, settings)
     _add_models_dir(report, settings)
@@ -136,14 +139,15 @@ def _add_compare(group: Commands, settings: Settings) -> None:
         "compare",
         "compare optimisers or batch sizes on a recipe",
         "Trains the recipe's network from the same seed with each optimiser or batch size, and prints losses,\n"
-        "seconds and the metric on held-out rows; plots the loss over epochs and over seconds. All rows are taken\n"
-        "from the training data, and a sixth of them is held out.\n\n"
+        "seconds and the metric on validation rows; plots the loss over epochs and over seconds. All rows are taken\n"
+        "from the training data: a sixth of them are the validation rows. Teacher and OOD head are left out, and so\n"
+        "are variants that the recipe cannot have, such as batch size 1 with batch normalisation.\n\n"
         "examples:\n"
         "  python -m training compare optimisers iris mnist-deep\n"
         "  python -m training compare batches iris mnist-deep --rows 6000 --epochs 5\n",
     )
     compare.add_argument("parameter", choices=("optimisers", "batches"), help="what to vary")
-    _add_recipes(compare, _recipe_name)
+    _add_recipes(compare, allow_all=False)
     compare.add_argument("--rows", type=_positive_integer, default=6000, help="maximum of rows (default: %(default)s)")
     compare.add_argument("--epochs", type=_positive_integer, default=10, help="passes over them (default: %(default)s)")
     _add_out(compare)
@@ -175,9 +179,9 @@ def _add_command(group: Commands, name: str, summary: str, details: str = "") ->
     )
 
 
-def _add_recipes(command: argparse.ArgumentParser, parse: Callable[[str], str]) -> None:
-    all_help = "all, or " if parse is _recipe_name_or_all else ""
-    help_ = f"{all_help}one or more names: {NAMES_HELP}"
+def _add_recipes(command: argparse.ArgumentParser, *, allow_all: bool) -> None:
+    parse = _recipe_name_or_all if allow_all else _recipe_name
+    help_ = f"{'all, or ' if allow_all else ''}one or more names: {NAMES_HELP}"
     command.add_argument("recipes", nargs="+", metavar="RECIPE", type=parse, help=help_)
 
 

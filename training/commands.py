@@ -4,6 +4,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,12 +12,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from service.errors import DigitalisError
 from training.errors import TrainingError
 from training.recipes import RECIPES
 from training.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
-    from training.bundles.verify import Finding
+    from training.bundles.verify import BatchComparison
 
 # Output to a file or a pipe is not wrapped to the width of a terminal.
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
@@ -44,18 +46,16 @@ def show_recipe(args: argparse.Namespace) -> None:
 
 def train_recipes(args: argparse.Namespace) -> None:
     """`train`: train, export and verify one recipe after another."""
-    from training.bundles.export import export, staging_directory
+    from training.bundles.export import check_writable, export
     from training.datasets import open_dataset
     from training.learning.train import select_device, train
     from training.progress import Progress
 
     device = select_device(args.device)
-    recipes = {name: with_overrides(RECIPES[name], args.seed, args.epochs) for name in expand_names(args.recipes)}
-    with staging_directory(args.models_dir):
-        pass  # a folder without write permission is reported before training, not after it
+    check_writable(args.models_dir)  # before training, not after it
 
     def train_one(name: str) -> None:
-        recipe = recipes[name]
+        recipe = with_overrides(RECIPES[name], args.seed, args.epochs)
         dataset = open_dataset(recipe.dataset, args.data_dir)
         started = time.monotonic()
         with Progress(console) as progress:
@@ -65,11 +65,11 @@ def train_recipes(args: argparse.Namespace) -> None:
             console.print(f"  {metric.replace('_', ' ')}: {value:g}")
         if recipe.reference:
             console.print(f"  the lecture's figure: {recipe.reference.reported}")
-        folder, findings = export(recipe, result, dataset, args.models_dir)
-        print_findings(findings)
+        folder, comparisons = export(recipe, result, dataset, args.models_dir)
+        print_comparisons(comparisons)
         console.print(f"{name}: wrote {folder}")
 
-    for_each(list(recipes), train_one)
+    for_each(expand_names(args.recipes), train_one)
 
 
 def expand_names(names: list[str]) -> list[str]:
@@ -77,19 +77,19 @@ def expand_names(names: list[str]) -> list[str]:
     return list(RECIPES) if "all" in names else list(dict.fromkeys(names))
 
 
-def for_each(names: list[str], run: Callable[[str], None]) -> None:
-    """Run it for each recipe. The failure of one is printed, and the next one is run; at the end, `TrainingError`."""
+def for_each(names: list[str], run: Callable[[str], None], kind: str = "recipes") -> None:
+    """Run it for each name. The failure of one is printed, and the next one is run; at the end, `TrainingError`."""
     failed = []
     for name in names:
         try:
             run(name)
-        except TrainingError as error:
+        except (DigitalisError, OSError) as error:
             if len(names) == 1:
                 raise
             print(f"training: {error}", file=sys.stderr, flush=True)
             failed.append(name)
     if failed:
-        raise TrainingError(f"{len(failed)} of {len(names)} recipes failed: {', '.join(failed)}")
+        raise TrainingError(f"{len(failed)} of {len(names)} {kind} failed: {', '.join(failed)}")
 
 
 def with_overrides(recipe: Recipe, seed: int | None, epochs: int | None) -> Recipe:
@@ -111,7 +111,7 @@ def report_recipes(args: argparse.Namespace) -> None:
 
     def write_report(name: str) -> None:
         bundle, contents = latest_bundle(name, args.models_dir)
-        report = Report(bundle.version, *restore(bundle, contents, args.data_dir), data=True)
+        report = Report(bundle.version, *restore(bundle, contents, args.data_dir), show_rows=True)
         folder = args.out / name
         sections = report.sections()
         folder.mkdir(exist_ok=True)
@@ -128,56 +128,63 @@ def compare_recipes(args: argparse.Namespace) -> None:
     """`compare`: for each recipe a table of its variants, and a plot of their learning curves."""
     import torch
 
-    from training.compare import compare, plot_losses
+    from training.compare import compare
     from training.datasets import open_dataset
     from training.progress import Progress
+    from training.report.plots import plot_losses
 
     torch.set_num_threads(1)
-    for name in dict.fromkeys(args.recipes):
-        (args.out / name).mkdir(parents=True, exist_ok=True)
+
+    def compare_one(name: str) -> None:
         recipe = RECIPES[name]
         dataset = open_dataset(recipe.dataset, args.data_dir)
         with Progress(console) as progress:
             runs = list(compare(args.parameter, recipe, dataset, args.rows, args.epochs, progress))
-        table = Table(name, "first loss", "last loss", "seconds", f"held-out {recipe.acceptance.metric}", box=None)
+        table = Table(name, "first loss", "last loss", "seconds", f"validation {recipe.acceptance.metric}", box=None)
         for run in runs:
             losses = (f"{run.curve[i].loss:.4f}" for i in (0, -1))
             table.add_row(run.variant, *losses, f"{run.curve[-1].seconds:.1f}", f"{run.score:.4f}")
         console.print(table)
         path = args.out / name / f"{args.parameter}.png"
-        path.write_bytes(plot_losses(runs, f"{name}: loss by {args.parameter}"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(plot_losses({run.variant: run.curve for run in runs}, f"{name}: loss by {args.parameter}"))
         console.print(f"wrote {path}")
+
+    for_each(list(dict.fromkeys(args.recipes)), compare_one)
 
 
 def show_lectures(args: argparse.Namespace) -> None:
     """`lectures`: docs/lectures.md on standard output, or the pictures."""
-    from training.lectures.document import document_lines, render_pictures
-    from training.lectures.rows import BundleFigures
+    from training.lectures.document import document_lines
+    from training.lectures.pictures import render_pictures
+    from training.lectures.rows import LatestBundles
 
-    figures = BundleFigures(args.models_dir)
+    bundles = LatestBundles(args.models_dir)
     if not args.pictures:
-        print("\n".join(document_lines(figures)))
+        print("\n".join(document_lines(bundles)))
         return
     folder = args.out / "lectures"
     folder.mkdir(parents=True, exist_ok=True)
-    for name, picture in render_pictures(figures):
+    for name, picture in render_pictures(bundles):
         (folder / name).write_bytes(picture)
         console.print(f"wrote {folder / name}")
 
 
 def verify_bundles(args: argparse.Namespace) -> None:
-    """`verify`: verify each bundle; the first failure ends the command."""
+    """`verify`: verify one bundle after another."""
     from training.bundles.verify import verify
 
-    for folder in args.bundles:
-        console.print(f"{folder}")
-        print_findings(verify(folder))
+    def verify_one(folder: str) -> None:
+        console.print(folder, markup=False)
+        print_comparisons(verify(Path(folder)))
+
+    for_each([str(folder) for folder in args.bundles], verify_one, "bundles")
 
 
-def print_findings(findings: list["Finding"]) -> None:
+def print_comparisons(comparisons: list["BatchComparison"]) -> None:
     """A table of the batches that were compared with the network, and of the largest differences."""
     table = Table("runtime", "batch size", "outputs", "largest difference", "allowed", box=None)
-    for finding in findings:
-        row = str(finding.batch_size), finding.outputs, f"{finding.difference:.1e}", f"{finding.allowed:.1e}"
-        table.add_row(finding.runtime, *map(escape, row))
+    for batch in comparisons:
+        row = str(batch.batch_size), batch.outputs, f"{batch.difference:.1e}", f"{batch.allowed:.1e}"
+        table.add_row(batch.runtime, *map(escape, row))
     console.print(table)

@@ -1,32 +1,28 @@
 """One recipe trained with several optimisers or batch sizes, side by side."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import msgspec
 import torch
-from matplotlib.figure import Figure
 
 from training.augmentation.normaliser_artifacts import with_artifacts
-from training.datasets import Dataset, Split
-from training.errors import TrainingError
+from training.datasets.dataset import Dataset, Split
+from training.errors import BadRecipe, TrainingError
 from training.learning.curve import CurvePoint
-from training.learning.fit import fit
 from training.learning.optimisation import autograd_step
-from training.learning.train import evaluate
-from training.networks.network import build_initialised
+from training.learning.train import evaluate, fit_from_seed
+from training.learning.validate import validate_recipe
 from training.progress import Progress
-from training.recipes.gradient_descent import SGD, Adagrad, Adam, Adamax, GradientDescent, Optimiser, RMSprop
+from training.recipes.gradient_descent import SGD, Adagrad, Adam, Adamax, AdamW, GradientDescent, Optimiser, RMSprop
 from training.recipes.recipe import Recipe
-from training.report import plots
 
-MIN_HELD_OUT_ROWS = 4
-COLOURS = ("#3a6ea5", "#c8553d", "#5b8e4d", "#8a5a9e", "#c49a2c")
+MIN_VALIDATION_ROWS = 4
 
 
 @dataclass(frozen=True)
 class Run:
-    """One variant of the training: its learning curve, and its score, the recipe's metric on held-out rows."""
+    """One variant of the training: its learning curve, and its score, the recipe's metric on the validation rows."""
 
     variant: str
     curve: list[CurvePoint]
@@ -34,9 +30,9 @@ class Run:
 
 
 def split_training_data(dataset: Dataset, rows: int, seed: int) -> tuple[Split, Split]:
-    """A random sample of at most `rows` rows of the training data, split: five sixths to train on, a sixth held out.
+    """At most `rows` random rows of the training data: five sixths to train on, and a sixth as validation rows.
 
-    The data set's own held-out data is not read.
+    The held-out data is not read.
     """
     data = dataset.train(seed)
     order = torch.randperm(len(data.targets), generator=torch.Generator().manual_seed(seed))[:rows]
@@ -48,12 +44,13 @@ def split_training_data(dataset: Dataset, rows: int, seed: int) -> tuple[Split, 
 def variants(parameter: str, recipe: Recipe, rows: int) -> Iterator[tuple[str, GradientDescent]]:
     """The recipe's training with each optimiser (`parameter` "optimisers") or with each batch size ("batches").
 
-    The recipe's own optimiser keeps its learning rate; the others have PyTorch's default (SGD: 0.01).
+    The recipe's own optimiser keeps its learning rate; the others have PyTorch's default (SGD: 0.01). Teacher and OOD
+    head are left out.
     """
-    config = msgspec.structs.replace(recipe.gradient_descent, curve_every=0)
+    config = msgspec.structs.replace(recipe.gradient_descent, curve_every=0, teacher=None, ood_head=None)
     if parameter == "optimisers":
         own = {type(config.optimiser): config.optimiser}
-        defaults: tuple[Optimiser, ...] = (SGD(0.01), Adagrad(), Adam(), Adamax(), RMSprop())
+        defaults: tuple[Optimiser, ...] = (SGD(0.01), Adagrad(), Adam(), AdamW(), Adamax(), RMSprop())
         for optimiser in (own.get(type(default), default) for default in defaults):
             title = f"{type(optimiser).__name__} (learning rate {optimiser.learning_rate:g})"
             yield title, msgspec.structs.replace(config, optimiser=optimiser)
@@ -69,37 +66,41 @@ def compare(
 ) -> Iterator[Run]:
     """Train the recipe's network with each variant, from the same seed, on as many rows and for as many epochs.
 
-    All variants use automatic differentiation, so that their times can be compared. Raises `TrainingError` if there are
-    too few rows, `BadRecipe` for fixed weights, and `Diverged`.
+    All variants use automatic differentiation, so that their times can be compared. A variant that `validate_recipe`
+    rejects is left out, with a message. Raises `TrainingError` if there are too few rows, `BadRecipe` for fixed weights
+    or if no variant is left, and `Diverged`.
     """
-    train, held_out = split_training_data(dataset, rows, recipe.seed)
-    distortion = recipe.gradient_descent.distortion
-    train = Split(with_artifacts(train.inputs, distortion, recipe.seed, progress), train.targets)
-    if len(held_out.targets) < MIN_HELD_OUT_ROWS:
+    train, validation = split_training_data(dataset, rows, recipe.seed)
+    if len(validation.targets) < MIN_VALIDATION_ROWS:
         raise TrainingError(
-            f"{recipe.name}: a sixth of {len(train.targets) + len(held_out.targets)} rows is too few for a comparison: "
-            f"at least {6 * MIN_HELD_OUT_ROWS} are needed"
+            f"{recipe.name}: a sixth of {len(train.targets) + len(validation.targets)} rows is too few for a "
+            f"comparison: at least {6 * MIN_VALIDATION_ROWS} are needed"
         )
-    for title, config in variants(parameter, recipe, len(train.targets)):
+    valid = _valid_variants(parameter, recipe, dataset, train, progress)
+    inputs = with_artifacts(train.inputs, recipe.gradient_descent.distortion, recipe.seed, progress)
+    train = Split(inputs, train.targets)
+    for title, config in valid.items():
         training = msgspec.structs.replace(config, epochs=epochs)
         variant = msgspec.structs.replace(recipe, name=f"{recipe.name}, {title}", training=training)
         progress.start_network(variant, recipe.seed, verbose=False)
-        network = build_initialised(variant, train, recipe.seed)
-        curve = fit(network, train, variant, recipe.seed, progress, autograd_step)
-        score = evaluate(network.eval(), recipe, held_out)[recipe.acceptance.metric]
-        yield Run(title, curve, score)
+        network, curve = fit_from_seed(variant, train, recipe.seed, torch.device("cpu"), progress, autograd_step)
+        yield Run(title, curve, evaluate(network, recipe, validation)[recipe.acceptance.metric])
 
 
-def plot_losses(runs: Iterable[Run], title: str) -> bytes:
-    """The loss of each run over epochs and over seconds, as PNG."""
-    figure = Figure(figsize=(10, 4), layout="tight")
-    for i, (unit, field) in enumerate((("epochs", "epoch"), ("seconds", "seconds")), 1):
-        ax = figure.add_subplot(1, 2, i)
-        for run, colour in zip(runs, COLOURS, strict=False):
-            xs, losses = [getattr(point, field) for point in run.curve], [point.loss for point in run.curve]
-            ax.plot(xs, losses, color=colour, label=run.variant)
-        ax.set(xlabel=unit, ylabel="loss", yscale="log", title=title if i == 1 else "")
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.grid(visible=True, alpha=0.25)
-    ax.legend(frameon=False, fontsize=8)
-    return plots.render_png(figure)
+def _valid_variants(
+    parameter: str, recipe: Recipe, dataset: Dataset, train: Split, progress: Progress
+) -> dict[str, GradientDescent]:
+    """The variants that `validate_recipe` accepts, by title; raises `BadRecipe` if there are none."""
+    valid, reasons = {}, []
+    for title, config in variants(parameter, recipe, len(train.targets)):
+        try:
+            plain = msgspec.structs.replace(recipe, training=config, validation_rows=0, sweep_seeds=0)
+            validate_recipe(plain, dataset, train)
+        except BadRecipe as error:
+            reasons.append(str(error))
+            progress.left_out(title, str(error))
+        else:
+            valid[title] = config
+    if not valid:
+        raise BadRecipe(reasons[0])
+    return valid

@@ -1,4 +1,4 @@
-"""Everything that can fail while a bundle is made. Nothing is written to `models/` then.
+"""The errors of `python -m training`. A command that fails with one leaves no unfinished bundle in `models/`.
 
 TrainingError
 ├── BadRecipe            the recipe contradicts itself or its data set

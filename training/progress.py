@@ -71,6 +71,10 @@ class Progress:
             title = f"{self._title} epoch {point.epoch:g}/{self._epochs}"
             self._console.print(f"{title}  {figures}  {point.seconds:.1f} s")
 
+    def left_out(self, variant: str, reason: str) -> None:
+        """A variant of a comparison is not trained."""
+        self._console.print(f"{variant} is left out: {reason}", markup=False)
+
     def evaluated(self, metric: str, value: float) -> None:
         """The trained network was evaluated; `metric` says on which rows too."""
         self._console.print(f"{self._title}: {metric} {value:.4f}")

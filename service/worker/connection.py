@@ -50,7 +50,7 @@ class Connection(RequestParser):
             count = self.sock.recv_into(self._recv_buffer)
         except BlockingIOError:
             return
-        except OSError:  # a reset: nobody is left to read a response
+        except OSError:  # a reset: the client is gone
             self.requests.clear()
             self._started, self.closing = False, True
             return

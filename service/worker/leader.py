@@ -6,7 +6,7 @@ every request pays for a switch of threads. Here the leader keeps its role while
 request outlasts one tick of the watchdog, the watchdog promotes a follower; the former leader finishes its request as
 a slow one, sends the response itself, and becomes a follower.
 
-So nobody has to guess which request will be slow: a quick one costs no switch of threads, a slow one delays the others
+So no request has to be classified in advance: a quick one costs no switch of threads, a slow one delays the others
 by one tick.
 """
 

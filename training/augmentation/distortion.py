@@ -60,6 +60,10 @@ class Distorter:
         aspect = self._uniform(n, -limits.aspect, limits.aspect).exp()
         stretched = extents * torch.stack([aspect, 1 / aspect], dim=1)
         scale = self._uniform(n, -limits.scale, limits.scale).exp() * stretched.amax(dim=1) / extents.amax(dim=1)
+        # The inverse map, from a pixel of the output to the point of the source that it shows, is, in this order,
+        # shear, rotation, scale and shift:
+        #   [x]   [scale_x    0   ]   [cos  -sin]   [1  shear]   [x of the pixel]   [shift_x]
+        #   [y] = [   0    scale_y] * [sin   cos] * [0    1  ] * [y of the pixel] + [shift_y]
         scale_x, scale_y = scale / aspect, scale * aspect
         cosine, sine = angle.cos(), angle.sin()
         shift = self._uniform(2 * n, -limits.shift, limits.shift).view(n, 2) / HALF_SIDE

@@ -5,6 +5,7 @@ letters of the fonts that come with matplotlib, random lines, spirals, mirrored 
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib as mpl
@@ -24,12 +25,20 @@ STYLES = ("", "-Bold", "-Oblique", "-Italic")
 # Digits that look like no digit when they are rotated by so many quarters, or mirrored.
 NON_DIGIT_ROTATIONS = {1: (1,), 2: (1, 3), 3: (1, 2, 3), 4: (1, 3), 5: (1, 3), 6: (1,), 7: (1, 2, 3), 9: (3,)}
 NON_DIGIT_MIRRORS = (3, 6, 7, 9)
-KIND_FRACTIONS = {"letters": 0.35, "strokes": 0.2, "spirals": 0.15, "transformed digits": 0.2, "textures": 0.1}
 CANVAS_SIDE = 160  # pixels of a picture before it is normalised
 
 Grey = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 Random = np.random.Generator
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What negatives are made from: font files, images UINT8 [n, 28, 28], and their classes INT64 [n]."""
+
+    fonts: list[Path]
+    images: Grey
+    digits: NDArray[np.int64]
 
 
 def ood_negatives(images: Tensor, digits: Tensor, count: int, seed: int, progress: Progress) -> Tensor:
@@ -38,24 +47,18 @@ def ood_negatives(images: Tensor, digits: Tensor, count: int, seed: int, progres
     Some are transformed `images` of MNIST, UINT8 [n, 28, 28], whose classes are `digits`, INT64 [n].
     """
     random = np.random.default_rng(seed)
-    fonts, mnist_images, mnist_digits = font_files(), images.cpu().numpy(), digits.cpu().numpy()
-    generators: tuple[Callable[[], Grey], ...] = (
-        lambda: _letter(fonts, random),
-        lambda: _random_strokes(random),
-        lambda: _spiral(random),
-        lambda: _transformed_digit(mnist_images, mnist_digits, random),
-        lambda: _texture(random),
-    )
+    sources = Sources(font_files(), images.cpu().numpy(), digits.cpu().numpy())
     return torch.from_numpy(np.stack([
-        _normalised(generators, random) for _ in progress.track("drawing OOD negatives", range(count))
+        _normalised(sources, random) for _ in progress.track("drawing OOD negatives", range(count))
     ])).to(images.device)  # fmt: skip
 
 
-def _normalised(generators: tuple[Callable[[], Grey], ...], random: Random) -> Grey:
+def _normalised(sources: Sources, random: Random) -> Grey:
     """The first picture of a random kind that the normaliser accepts, UINT8 [28, 28]."""
+    fractions, draw_functions = zip(*KINDS.values(), strict=True)
     while True:
         try:
-            return normalise(generators[random.choice(len(generators), p=tuple(KIND_FRACTIONS.values()))]())
+            return normalise(draw_functions[random.choice(len(KINDS), p=fractions)](sources, random))
         except UnprocessableInput:
             continue
 
@@ -84,7 +87,8 @@ def draw_paths(paths: Sequence[Floats], width: float) -> Image.Image:
     return canvas.resize((CANVAS_SIDE, CANVAS_SIDE), Image.Resampling.BOX)
 
 
-def _letter(fonts: list[Path], random: Random) -> Grey:
+def _letter(sources: Sources, random: Random) -> Grey:
+    fonts = sources.fonts
     letter, font = LETTERS[random.integers(len(LETTERS))], fonts[random.integers(len(fonts))]
     return np.asarray(draw_text(letter, font, int(random.integers(60, 120)), random.uniform(-15, 15)))
 
@@ -113,12 +117,12 @@ def _spiral(random: Random) -> Grey:
     return np.asarray(draw_paths([0.5 + path * random.choice([-1, 1], 2)], random.uniform(2, 8)))
 
 
-def _transformed_digit(images: Grey, digits: NDArray[np.int64], random: Random) -> Grey:
+def _transformed_digit(sources: Sources, random: Random) -> Grey:
     """A digit that looks like no digit after a rotation by 90, 180 or 270 degrees, or mirrored."""
     rotations = [(digit, quarters) for digit, turns in NON_DIGIT_ROTATIONS.items() for quarters in turns]
     transformations = rotations + [(digit, 0) for digit in NON_DIGIT_MIRRORS]
     digit, quarters = transformations[random.integers(len(transformations))]
-    image = images[random.choice(np.flatnonzero(digits == digit))]
+    image = sources.images[random.choice(np.flatnonzero(sources.digits == digit))]
     return 255 - np.ascontiguousarray(np.rot90(image, quarters) if quarters else image[:, ::-1])
 
 
@@ -135,3 +139,13 @@ def _texture(random: Random) -> Grey:
         picture += random.uniform(1, 4) * (y * np.cos(direction) + x * np.sin(direction) > 0)
     low, high = np.quantile(picture, (0.02, 0.98))
     return np.asarray(((picture - low) / (high - low)).clip(0, 1) * 255, np.uint8)
+
+
+KINDS: dict[str, tuple[float, Callable[[Sources, Random], Grey]]] = {
+    "letters": (0.35, _letter),
+    "strokes": (0.2, lambda _, random: _random_strokes(random)),
+    "spirals": (0.15, lambda _, random: _spiral(random)),
+    "transformed digits": (0.2, _transformed_digit),
+    "textures": (0.1, lambda _, random: _texture(random)),
+}
+"""The fraction of each kind of negative, and the function that draws one."""

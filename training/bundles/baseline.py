@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from service.bundle.baseline import CONFIDENCE, BaselineHistogram, monitored_names
 from service.observability import drift
-from training.datasets import Dataset, Split
+from training.datasets.dataset import Dataset, Split
 from training.networks.network import Network
 
 MAX_BINS = 10  # of about as many rows each
@@ -28,7 +28,7 @@ def baseline_statistics(
         [column.name for column in columns]
         for columns in (dataset.feature_columns(train), dataset.target_columns(train))
     )
-    predictions = torch.cat([network.outputs(batch)[0] for batch in train.inputs.split(BATCH_ROWS)]).numpy()
+    predictions = torch.cat([network.all_outputs(batch)[0] for batch in train.inputs.split(BATCH_ROWS)]).numpy()
     inputs = {"features" if features else "image": train.inputs.numpy()}
     values = drift.monitored_values(inputs, {"values" if targets else "probabilities": predictions})
     named = zip(monitored_names(features, targets), values.T, strict=True)

@@ -15,10 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
-import numpy as np
-import torch
 
-from service.bundle.golden import Golden
 from service.bundle.loading import sha256
 from service.bundle.manifest import (
     CURVE,
@@ -29,29 +26,26 @@ from service.bundle.manifest import (
     REPORT,
     TORCHSCRIPT,
     Bundle,
-    Column,
     DataSource,
 )
-from service.bundle.signature import Signature
-from service.images.decoding import PixelBudget, decode_image
-from service.images.normaliser import NORMALISER, normalise
+from service.images.normaliser import NORMALISER
 from training.bundles.baseline import baseline_statistics
+from training.bundles.golden_examples import golden_examples
 from training.bundles.model_files import export_onnx, export_torchscript, signature_of
-from training.bundles.verify import RELATIVE_TOLERANCE, Finding, column_scales, random_inputs, verify
-from training.datasets import Dataset, checksum
+from training.bundles.verify import BatchComparison, verify
+from training.datasets.dataset import Dataset, checksum
 from training.learning.curve import downsample_curve
 from training.learning.train import TrainingResult
-from training.networks.network import Network
 from training.recipes.recipe import Recipe
 from training.report.page import Report
 
-SAMPLES = Path(__file__).parent.parent.parent / "samples"
-GOLDEN_TOLERANCE = 1e-4  # as `verify.TOLERANCE`, but larger, as other devices round differently
 LIBRARIES = ("torch", "torchvision", "onnx", "onnxscript", "numpy", "scikit-learn")
 
 
-def export(recipe: Recipe, result: TrainingResult, dataset: Dataset, models_dir: Path) -> tuple[Path, list[Finding]]:
-    """Write the next version of the recipe's bundle; return its folder and the findings of its verification.
+def export(
+    recipe: Recipe, result: TrainingResult, dataset: Dataset, models_dir: Path
+) -> tuple[Path, list[BatchComparison]]:
+    """Write the next version of the recipe's bundle; return its folder and the comparisons of its verification.
 
     Raises `VerificationFailed`, and writes nothing, if a file does not compute what the network computes.
     """
@@ -60,11 +54,11 @@ def export(recipe: Recipe, result: TrainingResult, dataset: Dataset, models_dir:
         folder = staging / recipe.name / str(version)
         folder.mkdir(parents=True)
         write_bundle(folder, recipe, result, dataset)
-        findings = verify(folder, result.network)
+        comparisons = verify(folder, result.network)
         target = models_dir / recipe.name / folder.name
         target.parent.mkdir(parents=True, exist_ok=True)
         folder.rename(target)
-    return target, findings
+    return target, comparisons
 
 
 def write_bundle(folder: Path, recipe: Recipe, result: TrainingResult, dataset: Dataset) -> Bundle:
@@ -119,36 +113,15 @@ def _data_source(dataset: Dataset, result: TrainingResult) -> DataSource:
     )
 
 
-def golden_examples(
-    network: Network, signature: Signature, features: tuple[Column, ...], targets: tuple[Column, ...]
-) -> Golden:
-    """A batch of inputs with the network's outputs: random feature vectors, or pictures of `samples/` and noise."""
-    (spec,) = signature.inputs
-    rows = random_inputs(signature, features, rows=3, seed=0)[spec.name]
-    if spec.datatype == "UINT8":
-        pictures = [
-            normalise(decode_image(path.read_bytes(), PixelBudget(64_000_000)).grey)
-            for path in sorted(SAMPLES.glob("*.png"))[:3]
-        ]
-        rows = np.stack([*pictures, *rows[:2]])
-    with torch.inference_mode():
-        arrays = network.outputs(torch.from_numpy(rows))
-    outputs = {output.name: array for output, array in zip(signature.outputs, arrays, strict=True)}
-    tolerance = {
-        name: GOLDEN_TOLERANCE * column_scales(targets, array.shape[1])
-        + RELATIVE_TOLERANCE * array.abs().amax(dim=0).numpy()
-        for name, array in outputs.items()
-    }
-    return Golden(
-        tolerance={name: array.tolist() for name, array in tolerance.items()},
-        inputs={spec.name: rows.tolist()},
-        outputs={name: array.tolist() for name, array in outputs.items()},
-    )
-
-
 def _next_version(folder: Path) -> int:
     versions = [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
     return max(versions, default=0) + 1
+
+
+def check_writable(models_dir: Path) -> None:
+    """Raise `OSError` if no bundle could be written to this folder, which is made if it is missing."""
+    with staging_directory(models_dir):
+        pass
 
 
 @contextlib.contextmanager

@@ -20,8 +20,10 @@ def signature_of(recipe: Recipe) -> Signature:
     features = TensorSpec("features", "FP32", (-1, recipe.layers[0]))
     values = TensorSpec("values", "FP32", (-1, recipe.layers[-1]))
     probabilities = TensorSpec("probabilities", "FP32", (-1, max(2, recipe.layers[-1])))
-    outputs = (values,) if recipe.task == "regression" else (probabilities, OOD_OUTPUT)[: 2 if recipe.ood_head else 1]
-    return Signature((image if recipe.takes_images else features,), outputs)
+    outputs = [values] if recipe.task == "regression" else [probabilities]
+    if recipe.ood_head:
+        outputs.append(OOD_OUTPUT)
+    return Signature((image if recipe.takes_images else features,), tuple(outputs))
 
 
 def export_onnx(network: Network, signature: Signature, path: Path) -> None:

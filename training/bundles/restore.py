@@ -1,17 +1,21 @@
 """From a bundle back to the training result that it was written from."""
 
+import io
+import warnings
 from pathlib import Path
 
 import msgspec
+import torch
 
 from service.bundle.loading import Contents, load_bundle
-from service.bundle.manifest import CURVE, Bundle
+from service.bundle.manifest import CURVE, TORCHSCRIPT, Bundle
 from service.errors import BundleError
-from training.bundles.verify import rebuild
-from training.datasets import Dataset, checksum, open_dataset
-from training.errors import DataUnavailable, TrainingError
+from training.datasets import open_dataset
+from training.datasets.dataset import Dataset, checksum
+from training.errors import DataUnavailable, TrainingError, VerificationFailed
 from training.learning.curve import CurvePoint
 from training.learning.train import TrainingResult
+from training.networks.network import Network, build
 from training.recipes.recipe import Recipe
 
 
@@ -54,3 +58,22 @@ def restore(bundle: Bundle, contents: Contents, data_dir: Path) -> tuple[Recipe,
     network, curve = rebuild(bundle, contents).eval(), read_curve(contents)
     result = TrainingResult(network, bundle.seed, train, held_out, curve, bundle.metrics, bundle.abstention)
     return recipe, result, dataset
+
+
+def rebuild(bundle: Bundle, contents: Contents) -> Network:
+    """The network of the manifest's recipe, with the weights of `model.pt`; raises `VerificationFailed`."""
+    network = build(msgspec.convert(bundle.recipe, Recipe))
+    try:
+        network.load_state_dict(torchscript_weights(contents))
+    except RuntimeError as error:
+        raise VerificationFailed(f"{TORCHSCRIPT}: not the network of its recipe: {error}") from error
+    return network
+
+
+def torchscript_weights(contents: Contents) -> dict[str, torch.Tensor]:
+    """The state dict of `model.pt`."""
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):
+        weights: dict[str, torch.Tensor] = torch.jit.load(
+            io.BytesIO(contents[TORCHSCRIPT]), map_location="cpu"
+        ).state_dict()
+    return weights

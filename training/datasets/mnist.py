@@ -7,7 +7,7 @@ from typing import ClassVar
 from torchvision import datasets as torchvision_datasets
 
 from service.bundle.manifest import Column
-from training.datasets import Split
+from training.datasets.dataset import Split
 from training.errors import DataUnavailable
 
 

@@ -11,8 +11,8 @@ from sklearn import datasets as sklearn_datasets
 from sklearn.model_selection import train_test_split
 
 from service.bundle.manifest import Column
-from training.datasets import Split, columns_with_ranges
-from training.datasets.toy import ToyTable
+from training.datasets.dataset import Split, columns_with_ranges
+from training.datasets.toy import UnsplitTable
 
 UCI_LICENCE = "CC BY 4.0"
 UNSTATED_LICENCE = "not stated; distributed with scikit-learn (BSD-3-Clause)"
@@ -81,28 +81,28 @@ def diabetes_table() -> HoldoutTable:
     )  # fmt: skip
 
 
-def linnerud_table() -> ToyTable:
+def linnerud_table() -> UnsplitTable:
     """Twenty men: chin-ups, sit-ups and jumps; weight (pounds), waist (inches), pulse. Too few rows to hold any out."""
     data = sklearn_datasets.load_linnerud()
-    return ToyTable(
+    return UnsplitTable(
         "linnerud", "Linnerud, M. Tenenhaus, La regression PLS (1998), by scikit-learn", tuple(data.feature_names),
         torch.from_numpy(data.data.astype(np.float32)), torch.from_numpy(data.target.astype(np.float32)),
         target_names=tuple(data.target_names), licence=UNSTATED_LICENCE,
     )  # fmt: skip
 
 
-def versicolor_table(name: str, first_column: int) -> ToyTable:
+def versicolor_table(name: str, first_column: int) -> UnsplitTable:
     """All 150 irises with two of their features, versicolor against the rest; the lecture holds no rows out either."""
     data = sklearn_datasets.load_iris()
     columns = slice(first_column, first_column + 2)
-    return ToyTable(
+    return UnsplitTable(
         name, FISHER, tuple(data.feature_names[columns]), torch.from_numpy(data.data[:, columns].astype(np.float32)),
         torch.from_numpy((data.target == 1).astype(np.int64)), labels=("another iris", "versicolor"),
         licence=UCI_LICENCE,
     )  # fmt: skip
 
 
-DATASETS: dict[str, Callable[[], HoldoutTable | ToyTable]] = {
+DATASETS: dict[str, Callable[[], HoldoutTable | UnsplitTable]] = {
     "iris": partial(classification_table, "iris", "load_iris", FISHER),
     "breast-cancer": partial(classification_table, "breast-cancer", "load_breast_cancer", WOLBERG),
     "wine": partial(classification_table, "wine", "load_wine", FORINA),

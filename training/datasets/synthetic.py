@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import make_moons
 
 from service.bundle.manifest import Column
-from training.datasets import Split, columns_with_ranges
+from training.datasets.dataset import Split, columns_with_ranges
 
 Sampler = Callable[[int, np.random.RandomState], tuple[NDArray[np.float64], NDArray[np.int64]]]
 """From a count and a random generator to points FP64 [count, 2] and their classes INT64 [count], 0 or 1."""

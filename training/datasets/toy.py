@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from service.bundle.manifest import Column
-from training.datasets import Split, columns_with_ranges
+from training.datasets.dataset import Split, columns_with_ranges
 
 
 @dataclass(frozen=True)
-class ToyTable:
+class UnsplitTable:
     """`inputs` FP32 [n, features]; `targets` classes INT64 [n] or values FP32 [n, values]. The seed has no effect."""
 
     name: str
@@ -44,26 +44,26 @@ class ToyTable:
 TRUTH_TABLE_INPUTS = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=torch.float32)
 
 
-def truth_table(name: str, outputs: tuple[int, int, int, int]) -> ToyTable:
+def truth_table(name: str, outputs: tuple[int, int, int, int]) -> UnsplitTable:
     """A logic gate of two inputs, by its outputs for (0, 0), (0, 1), (1, 0), (1, 1)."""
     source = f"the truth table of {name.upper()}"
-    return ToyTable(name, source, ("x1", "x2"), TRUTH_TABLE_INPUTS, torch.tensor(outputs), ("0", "1"))
+    return UnsplitTable(name, source, ("x1", "x2"), TRUTH_TABLE_INPUTS, torch.tensor(outputs), ("0", "1"))
 
 
-def points_on_a_line() -> ToyTable:
+def points_on_a_line() -> UnsplitTable:
     """Three points with y = x (AILAB)."""
     x = torch.tensor([[1.0], [2.0], [3.0]])
     source = "the lecture's three points (1, 1), (2, 2), (3, 3)"
-    return ToyTable("points", source, ("x",), x, x.clone(), target_names=("y",))
+    return UnsplitTable("points", source, ("x",), x, x.clone(), target_names=("y",))
 
 
-def study_hours(name: str, labels: tuple[str, ...], rows: int) -> ToyTable:
+def study_hours(name: str, labels: tuple[str, ...], rows: int) -> UnsplitTable:
     """0.5, 1, 1.5, ... hours of study and a class, the next one after every two rows (AI VIET NAM)."""
     hours = torch.arange(1, rows + 1, dtype=torch.float32).unsqueeze(1) / 2
-    return ToyTable(name, "the lecture's hours of study", ("hours",), hours, torch.arange(rows) // 2, labels)
+    return UnsplitTable(name, "the lecture's hours of study", ("hours",), hours, torch.arange(rows) // 2, labels)
 
 
-DATASETS: dict[str, Callable[[], ToyTable]] = {
+DATASETS: dict[str, Callable[[], UnsplitTable]] = {
     "points": points_on_a_line,
     "and": partial(truth_table, "and", (0, 0, 0, 1)),
     "or": partial(truth_table, "or", (0, 1, 1, 1)),

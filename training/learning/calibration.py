@@ -1,6 +1,8 @@
-"""Calibrated confidence: a temperature, and the thresholds below which a prediction has low confidence.
+"""Calibrated confidence: a temperature, and the thresholds of abstention.
 
-Both are fitted on validation images, which the network was not trained on, in several augmented copies: uploads are as
+The service abstains if the confidence is below one threshold, or the OOD score above the other.
+
+All are fitted on validation images, which the network was not trained on, in several augmented copies: uploads are as
 hard as those, while plain MNIST images would be too easy.
 """
 
@@ -13,7 +15,7 @@ from torch.nn.functional import cross_entropy
 from service.bundle.manifest import Abstention
 from training.augmentation.distortion import Distorter
 from training.augmentation.normaliser_artifacts import with_artifacts
-from training.datasets import Split
+from training.datasets.dataset import Split
 from training.networks.network import Network
 from training.progress import Progress
 from training.recipes.recipe import Recipe
@@ -37,14 +39,17 @@ def calibrate(
     last = cast(nn.Linear, network.layers[-1])
     last.weight.div_(temperature)
     last.bias.div_(temperature)
-    probabilities, *ood_scores = network.outputs(inputs)
+    probabilities, *ood_scores = network.all_outputs(inputs)
     max_ood = round_probability(ood_scores[0].quantile(1 - MAX_FALSE_REJECTION).item()) if ood_scores else None
     return temperature, Abstention(round_probability(confidence_threshold(probabilities, targets)), max_ood)
 
 
 def round_probability(probability: float) -> float:
-    """To four significant digits of its distance from 0 or from 1, whichever is nearer: 0.00001234, 0.99999."""
-    return float(f"{probability:.4g}") if probability < 0.5 else 1 - float(f"{1 - probability:.4g}")
+    """To four significant digits of its distance from 0 or from 1, whichever is nearer.
+
+    0.0000123456 becomes 0.00001235, and 0.9876543 becomes 0.98765.
+    """
+    return float(f"{probability:.4g}") if probability < 0.5 else round(1 - float(f"{1 - probability:.4g}"), 12)
 
 
 def augmented_validation(recipe: Recipe, validation: Split, seed: int, progress: Progress) -> tuple[Tensor, Tensor]:

@@ -6,10 +6,11 @@ MAX_POINTS = 100  # of the curve in a bundle
 
 
 class CurvePoint(msgspec.Struct, frozen=True, array_like=True):
-    """One point of the learning curve: the mini-batches since the previous point, each evaluated before its step.
+    """One point of the learning curve: means over the mini-batches since the previous point.
 
-    `epoch` is the number of passes over the data, `seconds` the time since the start, `loss` the mean loss, `accuracy`
-    the fraction of correct predictions (None for a regression).
+    Each mini-batch is evaluated before its update. `epoch` is the number of passes over the data, `seconds` the time
+    since the start. `loss` is the loss of the task against the labels, without distillation and weight decay.
+    `accuracy` is the fraction of correct predictions (None for a regression).
     """
 
     epoch: float

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from service.bundle.manifest import Task
-from training.datasets import Split
+from training.datasets.dataset import Split
 from training.learning.fit import fit
 from training.learning.optimisation import StepFactory, TrainingStep, autocast, autograd_step
 from training.networks.convolutional import convolutional_layers
@@ -49,13 +49,13 @@ def distillation_step(teacher: ImageNetwork) -> StepFactory:
     teacher_layers = teacher.layers.eval()
 
     def step_factory(layers: nn.Sequential, task: Task, config: GradientDescent, steps: int) -> TrainingStep:
-        student_step = autograd_step(layers, task, config, steps)
-        temperature = config.teacher.temperature if config.teacher else 1.0
+        temperature = cast(Teacher, config.teacher).temperature
+        student_step = autograd_step(layers, task, config, steps, temperature)
 
         def step(inputs: Tensor, _labels: Tensor) -> Tensor:
             with torch.no_grad(), autocast(config, inputs):
-                targets = torch.softmax(teacher_layers(inputs).float() / temperature, dim=1)
-            return student_step(inputs, targets)
+                teacher_probabilities = torch.softmax(teacher_layers(inputs).float() / temperature, dim=1)
+            return student_step(inputs, teacher_probabilities)
 
         return step
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from training.augmentation.distortion import Distorter
-from training.datasets import Split
+from training.datasets.dataset import Split
 from training.errors import Diverged
 from training.learning import tasks
 from training.learning.curve import CurvePoint
@@ -19,7 +19,7 @@ from training.recipes.gradient_descent import Distortion
 from training.recipes.recipe import FixedWeights, Recipe
 
 
-@torch.no_grad()
+@torch.no_grad()  # only the training steps by automatic differentiation enable gradients
 def fit(
     network: Network, train: Split, recipe: Recipe, seed: int, progress: Progress, step_factory: StepFactory = make_step
 ) -> list[CurvePoint]:
@@ -36,22 +36,23 @@ def fit(
     steps = config.epochs * math.ceil(len(train.targets) / config.batch_size)
     step = step_factory(network.layers, recipe.task, config, steps)
     pipeline = InputPipeline(network, config.distortion, seed)
-    inputs, targets = pipeline.prepare(train.inputs), tasks.encode_targets(recipe.task, train.targets, network)
+    inputs, encoded = pipeline.prepare(train.inputs), tasks.encode_targets(recipe.task, train.targets, network)
     curve: list[CurvePoint] = []
     started = time.monotonic()
     for epoch in range(config.epochs):
-        batches = list(shuffled_batches(inputs, targets, config.batch_size, generator))
+        batches = list(shuffled_batches(inputs, encoded, config.batch_size, generator))
         window = config.curve_every or len(batches)
         for start in range(0, len(batches), window):
             part = batches[start : start + window]
-            logits = torch.cat([step(pipeline.augment(batch), batch_targets) for batch, batch_targets in part])
-            part_targets = torch.cat([batch_targets for _, batch_targets in part])
+            logits = torch.cat([step(pipeline.augment(batch), batch_encoded) for batch, batch_encoded in part])
+            part_encoded = torch.cat([batch_encoded for _, batch_encoded in part])
             epochs = epoch + min(1.0, (start + window) / len(batches))
-            curve.append(_curve_point(recipe, epochs, time.monotonic() - started, logits, part_targets))
+            curve.append(_curve_point(recipe, epochs, time.monotonic() - started, logits, part_encoded))
             progress.update(curve[-1])
             if not math.isfinite(curve[-1].loss):
                 message = f"{recipe.name}: the loss is NaN or infinite after epoch {epochs:g}"
-                raise Diverged(f"{message}: the learning rate {config.optimiser.learning_rate:g} is too high")
+                learning_rate = config.optimiser.learning_rate
+                raise Diverged(f"{message}: the learning rate {learning_rate:g} is probably too high")
     return curve
 
 

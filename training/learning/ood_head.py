@@ -8,18 +8,19 @@ from torch import nn
 
 from training.augmentation.normaliser_artifacts import with_artifacts
 from training.augmentation.ood_negatives import ood_negatives
-from training.datasets import Split
+from training.datasets.dataset import Split
 from training.learning.fit import fit
 from training.networks.network import BinaryProbabilities, HiddenActivations, ImageNetwork, ImageNetworkWithOod
 from training.progress import Progress
-from training.recipes.gradient_descent import OodHead
+from training.recipes.gradient_descent import GradientDescent, OodHead
 from training.recipes.recipe import Recipe
 
 
 def train_ood_head(network: ImageNetworkWithOod, recipe: Recipe, train: Split, seed: int, progress: Progress) -> None:
     """Train the OOD head alone, as a binary classifier: OOD negatives against a random sample of the digits.
 
-    `train.inputs` are UINT8 [n, 28, 28] or, with normaliser artifacts, [n, 2, 28, 28].
+    `train.inputs` are UINT8 [n, 28, 28] or, with normaliser artifacts, [n, 2, 28, 28]. Weight decay, precision and
+    distortion are those of the classifier.
     """
     head = cast(OodHead, recipe.ood_head)
     plain = train.inputs[:, 0] if train.inputs.dim() == 4 else train.inputs
@@ -28,13 +29,15 @@ def train_ood_head(network: ImageNetworkWithOod, recipe: Recipe, train: Split, s
     order = torch.randperm(len(train.targets), generator=torch.Generator().manual_seed(seed))
     digits = train.inputs[order[: 2 * head.negatives]]
     is_ood = torch.cat([torch.zeros(len(digits)), torch.ones(len(negatives))])
-    config = msgspec.structs.replace(
-        recipe.gradient_descent,
-        optimiser=head.optimiser,
-        batch_size=head.batch_size,
-        epochs=head.epochs,
-        teacher=None,
-        ood_head=None,
+    classifier = recipe.gradient_descent
+    config = GradientDescent(
+        head.optimiser,
+        head.batch_size,
+        head.epochs,
+        weight_decay=classifier.weight_decay,
+        schedule="one-cycle",
+        precision=classifier.precision,
+        distortion=classifier.distortion,
     )
     head_recipe = msgspec.structs.replace(recipe, name=f"{recipe.name}'s OOD head", task="binary", training=config)
     network.requires_grad_(requires_grad=False)

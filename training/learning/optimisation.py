@@ -52,14 +52,18 @@ def make_step(layers: nn.Sequential, task: Task, config: GradientDescent, steps:
 
 
 def _is_plain_sgd(config: GradientDescent) -> bool:
-    extras = config.weight_decay or config.teacher or config.schedule != "constant"
+    extras = config.weight_decay or config.teacher or config.schedule != "constant" or config.precision != "float32"
     return isinstance(config.optimiser, SGD) and not extras
 
 
-def autograd_step(layers: nn.Sequential, task: Task, config: GradientDescent, steps: int) -> TrainingStep:
-    """The training step by automatic differentiation: forward, loss, backward, optimiser and schedule."""
+def autograd_step(
+    layers: nn.Sequential, task: Task, config: GradientDescent, steps: int, temperature: float = 1.0
+) -> TrainingStep:
+    """The training step by automatic differentiation: forward, loss, backward, optimiser and schedule.
+
+    `temperature` divides the logits in the loss; only knowledge distillation uses another one than 1.
+    """
     optimiser = build_optimiser(config, list(layers.parameters()))
-    temperature = config.teacher.temperature if config.teacher else 1.0
     schedule: torch.optim.lr_scheduler.LRScheduler | None = None
     if config.schedule == "one-cycle" and steps > 2:
         warmup = max(WARMUP_FRACTION, 2 / steps)  # at least two steps: OneCycleLR divides by their number minus 1

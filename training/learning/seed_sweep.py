@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, stack_module_state, vmap
 
-from training.datasets import Split
+from training.datasets.dataset import Split
 from training.learning import tasks
 from training.learning.optimisation import build_optimiser
 from training.networks.network import build_initialised
 from training.recipes.recipe import Recipe
 
 
-def train_seeds(recipe: Recipe, train: Split) -> Tensor:
+def train_sweep(recipe: Recipe, train: Split) -> Tensor:
     """Train the network from the seeds 0 to `recipe.sweep_seeds` - 1, in full batches.
 
     Returns the logits of each network for all rows: FP32 [seeds, n, units]. The networks are independent: the losses
@@ -24,14 +24,14 @@ def train_seeds(recipe: Recipe, train: Split) -> Tensor:
     parameters, buffers = stack_module_state([network.layers for network in networks])
     template = copy.deepcopy(networks[0].layers).to("meta")
     inputs = networks[0].scale(train.inputs)
-    targets = tasks.encode_targets(recipe.task, train.targets, networks[0])
+    encoded = tasks.encode_targets(recipe.task, train.targets, networks[0])
 
     def logits(parameters: dict[str, Tensor], buffers: dict[str, Tensor]) -> Tensor:
         outputs: Tensor = functional_call(template, (parameters, buffers), (inputs,))
         return outputs
 
     def loss(parameters: dict[str, Tensor], buffers: dict[str, Tensor]) -> Tensor:
-        return tasks.loss(recipe.task, logits(parameters, buffers), targets)
+        return tasks.loss(recipe.task, logits(parameters, buffers), encoded)
 
     optimiser = build_optimiser(config, list(parameters.values()))
     for _ in range(config.epochs):
@@ -45,6 +45,6 @@ def train_seeds(recipe: Recipe, train: Split) -> Tensor:
 
 def count_converged(recipe: Recipe, train: Split) -> int:
     """How many networks of the seed sweep reach the acceptance threshold on the training data."""
-    targets = tasks.encode_targets(recipe.task, train.targets, build_initialised(recipe, train, recipe.seed))
-    correct = [tasks.count_correct(recipe.task, logits, targets) for logits in train_seeds(recipe, train)]
-    return sum(count >= recipe.acceptance.threshold * len(targets) for count in correct)
+    encoded = tasks.encode_targets(recipe.task, train.targets, build_initialised(recipe, train, recipe.seed))
+    correct = [tasks.count_correct(recipe.task, logits, encoded) for logits in train_sweep(recipe, train)]
+    return sum(count >= recipe.acceptance.threshold * len(encoded) for count in correct)

@@ -16,14 +16,14 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 
 from service.bundle.manifest import Task
 from training.networks.network import Network
-from training.networks.scaling import Standardise
+from training.networks.scaling import InverseStandardise
 
 
 def encode_targets(task: Task, targets: Tensor, network: Network) -> Tensor:
     """Targets as the loss takes them, FP32: one-hot [n, classes], 0 or 1 [n, 1], or scaled values [n, values]."""
     if task == "regression":
         output = network.output
-        return Standardise.forward(output, targets) if isinstance(output, Standardise) else targets
+        return output.inverse(targets) if isinstance(output, InverseStandardise) else targets
     if task == "binary":
         return targets.unsqueeze(1).to(torch.float32)
     last = cast(nn.Linear, network.layers[-1])

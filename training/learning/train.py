@@ -9,7 +9,7 @@ import torch
 
 from service.bundle.manifest import Abstention
 from training.augmentation.normaliser_artifacts import with_artifacts
-from training.datasets import Dataset, Split
+from training.datasets.dataset import Dataset, Split
 from training.errors import BelowThreshold, TrainingError
 from training.learning import tasks
 from training.learning.calibration import calibrate
@@ -64,23 +64,23 @@ def train(recipe: Recipe, dataset: Dataset, device: torch.device, threads: int, 
     """
     torch.set_num_threads(threads)
     acceptance = recipe.acceptance
-    metric = ("validation_" if recipe.validation_rows else "") + acceptance.metric
     seeds = [recipe.seed, *(seed for seed in range(acceptance.seeds) if seed != recipe.seed)][: acceptance.seeds]
     results = []
     for seed in seeds:
         progress.start_network(recipe, seed, verbose=seed == recipe.seed)
         results.append(train_one_seed(recipe, dataset, seed, device, progress))
-        progress.evaluated(_metric_title(recipe, results[-1]), results[-1].metrics[metric])
+        metric, title = acceptance_metric(recipe, results[-1])
+        progress.evaluated(title, results[-1].metrics[metric])
     result = results[0]
     result.metrics.update(_seed_statistics(metric, acceptance.metric, results))
     if recipe.sweep_seeds:
         result.metrics["sweep_seeds"] = recipe.sweep_seeds
         result.metrics["sweep_converged"] = count_converged(recipe, result.train)
     mean = torch.tensor([each.metrics[metric] for each in results], dtype=torch.float64).mean()
-    if mean < acceptance.threshold:
+    if not mean >= acceptance.threshold:  # also true of NaN
         over = f" (mean of {len(results)} seeds)" if len(results) > 1 else ""
         raise BelowThreshold(
-            f"{recipe.name}: {_metric_title(recipe, result)} {mean:.4f}{over} is below its acceptance threshold "
+            f"{recipe.name}: {title} {mean:.4f}{over} is below its acceptance threshold "
             f"{acceptance.threshold}: no bundle is written"
         )
     return result
@@ -104,10 +104,15 @@ def _seed_statistics(metric: str, plain_metric: str, results: list[TrainingResul
     return statistics
 
 
-def _metric_title(recipe: Recipe, result: TrainingResult) -> str:
-    """The metric of the acceptance with the rows that it is computed on, in words: `held-out accuracy`."""
-    rows = "validation" if recipe.validation_rows else "held-out" if result.held_out else "training"
-    return f"{rows} {recipe.acceptance.metric}"
+def acceptance_metric(recipe: Recipe, result: TrainingResult) -> tuple[str, str]:
+    """The metric that decides acceptance: its key in the metrics, and its name, such as `held-out accuracy`.
+
+    It is computed on the validation rows if there are any, or else on held-out data, or else on the training data.
+    """
+    metric = recipe.acceptance.metric
+    if recipe.validation_rows:
+        return f"validation_{metric}", f"validation {metric}"
+    return metric, f"held-out {metric}" if result.held_out else f"training {metric}"
 
 
 def train_one_seed(
@@ -134,7 +139,10 @@ def train_one_seed(
 def _train_network(
     recipe: Recipe, train_split: Split, seed: int, device: torch.device, progress: Progress
 ) -> tuple[Network, list[CurvePoint]]:
-    """Train the teacher, the network and its OOD head, as far as the recipe has them; the result is on the CPU."""
+    """Train the teacher, the network and its OOD head, as far as the recipe has them; the result is on the CPU.
+
+    Teacher and network are trained on the device. The OOD head, calibration and the seed sweep run on the CPU.
+    """
     step_factory: StepFactory = make_step
     if isinstance(recipe.training, GradientDescent):
         inputs = with_artifacts(train_split.inputs, recipe.training.distortion, seed, progress)
@@ -142,12 +150,23 @@ def _train_network(
         if recipe.training.teacher:
             step_factory = distillation_step(train_teacher(recipe, train_split.to(device), seed, progress))
             progress.start_network(recipe, seed, verbose=seed == recipe.seed)
-    network = build_initialised(recipe, train_split, seed).to(device)
-    curve = fit(network, train_split.to(device), recipe, seed, progress, step_factory)
-    network.cpu().eval()
-    network.layers = fold_batch_norm(network.layers)
+    network, curve = fit_from_seed(recipe, train_split, seed, device, progress, step_factory)
     if isinstance(network, ImageNetworkWithOod):
         train_ood_head(network, recipe, train_split, seed, progress)
+    return network, curve
+
+
+def fit_from_seed(
+    recipe: Recipe, train: Split, seed: int, device: torch.device, progress: Progress, step_factory: StepFactory
+) -> tuple[Network, list[CurvePoint]]:
+    """Initialise the network from the seed and train it on the device, without teacher and OOD head.
+
+    The result is on the CPU, in evaluation mode, with batch normalisation folded into the linear layers.
+    """
+    network = build_initialised(recipe, train, seed).to(device)
+    curve = fit(network, train.to(device), recipe, seed, progress, step_factory)
+    network.cpu().eval()
+    network.layers = fold_batch_norm(network.layers)
     return network, curve
 
 
@@ -162,4 +181,4 @@ def train_validation_split(recipe: Recipe, data: Split) -> tuple[Split, Split | 
 def evaluate(network: Network, recipe: Recipe, data: Split) -> dict[str, float]:
     """The metrics of a network on labelled data: `tasks.compute_metrics`."""
     with torch.inference_mode():
-        return tasks.compute_metrics(recipe.task, network.outputs(data.inputs)[0], data.targets)
+        return tasks.compute_metrics(recipe.task, network.all_outputs(data.inputs)[0], data.targets)

@@ -6,12 +6,15 @@ from collections.abc import Iterator
 import msgspec
 
 from service.bundle.loading import NAME
-from training.datasets import Dataset, Split
+from training.datasets.dataset import Dataset, Split
 from training.errors import BadRecipe
-from training.recipes.gradient_descent import Adagrad, GradientDescent
+from training.recipes.gradient_descent import Adagrad, GradientDescent, Optimiser
 from training.recipes.recipe import FixedWeights, Recipe
 
-Check = tuple[object, str]  # truthy if something is wrong, and the message for that
+NOT_IN_A_SWEEP = "dropout", "batch_norm", "schedule", "precision", "distortion", "teacher", "ood_head"
+"""Options that `learning.seed_sweep` does not implement: they keep their defaults."""
+
+Problem = tuple[object, str]  # truthy if the recipe has it, and the message that says so
 
 
 def validate_recipe(recipe: Recipe, dataset: Dataset, train: Split) -> None:
@@ -28,7 +31,7 @@ def validate_recipe(recipe: Recipe, dataset: Dataset, train: Split) -> None:
             raise BadRecipe(f"recipe {recipe.name}: {message}")
 
 
-def _dataset_checks(recipe: Recipe, dataset: Dataset, train: Split) -> Iterator[Check]:
+def _dataset_checks(recipe: Recipe, dataset: Dataset, train: Split) -> Iterator[Problem]:
     """Name, task, layers, scaling and metric, against the data set."""
     classes, values, inputs = len(dataset.labels), len(dataset.target_columns(train)), train.inputs[0].numel()
     fitting = ("regression",) if values else ("binary", "multiclass") if classes == 2 else ("multiclass",)
@@ -48,7 +51,7 @@ def _dataset_checks(recipe: Recipe, dataset: Dataset, train: Split) -> Iterator[
     yield not fits, f"acceptance metric {metric!r}: a regression is evaluated by r2, a classifier by accuracy"
 
 
-def _training_checks(recipe: Recipe, dataset: Dataset) -> Iterator[Check]:
+def _training_checks(recipe: Recipe, dataset: Dataset) -> Iterator[Problem]:
     """How the weights are found, against the other fields."""
     yield not _fixed_weights_fit(recipe), f"the fixed weights do not have the shapes of layers {recipe.layers}"
     needs_images = _needs_images(recipe) and not recipe.takes_images
@@ -57,10 +60,13 @@ def _training_checks(recipe: Recipe, dataset: Dataset) -> Iterator[Check]:
     yield recipe.ood_head and not recipe.validation_rows, "ood_head needs validation_rows, to choose its threshold"
     dropout = recipe.ood_head and recipe.gradient_descent.dropout
     yield dropout, "ood_head cannot be combined with dropout: it reads the hidden activations"
-    yield not _one_cycle_fits(recipe), "schedule 'one-cycle' cycles the momentum too, and Adagrad has none"
+    yield recipe.ood_head and len(recipe.layers) < 3, "ood_head needs a hidden layer, whose activations it reads"
+    for trained, optimiser in _one_cycle_optimisers(recipe):
+        message = f"{trained}schedule 'one-cycle' cycles the momentum too, and Adagrad has none"
+        yield isinstance(optimiser, Adagrad), message
 
 
-def _row_checks(recipe: Recipe, train: Split) -> Iterator[Check]:
+def _row_checks(recipe: Recipe, train: Split) -> Iterator[Problem]:
     """Numbers of rows: for validation, in a mini-batch, in a seed sweep."""
     rows = len(train.targets)
     yield recipe.validation_rows >= rows, f"validation_rows {recipe.validation_rows}: there are {rows} training rows"
@@ -72,7 +78,7 @@ def _row_checks(recipe: Recipe, train: Split) -> Iterator[Check]:
     yield not _batch_norm_fits(recipe, rows), "batch_norm needs two rows in every mini-batch, the last one included"
     yield (
         not _sweep_fits(recipe, rows),
-        "sweep_seeds needs a classifier that is trained in full batches, without dropout or batch_norm",
+        f"sweep_seeds needs a classifier that is trained in full batches, without {', '.join(NOT_IN_A_SWEEP)}",
     )
 
 
@@ -89,11 +95,17 @@ def _needs_images(recipe: Recipe) -> bool:
     return isinstance(training, GradientDescent) and (training.distortion or training.teacher) is not None
 
 
-def _one_cycle_fits(recipe: Recipe) -> bool:
+def _one_cycle_optimisers(recipe: Recipe) -> Iterator[tuple[str, Optimiser]]:
+    """Every optimiser with a one-cycle schedule, after the start of a message that says whose schedule it is."""
     training = recipe.training
-    if isinstance(training, FixedWeights) or training.schedule == "constant":
-        return True
-    return not isinstance(training.optimiser, Adagrad)
+    if isinstance(training, FixedWeights):
+        return
+    if training.schedule == "one-cycle":
+        yield "", training.optimiser
+    if training.teacher:
+        yield "teacher: its ", training.teacher.optimiser
+    if training.ood_head:
+        yield "ood_head: its ", training.ood_head.optimiser
 
 
 def _batch_norm_fits(recipe: Recipe, rows: int) -> bool:
@@ -110,4 +122,7 @@ def _sweep_fits(recipe: Recipe, rows: int) -> bool:
     if isinstance(recipe.training, FixedWeights) or recipe.task == "regression":
         return False
     training = recipe.training
-    return training.batch_size >= rows and not (training.dropout or training.batch_norm)
+    defaults = GradientDescent(training.optimiser, training.batch_size, training.epochs)
+    return training.batch_size >= rows and all(
+        getattr(training, option) == getattr(defaults, option) for option in NOT_IN_A_SWEEP
+    )

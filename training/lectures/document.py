@@ -1,18 +1,10 @@
-"""docs/lectures.md, and the pictures that belong to it."""
+"""docs/lectures.md."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import get_args
 
-import torch
-from matplotlib.figure import Figure
-
-from training.datasets import open_dataset
-from training.lectures import rows, worked
-from training.lectures.rows import BundleFigures
+from training.lectures import rows
+from training.lectures.rows import LatestBundles
 from training.recipes import RECIPES
-from training.recipes.recipe import Activation
-from training.report import plots
 
 REVIEW = "Review 2: MLP (Hanyang, 2021)"
 AILAB = "03. Multi-Layer Perceptrons (AILAB)"
@@ -20,7 +12,7 @@ AIVN = "Multilayer Perceptron (AI VIET NAM)"
 DIGITS = "Classifying MNIST digits using MLP"
 ELTE = "Deep Network Developments 5 (ELTE)"
 
-OurFigure = str | Callable[[BundleFigures], str]
+OurFigure = str | Callable[[LatestBundles], str]
 
 # Rows 1 to 18: lecture, system, the lecture's figure, our figure, and what shows it apart from the row's recipes.
 SYSTEMS: tuple[tuple[str, str, str, OurFigure, str], ...] = (
@@ -76,7 +68,7 @@ NOTES = """
 """
 
 
-def document_lines(figures: BundleFigures) -> Iterator[str]:
+def document_lines(bundles: LatestBundles) -> Iterator[str]:
     """Each line of docs/lectures.md."""
     yield "# The lectures, and our figures beside theirs"
     yield ""
@@ -86,7 +78,7 @@ def document_lines(figures: BundleFigures) -> Iterator[str]:
     yield "| | lecture | system | the lecture's figure | our figure | recipes and commands |"
     yield "| --- | --- | --- | --- | --- | --- |"
     for number, (lecture, system, reported, ours, shown_by) in enumerate(SYSTEMS, 1):
-        our_figure = ours if isinstance(ours, str) else ours(figures)
+        our_figure = ours if isinstance(ours, str) else ours(bundles)
         by = ", ".join([*_recipes_of_row(number), *filter(None, [shown_by])])
         yield f"| {number} | {lecture} | {system} | {reported} | {our_figure} | {by} |"
     yield from NOTES.rstrip().splitlines()
@@ -97,7 +89,7 @@ def document_lines(figures: BundleFigures) -> Iterator[str]:
     yield ""
     yield "| epoch | after 2,000 mini-batches | after 4,000 |"
     yield "| --- | --- | --- |"
-    points = rows.lecture_points(figures)
+    points = rows.lecture_points(bundles)
     for epoch, (first, second) in enumerate(zip(points[::2], points[1::2], strict=True), 1):
         yield f"| {epoch} | {first.loss:.3f} | {second.loss:.3f} |"
 
@@ -105,51 +97,3 @@ def document_lines(figures: BundleFigures) -> Iterator[str]:
 def _recipes_of_row(number: int) -> list[str]:
     recipes = RECIPES.values()
     return [f"`{recipe.name}`" for recipe in recipes if recipe.reference and recipe.reference.row == number]
-
-
-def render_pictures(figures: BundleFigures) -> Iterator[tuple[str, bytes]]:
-    """Pictures (PNG) with their file names: activations, and decision boundaries side by side."""
-    yield "activations.png", plot_activations()
-    for name, recipes in {
-        "gates": ("and-by-hand", "or-by-hand", "xor-by-hand", "xor"),
-        "versicolor": (
-            "versicolor-neuron",
-            "versicolor-by-hand",
-            "versicolor-by-hand-or",
-            "versicolor-sepal",
-            "versicolor-petal",
-        ),
-        "moons": ("moons-logistic", "moons-mlp", "moons-deep", "moons-deep-l2"),
-        "spirals": ("spirals-logistic", "spirals-mlp", "spirals-deep", "spirals-deep-l2"),
-    }.items():
-        yield f"{name}.png", plot_boundaries(figures, recipes)
-
-
-def plot_activations() -> bytes:
-    """Each activation function over -5 to 5, with its derivative."""
-    x = torch.linspace(-5, 5, 401)
-    names = [name for name in get_args(Activation) if name != "none"]
-    figure = Figure(figsize=(12, 3), layout="tight")
-    for i, name in enumerate(names, 1):
-        ax = figure.add_subplot(1, len(names), i)
-        values, derivatives = worked.activation_and_derivative(name, x)
-        ax.plot(x.numpy(), values.numpy(), color=plots.MAIN_COLOUR, label=name)
-        ax.plot(x.numpy(), derivatives.numpy(), color=plots.LOSS_COLOUR, linestyle="--", label="derivative")
-        ax.legend(frameon=False, fontsize=8)
-        ax.grid(visible=True, alpha=0.25)
-    return plots.render_png(figure)
-
-
-def plot_boundaries(figures: BundleFigures, names: tuple[str, ...]) -> bytes:
-    """The decision boundaries of several recipes side by side, with their training data."""
-    figure = Figure(figsize=(3.6 * len(names), 3.6), layout="tight")
-    for i, name in enumerate(names, 1):
-        ax = figure.add_subplot(1, len(names), i)
-        bundle = figures.bundle(name)
-        points = open_dataset(RECIPES[name].dataset, Path()).train(bundle.seed)
-        plots.draw_decision_boundary(ax, figures.network(name), bundle.features, points)
-        metrics = bundle.metrics
-        on_train = metrics.get("train_accuracy", metrics["accuracy"])
-        held_out = f", held out {metrics['accuracy']:.3f}" if "train_accuracy" in metrics else ""
-        ax.set_title(f"{name}, seed {bundle.seed}\naccuracy: training {on_train:.3f}{held_out}", fontsize=10)
-    return plots.render_png(figure)

@@ -10,8 +10,8 @@ from training.recipes.gradient_descent import Teacher
 def convolutional_layers(teacher: Teacher, classes: int) -> nn.Sequential:
     """FP32 [n, 784] -> logits FP32 [n, classes].
 
-    Two 3x3 convolutions with batch normalisation for each of the teacher's channels, max pooling between them, global
-    average pooling, dropout, and one linear layer.
+    Two 3x3 convolutions with batch normalisation for each stage; `teacher.channels` are the stages' widths. Max
+    pooling between the stages; then global average pooling, dropout, and one linear layer.
     """
     modules: list[nn.Module] = [nn.Unflatten(1, (1, *IMAGE_SHAPE))]
     inputs = 1

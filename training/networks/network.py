@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from service.bundle.manifest import Task
-from training.datasets import Split
+from training.datasets.dataset import Split
 from training.networks.mlp import add_batch_norm, initialise, mlp
 from training.networks.scaling import InverseStandardise, PixelScaling, Standardise
 from training.recipes.gradient_descent import GradientDescent
@@ -33,7 +33,7 @@ class Network(nn.Module):
         outputs: Tensor = self.output(self.layers(self.scale(inputs)))
         return outputs
 
-    def outputs(self, inputs: Tensor) -> tuple[Tensor, ...]:
+    def all_outputs(self, inputs: Tensor) -> tuple[Tensor, ...]:
         """All outputs of the exported graph, in its order; the first one holds the probabilities or values."""
         outputs: Tensor | tuple[Tensor, ...] = self(inputs)
         return outputs if isinstance(outputs, tuple) else (outputs,)
@@ -63,17 +63,24 @@ class ImageNetworkWithOod(Network):
         self.ood_head = ood_head
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """UINT8 [n, 28, 28] -> probabilities FP32 [n, classes] and OOD scores FP32 [n, 1], 0 to 1."""
+        """UINT8 [n, 28, 28] -> probabilities FP32 [n, classes] and OOD scores FP32 [n, 1], 0 to 1.
+
+        The exported files and the API name the OOD score `background`.
+        """
         hidden, logits = self.hidden_and_logits(self.scale(image))
         return self.output(logits), torch.sigmoid(self.ood_head(hidden))
 
     def hidden_and_logits(self, scaled: Tensor) -> tuple[Tensor, Tensor]:
-        """Scaled inputs -> activations of all hidden layers, concatenated: FP32 [n, hidden units], and the logits."""
-        outputs: list[Tensor] = []
+        """Scaled inputs -> activations of all hidden layers, concatenated: FP32 [n, hidden units], and the logits.
+
+        The activations of a hidden layer are the inputs of the next linear layer, whatever is between the two.
+        """
+        linear_inputs: list[Tensor] = []
         for layer in self.layers:
+            if hasattr(layer, "in_features"):  # a linear layer; TorchScript takes every `isinstance` here for false
+                linear_inputs.append(scaled)
             scaled = layer(scaled)
-            outputs.append(scaled)
-        return torch.cat(outputs[1:-1:2], dim=1), scaled
+        return torch.cat(linear_inputs[1:], dim=1), scaled
 
 
 class HiddenActivations(nn.Module):
@@ -106,7 +113,7 @@ def build_initialised(recipe: Recipe, train: Split, seed: int) -> Network:
     network = build(recipe)
     if isinstance(network.scale, Standardise):
         network.scale.fit(train.inputs)
-    if isinstance(network.output, Standardise):
+    if isinstance(network.output, InverseStandardise):
         network.output.fit(train.targets)
     if isinstance(recipe.training, GradientDescent) and recipe.training.batch_norm:
         network.layers = add_batch_norm(network.layers)

@@ -17,8 +17,8 @@ class PixelScaling(nn.Module):
         return (unit - 0.5) / 0.5 if self.centred else unit
 
 
-class Standardise(nn.Module):
-    """FP32 [n, columns] -> FP32 [n, columns] with mean 0 and standard deviation 1 over the training data."""
+class _ColumnStatistics(nn.Module):
+    """Mean and standard deviation of each column of the training data, as buffers of the network."""
 
     mean: Tensor
     std: Tensor
@@ -35,14 +35,22 @@ class Standardise(nn.Module):
         varies = std > 1e-6 * self.mean.abs()  # a smaller one is rounding error: the column is constant
         self.std.copy_(torch.where(varies, std, 1.0))
 
+
+class Standardise(_ColumnStatistics):
+    """FP32 [n, columns] -> FP32 [n, columns] with mean 0 and standard deviation 1 over the training data."""
+
     def forward(self, rows: Tensor) -> Tensor:
         """Scale."""
         return (rows - self.mean) / self.std
 
 
-class InverseStandardise(Standardise):
-    """The inverse of `Standardise`: from mean 0 and standard deviation 1 back to the units of the training data."""
+class InverseStandardise(_ColumnStatistics):
+    """From mean 0 and standard deviation 1 back to the units of the training data, FP32 [n, columns]."""
 
     def forward(self, rows: Tensor) -> Tensor:
         """Scale back."""
         return rows * self.std + self.mean
+
+    def inverse(self, rows: Tensor) -> Tensor:
+        """From the units of the training data to mean 0 and standard deviation 1: encodes the targets."""
+        return (rows - self.mean) / self.std

@@ -21,11 +21,14 @@ from training.recipes.recipe import Recipe
 
 
 def collect(modules: Iterable[ModuleType]) -> dict[str, Recipe]:
-    """The recipes of these modules by name, those of a lecture first; raises `BadRecipe` if two have the same name."""
+    """The recipes of these modules by name, those of a lecture first; raises `BadRecipe` if two have the same name.
+
+    A recipe that one module imports from another counts once.
+    """
     recipes: dict[str, Recipe] = {}
     for module in modules:
         for recipe in (value for value in vars(module).values() if isinstance(value, Recipe)):
-            if recipe.name in recipes:
+            if recipes.get(recipe.name, recipe) is not recipe:  # one recipe may be imported into several modules
                 raise BadRecipe(f"two recipes are named {recipe.name!r}; one is in {module.__name__}")
             recipes[recipe.name] = recipe
     ordered = sorted(recipes.values(), key=lambda recipe: recipe.reference.row if recipe.reference else 99)

@@ -81,9 +81,10 @@ class Teacher(msgspec.Struct, frozen=True):
     """Knowledge distillation: a convolutional network is trained first, and its predictions are the targets.
 
     Teacher and student see the same distorted images. The probabilities of both are softened by `temperature` (Hinton,
-    Vinyals, Dean, "Distilling the knowledge in a neural network", 2015). The teacher has two 3x3 convolutions for
-    each of `channels` (after Simonyan, Zisserman, "Very deep convolutional networks", 2015), and `dropout` before its
-    last layer. It is trained on a one-cycle schedule.
+    Vinyals, Dean, "Distilling the knowledge in a neural network", 2015). The teacher has two 3x3 convolutions for each
+    stage; `channels` are the stages' widths (after Simonyan, Zisserman, "Very deep convolutional networks", 2015). It
+    has `dropout` before its last layer. It is trained on a one-cycle schedule, with the student's weight decay,
+    precision and distortion.
     """
 
     optimiser: Optimiser
@@ -98,7 +99,7 @@ class OodHead(msgspec.Struct, frozen=True):
     """An out-of-distribution head: a small network on the hidden activations of the trained, frozen classifier.
 
     It has one hidden layer of `units`, and is trained on `negatives` images of no class and twice as many digits, on a
-    one-cycle schedule.
+    one-cycle schedule. Weight decay, precision and distortion are those of the classifier.
     """
 
     optimiser: Optimiser
@@ -125,7 +126,12 @@ class GradientDescent(msgspec.Struct, frozen=True, tag_field="method", tag="grad
     curve_every: Annotated[int, Meta(ge=0)] = 0
     """Mini-batches for one point of the learning curve, counted anew in each epoch; 0: one point an epoch."""
     schedule: Literal["constant", "one-cycle"] = "constant"
-    """Of the learning rate: constant, or one cycle up and down (Smith, Topin, "Super-convergence", 2018)."""
+    """Of the learning rate: constant, or one cycle up and down (Smith, Topin, "Super-convergence", 2018).
+
+    The rate rises to the optimiser's learning rate in the first tenth of the steps, and then falls to nearly 0. As
+    PyTorch's `OneCycleLR` does by default, the momentum is cycled in the opposite direction, from 0.95 to 0.85 and
+    back: it is the first beta of Adam, AdamW and Adamax. SGD and RMSprop are given this momentum too, although they
+    have none at a constant rate. Adagrad has no momentum and is rejected."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Precision of the matrix products of a training step (mixed precision); weights are always FP32."""
     distortion: Distortion | None = None

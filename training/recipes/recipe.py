@@ -17,7 +17,7 @@ Metric = Literal["accuracy", "r2"]
 
 
 class FixedWeights(msgspec.Struct, frozen=True, tag_field="method", tag="fixed-weights"):
-    """Weights set by hand: for each layer its neurons, for each neuron its weights and, last, its bias."""
+    """Fixed weights, not trained: for each layer its neurons, for each neuron its weights and, last, its bias."""
 
     neurons: tuple[tuple[tuple[float, ...], ...], ...]
 
@@ -37,7 +37,7 @@ class Acceptance(msgspec.Struct, frozen=True):
     """`accuracy`: 0 to 1; or `r2`: the coefficient of determination, 1 at best, averaged over the values."""
     threshold: Annotated[float, Meta(le=1)]
     seeds: PositiveInt = 1
-    """Number of seeds (0, 1, ...) over which the metric is averaged."""
+    """Number of seeds over which the metric is averaged: the recipe's seed, then 0, 1, ... without it."""
 
 
 class Reference(msgspec.Struct, frozen=True):
@@ -57,7 +57,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     """The name of the bundle."""
     summary: str
     dataset: str
-    """A name of `training.datasets.open_dataset`."""
+    """A name that `training.datasets.open_dataset` accepts."""
     task: Task
     """Decides output and loss: softmax and cross-entropy (`multiclass`), sigmoid and binary cross-entropy (`binary`),
     or plain values and mean squared error (`regression`)."""
@@ -82,7 +82,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     def gradient_descent(self) -> GradientDescent:
         """How the weights are trained; raises `BadRecipe` for fixed weights."""
         if isinstance(self.training, FixedWeights):
-            raise BadRecipe(f"{self.name}: its weights are set by hand, so there is nothing to train")
+            raise BadRecipe(f"{self.name} has fixed weights: there is nothing to train, and there are no epochs")
         return self.training
 
     @property
@@ -97,7 +97,10 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def num_parameters(self) -> int:
-        """Number of trainable parameters: weights and biases of all linear layers, those of the OOD head included."""
+        """Number of parameters of the exported network: weights and biases of all linear layers.
+
+        Those of the OOD head are included; a teacher and batch normalisation are not exported, and are not counted.
+        """
         networks = self.layers, self.ood_head_layers
         return sum((i + 1) * o for layers in networks for i, o in itertools.pairwise(layers))
 

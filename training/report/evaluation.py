@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 
-from training.datasets import Split
+from training.datasets.dataset import Split
 from training.networks.network import Network
 
 CALIBRATION_BINS = 15
@@ -49,7 +49,7 @@ class Evaluation:
     def of(cls, network: Network, data: Split) -> "Evaluation":
         """Run the network on all rows."""
         with torch.inference_mode():
-            return cls(network.outputs(data.inputs)[0].numpy(), data.targets.numpy())
+            return cls(network.all_outputs(data.inputs)[0].numpy(), data.targets.numpy())
 
     @property
     def predicted(self) -> NDArray[np.int64]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import jinja2
 
-from training.datasets import Dataset
+from training.datasets.dataset import Dataset
 from training.learning.train import TrainingResult
 from training.recipes.gradient_descent import GradientDescent
 from training.recipes.recipe import Recipe, Scaling
@@ -26,17 +26,17 @@ _TEMPLATES.filters["b64"] = lambda content: base64.b64encode(content).decode()
 
 @dataclass(frozen=True)
 class Report:
-    """The report of one network; `version` is that of its bundle. `data`: pictures may show rows of the data set."""
+    """The report of one network; `version` is that of its bundle. `show_rows`: pictures may show rows of the data."""
 
     version: str
     recipe: Recipe
     result: TrainingResult
     dataset: Dataset
-    data: bool = False
+    show_rows: bool = False
 
     def sections(self) -> list[Section]:
         """The plots and tables."""
-        return list(SectionWriter(self.recipe, self.result, self.dataset, self.data).sections())
+        return list(SectionWriter(self.recipe, self.result, self.dataset, self.show_rows).sections())
 
     def html(self, sections: list[Section]) -> bytes:
         """One page that needs no other file: facts, metrics and sections."""

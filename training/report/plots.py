@@ -2,7 +2,7 @@
 
 import io
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from service.bundle.manifest import Column
-from training.datasets import Split
+from training.datasets.dataset import Split
 from training.learning.curve import CurvePoint
 from training.networks.network import Network
 from training.recipes.recipe import Recipe
@@ -25,6 +25,7 @@ rcParams["text.parse_math"] = False  # a $ in the names of a data set is a dolla
 
 DARK, WHITE, LOSS_COLOUR, MAIN_COLOUR = "#333333", "#ffffff", "#b5446e", "#3a6ea5"
 CLASS_COLOURS = ("#3a6ea5", "#c8553d", "#5b8e4d", "#8a5a9e")
+RUN_COLOURS = (*CLASS_COLOURS, "#c49a2c", "#777777")
 CORRECT_COLOUR, WRONG_COLOUR = CLASS_COLOURS[2], CLASS_COLOURS[1]
 MAX_DRAWN_UNITS = 10  # of a layer
 DPI = 100
@@ -67,6 +68,21 @@ def plot_learning_curve(curve: Sequence[CurvePoint]) -> bytes:
         right_ax.plot(epochs, accuracies, color=MAIN_COLOUR)
         right_ax.set_ylabel("accuracy", color=MAIN_COLOUR)
         right_ax.set_ylim(0, 1.02)
+    return render_png(figure)
+
+
+def plot_losses(curves: Mapping[str, Sequence[CurvePoint]], title: str) -> bytes:
+    """The loss of each learning curve over epochs and over seconds; the keys are shown in the legend."""
+    figure = Figure(figsize=(10, 4), layout="tight")
+    for i, (unit, field) in enumerate((("epochs", "epoch"), ("seconds", "seconds")), 1):
+        ax = figure.add_subplot(1, 2, i)
+        for (name, curve), colour in zip(curves.items(), itertools.cycle(RUN_COLOURS), strict=False):
+            xs, losses = [getattr(point, field) for point in curve], [point.loss for point in curve]
+            ax.plot(xs, losses, color=colour, label=name)
+        ax.set(xlabel=unit, ylabel="loss", yscale="log", title=title if i == 1 else "")
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.grid(visible=True, alpha=0.25)
+    ax.legend(frameon=False, fontsize=8)  # in the second panel only: the colours are the same in both
     return render_png(figure)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.bundle.manifest import Column
-from training.datasets import Dataset
+from training.datasets.dataset import Dataset
 from training.learning.train import TrainingResult
 from training.networks.mlp import linear_parameters
 from training.recipes.recipe import Recipe
@@ -41,12 +41,12 @@ class Section:
 
 @dataclass(frozen=True)
 class SectionWriter:
-    """Makes the sections about one network; `data`: its pictures may show rows of the data set."""
+    """Makes the sections about one network; `show_rows`: its pictures may show rows of the data set."""
 
     recipe: Recipe
     result: TrainingResult
     dataset: Dataset
-    data: bool
+    show_rows: bool
 
     def sections(self) -> Iterator[Section]:
         """All sections, in order."""
@@ -71,13 +71,13 @@ class SectionWriter:
     def _outputs(self) -> Iterator[Section]:
         """The outputs over one or two features, and for every row of a small data set."""
         network, data = self.result.network, self.result.train
-        features, points = self._features(), data if self.data else None
+        features, points = self._features(), data if self.show_rows else None
         if len(features) == 1:
             yield Section("Outputs", picture=plots.plot_outputs(network, features[0], self._output_names(), points))
         if len(features) == 2 and self.recipe.task == "binary":
             blue, red = self.dataset.labels
             note = f"Blue: “{blue}”, red: “{red}”; on the black line both have probability 0.5."
-            note += " The dots are the training data." if self.data else ""
+            note += " The dots are the training data." if self.show_rows else ""
             yield Section("Decision boundary", note, plots.plot_decision_boundary(network, features, points))
         if len(data.targets) <= MAX_LISTED_ROWS:
             yield Section("All rows", table=tuple(self._rows(features)))
@@ -96,13 +96,13 @@ class SectionWriter:
         rows = ((quantile, *(f"{error:.4g}" for error in errors)) for quantile, errors in evaluation.error_quantiles())
         note = "Quantiles over the rows, in the units of each value."
         yield Section("Absolute error", note, table=(("quantile", *names), *rows))
-        if self.data:
+        if self.show_rows:
             picture = plots.plot_predicted_and_true(evaluation.outputs, evaluation.targets, names)
             yield Section("Predicted and true", picture=picture)
 
     def _classification(self, evaluation: Evaluation) -> Iterator[Section]:
         labels, counts = self.dataset.labels, evaluation.confusion_matrix()
-        picture = plots.plot_confusion_matrix(counts, labels) if self.data else b""
+        picture = plots.plot_confusion_matrix(counts, labels) if self.show_rows else b""
         note = "Rows: true class. Columns: predicted class."
         yield Section("Confusion matrix", note, picture, table=(("", *labels), *_shaded(counts, labels)))
         calibration = evaluation.calibration()
@@ -112,7 +112,7 @@ class SectionWriter:
         misclassified = evaluation.misclassified(MAX_MISCLASSIFIED)
         if misclassified:
             yield self._misclassified(misclassified)
-        if self.data and self.recipe.takes_images:
+        if self.show_rows and self.recipe.takes_images:
             yield self._predictions(evaluation)
 
     def _predictions(self, evaluation: Evaluation) -> Section:
@@ -126,7 +126,7 @@ class SectionWriter:
     def _misclassified(self, found: list[Misclassification]) -> Section:
         labels, picture = self.dataset.labels, b""
         note = f"At most {MAX_MISCLASSIFIED}, those of the highest confidence first."
-        if self.recipe.takes_images and self.data:
+        if self.recipe.takes_images and self.show_rows:
             rows = [(one.row, _caption(labels[one.true], labels[one.predicted]), False) for one in found]
             picture = plots.plot_images(self.result.evaluation_split, rows)
         elif self.recipe.takes_images:
