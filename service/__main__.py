@@ -11,12 +11,15 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from gunicorn.app.wsgiapp import WSGIApplication
+try:
+    from gunicorn.app.wsgiapp import WSGIApplication
 
-from service.app import create_app
-from service.errors import StartError
-from service.inference.repository import find_bundles
-from service.settings import Settings
+    from service.app import create_app
+    from service.errors import StartError
+    from service.inference.repository import find_bundles
+    from service.settings import Settings
+except ModuleNotFoundError as error:
+    sys.exit(f"digitalis: {error.name} is not installed here: `make serve` installs into .venv; try .venv/bin/python")
 
 RETRY_AFTER = 5  # seconds
 
@@ -131,7 +134,7 @@ def _health(settings: Settings) -> int:
         with direct.open(f"http://{host}:{port}/v2/health/ready", timeout=3):
             return 0
     except (OSError, http.client.HTTPException) as error:
-        print(f"digitalis: not ready on {settings.bind}: {error}", file=sys.stderr)
+        print(f"digitalis: not ready on {settings.bind}: {getattr(error, 'reason', error)}", file=sys.stderr)
         return 1
 
 

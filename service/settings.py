@@ -96,8 +96,8 @@ class Settings:
     """Every setting with its default and its meaning; the variable of `field` is `DIGITALIS_<FIELD>`."""
 
     bind: str = _setting("127.0.0.1:8000", _address, "127.0.0.1:8000", "host:port to listen on")
-    workers: int = _setting(available_cores, _count, "one a core", "worker processes; each opens every model")
-    request_threads: int = _setting(16, _count, "16", "slow requests that one worker handles at a time")
+    workers: int = _setting(available_cores, _count, "one per core", "worker processes; each opens every model")
+    request_threads: int = _setting(16, _count, "16", "requests over 20 ms that one worker runs at a time")
     read_timeout: int = _setting(
         60, _count, "60", "seconds that a client may take to send a request with its body; then it is cut off"
     )
@@ -106,7 +106,7 @@ class Settings:
     )
     intra_op_threads: int | None = _setting(None, _count, "cores / workers", "threads of one inference, in each worker")
     models_dir: Path = _setting(
-        Path("models"), _folder, "models", "the folder of the bundles, which are in name/version/"
+        Path("models"), _folder, "models", "the folder that contains the bundles, as name/version/"
     )
     runtime: str = _setting("onnx", _choice("onnx", "torchscript"), "onnx", "onnx or torchscript")
     device: str = _setting(
@@ -115,7 +115,7 @@ class Settings:
         "auto",
         "auto (CUDA if a test inference succeeds there, otherwise the CPU), cpu, cuda, or cuda:N",
     )
-    data_dir: Path = _setting(Path("data"), _folder, "data", "training: the folder of MNIST, which is downloaded to it")
+    data_dir: Path = _setting(Path("data"), _folder, "data", "training: the folder that MNIST is downloaded to")
     abstain: bool = _setting(
         default=False,
         parse=_bool,

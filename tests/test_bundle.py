@@ -200,7 +200,7 @@ def test_the_golden_examples_of_image_bundles_are_three_normalised_images_and_tw
 
 def test_a_folder_beside_the_versions_that_is_not_a_version_is_an_error(bundle: Path) -> None:
     (bundle.parent / "old").mkdir()
-    with pytest.raises(BundleError, match="old: not a version folder"):
+    with pytest.raises(BundleError, match="old: expected a version folder here"):
         find_bundles(bundle.parent.parent)
 
 

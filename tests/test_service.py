@@ -248,3 +248,12 @@ def test_a_port_in_use_stops_the_start() -> None:
     assert failed.returncode == 2
     message = f"digitalis: cannot listen on 127.0.0.1:{port}: Address already in use; DIGITALIS_BIND sets another"
     assert failed.stderr == f"{message} address\n"
+
+
+def test_a_python_without_the_packages_is_told_where_they_are() -> None:
+    without_site_packages = (sys.executable, "-S", "-m", "service")
+    run = subprocess.run(without_site_packages, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert run.stderr == (
+        "digitalis: gunicorn is not installed here: `make serve` installs into .venv; try .venv/bin/python\n"
+    )

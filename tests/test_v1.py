@@ -63,7 +63,7 @@ def test_the_metadata_has_tensorflow_serving_fields_and_the_origin_of_the_bundle
 def test_an_unknown_model_is_404_and_the_error_lists_the_models(service: RunningService, path: str) -> None:
     response = service.client.get(f"/v1/models/lily{path}")
     assert response.status_code == 404
-    assert response.json() == {"error": f"no model 'lily': there are {', '.join(MODEL_NAMES)}"}
+    assert response.json() == {"error": f"no model 'lily': the models are {', '.join(MODEL_NAMES)}"}
 
 
 def test_a_prediction_has_a_label_and_the_probability_of_every_label(service: RunningService) -> None:

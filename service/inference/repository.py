@@ -1,5 +1,6 @@
 """The models by name and version, and the version folders under `models/`."""
 
+import difflib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -43,7 +44,9 @@ class ModelRepository:
     def versions(self, name: str) -> list[str]:
         """The versions of one model, the newest first; raises `ModelNotFound`."""
         if name not in self._versions:
-            raise ModelNotFound(f"no model {name!r}: there are {', '.join(self._versions)}")
+            close = difflib.get_close_matches(name.lower(), self._versions, n=1)
+            hint = f"did you mean {close[0]}? " if close else ""
+            raise ModelNotFound(f"no model {name!r}: {hint}the models are {', '.join(self._versions)}")
         return list(self._versions[name])
 
     def find(self, name: str, version: str | None = None) -> Model:
@@ -52,7 +55,7 @@ class ModelRepository:
         if version is None:
             return self._versions[name][versions[0]]
         if version not in versions:
-            raise ModelNotFound(f"no version {version!r} of {name}: there are {', '.join(versions)}")
+            raise ModelNotFound(f"no version {version!r} of {name}: the versions are {', '.join(versions)}")
         return self._versions[name][version]
 
 
@@ -63,7 +66,9 @@ def find_bundles(models_dir: Path) -> list[Path]:
     folders = []
     for path in sorted(models_dir.glob("[!.]*/[!.]*")):
         if not (path.is_dir() and VERSION.fullmatch(path.name)):
-            raise BundleError(f"{path}: not a version folder: expected <name>/<version>/, an integer from 1 up")
+            raise BundleError(
+                f"{path}: expected a version folder here, <name>/<version>/, named by an integer from 1 up"
+            )
         folders.append(path)
     if not folders:
         raise BundleError(

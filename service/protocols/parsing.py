@@ -33,7 +33,7 @@ def decode_json(data: bytes, decoder: msgspec.json.Decoder[T], max_arrays: int |
     except msgspec.ValidationError as error:
         raise BadRequest(_located(str(error), root)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRequest(f"the body is not JSON: {error}") from None
+        raise BadRequest(f"the body is not JSON: {str(error).removeprefix('JSON is malformed: ')}") from None
     except RecursionError:
         raise BadRequest("the body is not JSON that can be parsed: nested too deeply") from None
 

@@ -62,7 +62,7 @@ def _create(content: bytes, options: ort.SessionOptions, providers: list[Any]) -
 def _create_on_cuda(content: bytes, options: ort.SessionOptions, gpu: int) -> ort.InferenceSession:
     if CUDA not in ort.get_available_providers():
         raise DeviceUnavailable(
-            "this ONNX Runtime has no CUDA execution provider (the extra cuda installs one that has)"
+            "this build of ONNX Runtime has no CUDA execution provider: the extra cuda installs one"
         )
     try:
         ctypes.CDLL("libcuda.so.1")

@@ -42,7 +42,7 @@ DECODER = msgspec.json.Decoder(ImageInstances)
 def decode(body: Body, settings: Settings) -> list[NetworkInput]:
     """All images of a body, in order. Raises a `RequestError` that names the one that failed."""
     if body.media_type == JSON:
-        instances = decode_json(body.data, DECODER, ARRAYS_PER_INSTANCE * settings.max_rows).instances
+        instances = _parse(body.data, settings.max_rows)
         _check_count(len(instances), settings.max_rows, "instances")
         sources = [(f"instances[{i}]", instance) for i, instance in enumerate(instances)]
     elif body.media_type == FORM:
@@ -52,6 +52,14 @@ def decode(body: Body, settings: Settings) -> list[NetworkInput]:
         sources = [("the body", ImageFile(body.data))]
     budget = PixelBudget(settings.max_image_pixels)
     return [_network_input(source, where, budget) for where, source in sources]
+
+
+def _parse(data: bytes, max_rows: int) -> list[list[list[Pixel]] | ImageFile]:
+    try:
+        return decode_json(data, DECODER, ARRAYS_PER_INSTANCE * max_rows).instances
+    except BadRequest as error:
+        hint = ': an instance is {"b64": "<an image file>"}, or 28 rows of 28 integers'
+        raise BadRequest(f"{error}{hint if str(error).startswith('instances[') else ''}") from None
 
 
 def _check_count(count: int, limit: int, what: str) -> None:

@@ -40,7 +40,11 @@ def decode(body: Body, bundle: Bundle, settings: Settings, *, show_images: bool 
         raise BadRequest("the body is empty")
     accepted = media_types(bundle)
     if body.media_type not in accepted:
-        found = "bytes without a specific Content-Type" if body.content_type in UNTYPED else body.content_type
+        found = (
+            "a body that is not JSON and has no specific Content-Type"
+            if body.content_type in UNTYPED
+            else body.content_type
+        )
         raise UnsupportedMediaType(f"{bundle.name} does not accept {found}: send {', '.join(accepted)}")
     if not bundle.takes_images:
         return DecodedRequest({"features": vector_requests.decode(body, bundle.features, settings)})

@@ -76,7 +76,7 @@ def _json(data: bytes, features: tuple[Column, ...], max_rows: int) -> tuple[Row
         instances = decode_json(data, decoder, brackets * (max_rows + EXTRA_INSTANCES)).instances
     except BadRequest as error:
         # msgspec has no error codes: these are the messages for wrong names and wrong lengths.
-        about_features = " field " in str(error) or " array of length " in str(error)
+        about_features = any(words in str(error) for words in (" field ", " array of length ", " object or array"))
         hint = about_features and str(error).startswith("instances[")
         raise BadRequest(f"{error}: the features are {_feature_list(features)}" if hint else str(error)) from None
     rows = [row if isinstance(row, tuple) else msgspec.structs.astuple(row) for row in instances]
@@ -128,7 +128,8 @@ def _row(cells: list[str], features: tuple[Column, ...], line: int) -> list[floa
     values = [_number(cell) for cell in cells]
     for feature, cell, value in zip(features, cells, values, strict=True):
         if value is None:
-            raise BadRequest(f"line {line}: {cell[:40]!r} is not a number ({feature.name})")
+            found = f"{cell[:40]!r} is not a number" if cell.strip() else "the cell is empty"
+            raise BadRequest(f"line {line}: {found} ({feature.name})")
     return [value for value in values if value is not None]
 
 

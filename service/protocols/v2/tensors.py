@@ -52,7 +52,8 @@ def check_tensor(tensor: InferInput, spec: TensorSpec, settings: Settings) -> No
     if tensor.datatype != spec.datatype:
         raise BadRequest(f"{spec.name}: datatype {tensor.datatype}, expected {spec.datatype}")
     if len(tensor.shape) != len(spec.shape) or tuple(tensor.shape[1:]) != spec.shape[1:]:
-        raise BadRequest(f"{spec.name}: shape {tensor.shape}, expected {list(spec.shape)}")
+        expected = ", ".join(["n", *map(str, spec.shape[1:])])
+        raise BadRequest(f"{spec.name}: shape {tensor.shape}, expected [{expected}]")
     if tensor.shape[0] == 0:
         raise BadRequest(f"{spec.name}: shape {tensor.shape}: no rows: send at least one")
     check_rows(tensor.shape[0], spec.name, settings)

@@ -161,7 +161,7 @@ def not_implemented(**_name: str) -> flask.Response:
 def _with_tensors(header: bytes, tensors: list[Buffer]) -> Response:
     """A response of JSON alone, or of JSON followed by binary tensors."""
     if not tensors:
-        return Response(header)
+        return Response(header + b"\n")
     return Response(b"".join([header, *tensors]), BINARY, headers=((JSON_LENGTH, str(len(header))),))
 
 
