@@ -36,7 +36,12 @@ class RequestTimer:
         self.reason = ""
         self.rows = 0
         self.started_at = time.perf_counter_ns()
-        self.durations_ns = (0, 0, 0, 0)  # of `STAGES`, once it is finished
+        self.durations_ns = (
+            0,
+            0,
+            0,
+            0,
+        )  # of `STAGES`, once finished; zeros but the total without a prediction
         self.read_at = self.decoded_at = self.predicted_at = self.finished_at = 0
         with counters.lock:
             counters.cells[counters.header_offset + IN_FLIGHT] += 1
@@ -77,15 +82,13 @@ class RequestTimer:
                 return False
             self.finished_at = end
             counters.cells[counters.header_offset + IN_FLIGHT] -= 1
-            self.durations_ns = (*self._stages(end), end - self.started_at)
+            if self.predicted_at:
+                decode, infer = self.decoded_at - self.read_at, self.predicted_at - self.decoded_at
+                self.durations_ns = (decode, infer, end - self.predicted_at, end - self.started_at)
+            else:
+                self.durations_ns = (0, 0, 0, end - self.started_at)
             self._count(counters, status)
         return True
-
-    def _stages(self, end: int) -> tuple[int, int, int]:
-        """Nanoseconds of decoding, inference and encoding; zeros if nothing was predicted."""
-        if not self.predicted_at:
-            return 0, 0, 0
-        return self.decoded_at - self.read_at, self.predicted_at - self.decoded_at, end - self.predicted_at
 
     def _count(self, counters: WorkerCounters, status: int) -> None:
         cells, layout = counters.cells, counters.absolute_layouts.get(self.model_id) if self.model_id else None
