@@ -29,7 +29,7 @@ def create_app(settings: Settings | None = None, folders: Iterable[Path] | None 
     app = DigitalisApp(settings, models)
     for blueprint in (v1, v2, health, metrics, documentation_blueprint(app), swagger_ui):
         app.register_blueprint(blueprint)
-    counters = worker_counters({model.bundle.id: metrics_schema(model.bundle) for model in models})
+    counters = worker_counters({model.id: metrics_schema(model.bundle) for model in models})
     app.middleware = RequestMiddleware(app.wsgi_app, _request_hooks(settings), counters)
     app.wsgi_app = app.middleware  # type: ignore[method-assign]  # as Flask's documentation shows it
     return app

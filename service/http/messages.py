@@ -64,7 +64,7 @@ class Request(NamedTuple):
     def timer_for(self, model: Model, protocol: str) -> RequestTimer:
         """The timer of this request, which is counted for this model from here on."""
         timer: RequestTimer = self.environ[TIMER]
-        timer.set_model(model.bundle.id, protocol)
+        timer.set_model(model.id, protocol)
         return timer
 
 

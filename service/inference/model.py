@@ -27,6 +27,7 @@ class Model:
 
     def __init__(self, bundle: Bundle, runtime: Runtime, digest: str = "", report: bytes | None = None) -> None:
         self.bundle = bundle
+        self.id = bundle.id
         self.runtime = runtime
         self.digest = digest
         self.load_seconds = 0.0
@@ -63,13 +64,13 @@ class Model:
         except NotFinite:
             raise UnprocessableInput(f"{self.bundle.name} has no finite output for such large numbers") from None
         except Exception as error:  # the inputs were valid, so any other failure is the service's
-            raise InferenceFailed(f"{self.bundle.id} failed on {self.runtime.device}") from error
+            raise InferenceFailed(f"{self.id} failed on {self.runtime.device}") from error
         return outputs
 
     def report(self) -> bytes:
         """The bundle's HTML report; raises `ReportNotFound` if it has none."""
         if self._report is None:
-            raise ReportNotFound(f"{self.bundle.id} has no report: its bundle contains none")
+            raise ReportNotFound(f"{self.id} has no report: its bundle contains none")
         return self._report
 
     def _check_golden(self, contents: Contents) -> None:

@@ -35,7 +35,7 @@ class ModelRepository:
 
     def model_ids(self) -> list[ModelId]:
         """Name and version of each model, in the order of iteration."""
-        return [model.bundle.id for model in self]
+        return [model.id for model in self]
 
     def names(self) -> list[str]:
         """The names of the models, sorted."""

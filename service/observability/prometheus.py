@@ -126,8 +126,8 @@ class _Collector:
         )
         for model in self._models:
             runtime = {"runtime": model.runtime.name, "device": model.runtime.device}
-            info.add_metric(model.bundle.id, runtime | {"digest": model.digest, "task": model.bundle.task})
-            loaded.add_metric(model.bundle.id, model.load_seconds)
+            info.add_metric(model.id, runtime | {"digest": model.digest, "task": model.bundle.task})
+            loaded.add_metric(model.id, model.load_seconds)
         yield info
         yield loaded
 

@@ -4,10 +4,10 @@ A method that returns a bool tells whether the calling thread is still the leade
 while the application ran, and the thread must not touch the event loop's state any more.
 """
 
+import itertools
 import logging
 import select
 import sys
-import threading
 from collections import deque
 from wsgiref.types import WSGIApplication
 
@@ -45,8 +45,7 @@ class RequestRunner:
         self._loop = loop
         self._election = election
         self._options = options
-        self._count = 0
-        self._count_lock = threading.Lock()
+        self._numbers = itertools.count(1)  # gives each number once, also to several threads
 
     def serve(self, connection: Connection) -> bool:
         """Read from or write to a connection whose socket is ready, and run what has become complete."""
@@ -111,13 +110,10 @@ class RequestRunner:
             return error_bytes("500 Internal Server Error", "internal error"), True
 
     def _count_request(self) -> None:
-        with self._count_lock:
-            self._count += 1
-            is_limit_reached = self._count >= self.max_requests and not self.draining
-            if is_limit_reached:
-                self.draining = True
-        if is_limit_reached:
-            log.info("max_requests is reached: this worker is replaced after %d requests", self._count)
+        number = next(self._numbers)
+        if number == self.max_requests:
+            self.draining = True
+            log.info("max_requests is reached: this worker is replaced after %d requests", number)
 
     def _send(self, connection: Connection, response: bytes, *, is_last: bool) -> None:
         connection.requests.popleft()

@@ -147,12 +147,12 @@ def config_of(model: Model, max_rows: int, workers: int) -> ModelConfig:
 
 def statistics_of(model: Model, counters: SharedCounters) -> ModelStatistics:
     """The statistics of one model. As Triton counts, a success lasts from the first stage to the last."""
-    found = ModelSnapshot.read(counters, model.bundle.id)
+    found = ModelSnapshot.read(counters, model.id)
     decode, infer, encode, _ = (stage.total for stage in found.stages)
     successes = sum(found.stages[0].counts)
     return ModelStatistics(
-        *model.bundle.id,
-        last_inference=counters.last_inference_ms(model.bundle.id),
+        *model.id,
+        last_inference=counters.last_inference_ms(model.id),
         inference_count=found.rows.total,
         execution_count=successes,
         inference_stats=InferenceStats(
