@@ -24,7 +24,7 @@ from service.worker.leader import InFlight, LeaderElection
 from service.worker.options import WorkerOptions
 from service.worker.request_runner import OFFLOAD_BODY_BYTES
 from service.worker.worker import DRAIN_GRACE, LEADERLESS_LIMIT, Worker
-from service.worker.wsgi import Request
+from service.worker.wsgi import ParsedRequest
 
 GET = b"GET /quick HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST /quick HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -140,7 +140,7 @@ def test_a_request_with_a_large_body_is_slow_from_the_start() -> None:
 
 
 def begin(election: LeaderElection, connection: Any) -> InFlight:
-    return election.begin(connection, Request({}, keep_alive=True), 0.0)
+    return election.begin(connection, ParsedRequest({}, keep_alive=True), 0.0)
 
 
 def slow_requests(election: LeaderElection) -> list[Any]:

@@ -22,7 +22,7 @@ from service.worker.request_head import (
     environ_key,
     head_too_large,
 )
-from service.worker.wsgi import Request, error_bytes
+from service.worker.wsgi import ParsedRequest, error_bytes
 
 
 class BrokenBody(io.BytesIO):
@@ -45,7 +45,7 @@ class RequestParser:
     """
 
     def __init__(self, template: WSGIEnvironment, max_body: int, clock: Callable[[], float]) -> None:
-        self.requests: deque[Request] = deque()  # complete, and not yet run
+        self.requests: deque[ParsedRequest] = deque()  # complete, and not yet run
         self.error_response = b""  # to be sent after the responses to `requests`, because what follows is not HTTP
         self.closing = False  # close as soon as everything is written
         self.discarding = False  # whatever still arrives is thrown away
@@ -179,7 +179,7 @@ class RequestParser:
     def _complete(self, *, keep_alive: bool) -> None:
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._environ.setdefault("wsgi.input", io.BytesIO(body[: self._max_body + 1]))
-        self.requests.append(Request(self._environ, keep_alive))
+        self.requests.append(ParsedRequest(self._environ, keep_alive))
         self._body = []
         self._started = self._in_body = False
 

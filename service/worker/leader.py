@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.worker.connection import Connection
-from service.worker.wsgi import Request
+from service.worker.wsgi import ParsedRequest
 
 _MISSING: Any = object()
 
@@ -27,7 +27,7 @@ class InFlight:
     """A request that the application is running since `started_at`."""
 
     connection: Connection
-    request: Request
+    request: ParsedRequest
     started_at: float
 
 
@@ -51,7 +51,7 @@ class LeaderElection:
         """Whether all threads but the leader run slow requests: the leader must not run one that may be slow too."""
         return len(self.slow) + self.stuck_threads >= self._threads
 
-    def begin(self, connection: Connection, request: Request, now: float) -> InFlight:
+    def begin(self, connection: Connection, request: ParsedRequest, now: float) -> InFlight:
         """The leader starts to run a request."""
         in_flight = self.current = InFlight(connection, request, now)
         return in_flight

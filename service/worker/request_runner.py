@@ -15,7 +15,7 @@ from service.worker.connection import Connection
 from service.worker.event_loop import EventLoop
 from service.worker.leader import InFlight, LeaderElection
 from service.worker.options import WorkerOptions
-from service.worker.wsgi import Request, error_bytes, run_wsgi, serialize
+from service.worker.wsgi import ParsedRequest, error_bytes, run_wsgi, serialize
 
 OFFLOAD_BODY_BYTES = 2**18  # a request with a larger body will be slow: a follower is promoted before it runs
 MAX_PIPELINED = 16  # requests of one connection that run before other connections have their turn
@@ -97,7 +97,7 @@ class RequestRunner:
                 self._rearm(connection)
                 self._loop.wake()
 
-    def _run(self, request: Request) -> tuple[bytes, bool]:
+    def _run(self, request: ParsedRequest) -> tuple[bytes, bool]:
         """The response, and whether it is the last one of its connection."""
         self._count_request()
         try:

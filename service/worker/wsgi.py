@@ -14,14 +14,14 @@ from wsgiref.types import WSGIApplication, WSGIEnvironment
 WITHOUT_BODY = ("204", "304")  # statuses whose responses have no body, and no Content-Length
 
 
-class Request(NamedTuple):
+class ParsedRequest(NamedTuple):
     """A complete request; `keep_alive` says whether its connection stays open after the response."""
 
     environ: WSGIEnvironment
     keep_alive: bool
 
 
-Response = tuple[str, list[tuple[str, str]], bytes]  # a status such as "200 OK", header fields, the whole body
+BuiltResponse = tuple[str, list[tuple[str, str]], bytes]  # a status such as "200 OK", header fields, the whole body
 
 
 class _StartResponse:
@@ -45,7 +45,7 @@ class _StartResponse:
         self.written.append(data)
 
 
-def run_wsgi(application: WSGIApplication, environ: WSGIEnvironment) -> Response:
+def run_wsgi(application: WSGIApplication, environ: WSGIEnvironment) -> BuiltResponse:
     """Call the application for one request. Raises whatever the application raises."""
     start_response = _StartResponse()
     parts = application(environ, start_response)
@@ -61,7 +61,7 @@ def run_wsgi(application: WSGIApplication, environ: WSGIEnvironment) -> Response
     return start_response.status, start_response.headers, body
 
 
-def serialize(response: Response, request: Request) -> bytes:
+def serialize(response: BuiltResponse, request: ParsedRequest) -> bytes:
     """The bytes of a response. Raises `ValueError` for a header that would break the response's head."""
     status, headers, body = response
     fields = "".join([f"{name}: {value}\r\n" for name, value in headers])
@@ -81,7 +81,7 @@ def serialize(response: Response, request: Request) -> bytes:
 def error_bytes(status: str, message: str, headers: Iterable[tuple[str, str]] = ()) -> bytes:
     """A response of the server itself, as JSON. Its connection is closed after it."""
     fields = [("Content-Type", "application/json"), *headers]
-    request = Request({"SERVER_PROTOCOL": "HTTP/1.1", "REQUEST_METHOD": "GET"}, keep_alive=False)
+    request = ParsedRequest({"SERVER_PROTOCOL": "HTTP/1.1", "REQUEST_METHOD": "GET"}, keep_alive=False)
     return serialize((status, fields, json.dumps({"error": message}).encode()), request)
 
 

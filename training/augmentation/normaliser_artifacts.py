@@ -20,7 +20,7 @@ MIN_SQUARE_ASPECT = 0.4  # but only those whose short side is more than this fra
 BILEVEL_FRACTION = 0.7  # of the images are made bilevel,
 BILEVEL_THRESHOLDS = (60, 160)  # with a threshold in this range, of 255
 MAX_MARGIN = 4  # pixels of paper around an image that is not square; at least 1
-INK_THRESHOLD = 40  # of 255: what belongs to the extent of the ink
+MIN_INK_LEVEL = 40  # of 255: what belongs to the extent of the ink
 
 
 def with_artifacts(images: Tensor, distortion: Distortion | None, seed: int, progress: Progress) -> Tensor:
@@ -44,7 +44,7 @@ def roundtrip_through_normaliser(images: Tensor, seed: int, progress: Progress) 
 
 
 def _roundtrip(image: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
-    if not (image > INK_THRESHOLD).any():
+    if not (image > MIN_INK_LEVEL).any():
         return image
     try:
         return normalise(255 - _small_picture(image, random))
@@ -54,7 +54,7 @@ def _roundtrip(image: NDArray[np.uint8], random: np.random.Generator) -> NDArray
 
 def _small_picture(image: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
     """The ink of an image as a picture of random size, perhaps square, perhaps bilevel: UINT8, 0 = paper."""
-    rows, columns = (np.flatnonzero((image > INK_THRESHOLD).any(axis=axis)) for axis in (1, 0))
+    rows, columns = (np.flatnonzero((image > MIN_INK_LEVEL).any(axis=axis)) for axis in (1, 0))
     crop = Image.fromarray(image).crop((columns[0], rows[0], columns[-1] + 1, rows[-1] + 1))
     side = int(random.integers(INK_SIDES[0], INK_SIDES[1] + 1))
     scale = side / max(crop.size)

@@ -12,7 +12,17 @@ from training.datasets.dataset import Dataset, Split
 from training.networks.network import Network
 
 MAX_BINS = 10  # of about as many rows each
-CONFIDENCE_EDGES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)  # fixed: nearly all deciles would be close to 1
+CONFIDENCE_BIN_EDGES = (
+    0.5,
+    0.6,
+    0.7,
+    0.8,
+    0.9,
+    0.95,
+    0.98,
+    0.99,
+    0.999,
+)  # fixed: nearly all deciles would be close to 1
 BATCH_ROWS = 4096
 
 
@@ -41,7 +51,7 @@ def baseline_statistics(
 
 def baseline_histogram(name: str, column: NDArray[np.float32]) -> BaselineHistogram:
     """The histogram of FP32 [n], in bins of about as many rows each, as is usual for the population stability index."""
-    edges = np.array(CONFIDENCE_EDGES, np.float32) if name == CONFIDENCE else _deciles(column)
+    edges = np.array(CONFIDENCE_BIN_EDGES, np.float32) if name == CONFIDENCE else _deciles(column)
     bins = np.bincount(edges.searchsorted(column), minlength=len(edges) + 1)
     return BaselineHistogram(
         name, tuple(float(str(edge)) for edge in edges), tuple(_fraction(count, column) for count in bins.tolist())
