@@ -61,7 +61,7 @@ def _middleware(application: Any) -> RequestMiddleware | None:
 
 
 class Worker(LeaderFollowerWorker):
-    """The worker, with the limits that the settings say; its hooks reach the application's middleware."""
+    """The worker, with the limits of the settings; its hooks reach the application's middleware."""
 
     options = WorkerOptions(
         request_timeout=_settings.read_timeout,

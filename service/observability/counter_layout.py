@@ -45,7 +45,7 @@ def read_metrics_schema(folder: Path) -> MetricsSchema:
     try:
         return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=MetricsSchema)
     except (OSError, msgspec.DecodeError):
-        return MetricsSchema()  # opening the bundle reports what is wrong with it
+        return MetricsSchema()  # opening the bundle raises the error
 
 
 class CounterLayout:

@@ -1,4 +1,4 @@
-"""Augmentation: images that are harder or stranger than those of MNIST.
+"""Augmentation: images that are harder to read than those of MNIST, and images that are no digits.
 
 distortion             each mini-batch of digits rotated, sheared, thickened, ...
 normaliser_artifacts   digits that went through the service's normaliser after they were made small or bilevel
