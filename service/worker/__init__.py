@@ -10,6 +10,7 @@ most. It imports nothing else of this project.
     leader          which thread leads
     event_loop      listening sockets, connections, epoll
     balancing       even numbers of connections over the workers
+    memory          how many bytes the requests of the worker may hold at once
     connection      one connection: its socket, and what is still to be written
     http_parser     bytes to complete requests
     request_head    limits of a request's head, and its keys in the environment
