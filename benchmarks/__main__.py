@@ -7,6 +7,7 @@ import sys
 import benchmarks
 from benchmarks import commands
 from benchmarks.arguments import describe
+from benchmarks.overload.command import add_overload
 from benchmarks.serve.command import add_serve
 from service.errors import DigitalisError
 
@@ -33,6 +34,7 @@ def main() -> int:
         ("preprocessing", "latency of decoding, normalising and inference", commands.add_preprocessing),
         ("observability", "overhead of metrics, request ids and logs", commands.add_observability),
         ("serve", "load test: requests/s, latency and memory beside other servers", add_serve),
+        ("overload", "more requests than the service can handle: what is rejected, and how soon", add_overload),
     )
     for name, summary, add_arguments in commands_and_help:
         add_arguments(subparsers.add_parser(name, help=summary))

@@ -26,6 +26,14 @@ from service.worker.worker import Worker as LeaderFollowerWorker
 
 MAX_NAMED_MODELS = 6  # above this, the startup banner gives the number of models, not their names
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # of glibc's mallopt(3)
+WORKER_OPTION_NAMES = {  # in messages
+    "request_timeout": "DIGITALIS_READ_TIMEOUT",
+    "queue_timeout": "DIGITALIS_QUEUE_TIMEOUT_MS",
+    "max_queued": "DIGITALIS_MAX_QUEUED",
+    "max_connections": "DIGITALIS_MAX_CONNECTIONS",
+    "response_timeout": "DIGITALIS_ANSWER_TIMEOUT",
+    "memory_budget_bytes": "DIGITALIS_MEMORY_BUDGET_BYTES",
+}
 SPARE_BLOCKS = 16  # of counters, besides two for each worker: during a reload old and new workers are alive at once
 
 _settings = Settings.from_env()
@@ -33,6 +41,7 @@ _settings = Settings.from_env()
 bind = _settings.bind
 workers = _settings.workers
 threads = _settings.request_threads
+worker_connections = _settings.max_connections
 timeout = 120  # seconds without a heartbeat, opening all models included
 graceful_timeout = _settings.graceful_timeout
 keepalive = 75  # seconds: longer than the 60 after which common proxies close an idle connection
@@ -43,10 +52,10 @@ control_socket_disable = True  # it would need a writable home
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - heartbeats in memory
 
 
-def _count_timeout(application: Any, environ: WSGIEnvironment, status: int) -> list[tuple[str, str]]:
+def _count_response(application: Any, environ: WSGIEnvironment, status: int) -> list[tuple[str, str]]:
     """Count and log a request that the worker responds to in the application's place; headers for the response."""
     middleware = _middleware(application)
-    return middleware.record_timeout(environ, status) if middleware else []
+    return middleware.record(environ, status) if middleware else []
 
 
 def _flush_counters(application: Any) -> None:
@@ -65,10 +74,14 @@ class Worker(LeaderFollowerWorker):
 
     options = WorkerOptions(
         request_timeout=_settings.read_timeout,
+        queue_timeout=_settings.queue_timeout_ms / 1000,
+        max_queued=_settings.max_queued,
         response_timeout=_settings.answer_timeout,
         max_body_bytes=_settings.max_body_bytes,
-        on_timeout=_count_timeout,
+        memory_budget_bytes=_settings.memory_budget_bytes,
+        on_response=_count_response,
         every_second=_flush_counters,
+        names=WORKER_OPTION_NAMES,
     )
 
     @classmethod

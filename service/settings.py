@@ -97,9 +97,28 @@ class Settings:
 
     bind: str = _setting("127.0.0.1:8000", _address, "127.0.0.1:8000", "host:port to listen on")
     workers: int = _setting(available_cores, _count, "one per core", "worker processes; each opens every model")
-    request_threads: int = _setting(16, _count, "16", "requests over 20 ms that one worker runs at a time")
+    request_threads: int = _setting(2, _count, "2", "requests over 5 ms that one worker runs at a time; others wait")
+    queue_timeout_ms: int = _setting(
+        1000,
+        _count,
+        "1000",
+        "milliseconds that a request may wait for its turn; it gets 503 if half of that is expected",
+    )
+    max_queued: int = _setting(1000, _count, "1000", "requests of one worker that may wait; further ones get 503")
+    max_connections: int = _setting(
+        2048, _count, "2048", "connections of one worker; when all are in use, idle ones are closed"
+    )
+    memory_budget_bytes: int = _setting(
+        256 * 2**20,
+        _count,
+        "268435456",
+        "bytes that the requests of one worker may hold: bodies, pictures while they are decoded, responses",
+    )
     read_timeout: int = _setting(
-        60, _count, "60", "seconds that a client may take to send a request with its body; then it is cut off"
+        30,
+        _count,
+        "30",
+        "seconds in which a head must arrive, and a body or the reading of a response go on by 8 KiB for each of them",
     )
     answer_timeout: int = _setting(
         60, _count, "60", "seconds after which a request without a response gets 504, and its worker is replaced"

@@ -102,9 +102,7 @@ class SteppedWorker:
         self.pipe = os.pipe()
         for end in self.pipe:
             os.set_blocking(end, False)
-        self.loop = EventLoop(
-            [self.listener], self.pipe, counts, max_connections, self.options.max_body_bytes, self.clock
-        )
+        self.loop = EventLoop([self.listener], self.pipe, counts, max_connections, self.options, self.clock)
         self.election = LeaderElection(threads, lambda connection: self.loop.register(connection, 0))
         self.runner = RequestRunner(application, self.loop, self.election, self.options)
         self._resources = contextlib.ExitStack()
@@ -116,7 +114,7 @@ class SteppedWorker:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._resources.close()
-        self.loop.stop_listening()
+        self.loop.listeners.stop()
         for connection in self.connections:
             self.loop.close(connection)
         self.listener.close()
@@ -135,13 +133,15 @@ class SteppedWorker:
         return client
 
     def poll(self) -> int:
-        """One round of the leader, without waiting; returns how many connections were ready or new."""
+        """One round of the leader, without waiting; returns how many connections were ready or new, or 1 for others."""
         before, ready = len(self.loop.connections), 0
         for connection in self.loop.poll(0):
             ready += 1
             self.serve(connection)
-        self.runner.run_runnable()
-        return ready + abs(len(self.loop.connections) - before)
+        had_runnable = self.runner.has_runnable
+        if not self.runner.run_queued():
+            assert self.election.acquire()
+        return ready + abs(len(self.loop.connections) - before) or int(had_runnable)
 
     def serve(self, connection: Connection) -> None:
         """Serve one connection; if a follower was promoted meanwhile, the test takes its place."""
@@ -150,7 +150,7 @@ class SteppedWorker:
 
     def step(self) -> None:
         """Rounds of the leader, until there is nothing that it could do."""
-        while self.poll() or (self.runner.runnable and not self.election.is_saturated):
+        while self.poll():
             pass
 
     def step_until(self, condition: Callable[[], object]) -> None:
@@ -160,10 +160,10 @@ class SteppedWorker:
             assert time.monotonic() < deadline
             self.step()
 
-    def expire(self, keepalive: float = 75, drain_grace: float = 2) -> None:
+    def expire(self, keepalive: float = 75) -> None:
         """What housekeeping does about connections that have waited for too long."""
-        for connection in self.loop.expire(keepalive, self.options.request_timeout, drain_grace):
-            self.runner.run_requests(connection)
+        for connection in self.loop.expire(keepalive):
+            self.runner.advance(connection)
 
 
 class Client:

@@ -57,21 +57,44 @@ def test_others_are_served_during_a_slow_inference(tmp_path: Path) -> None:
 
 
 def test_health_is_served_when_all_threads_are_slow_and_the_others_wait_their_turn(tmp_path: Path) -> None:
+    """Two requests may be slow, and a third one was taken for quick; a fourth and fifth wait."""
     run = "runtime.run = wait_for_release"
-    with patched_service(tmp_path, run, request_threads="2") as service, ThreadPoolExecutor() as pool:
+    settings = {"request_threads": "2", "queue_timeout_ms": "60000"}
+    with patched_service(tmp_path, run, **settings) as service, ThreadPoolExecutor() as pool:
         slow = [pool.submit(predict, service) for _ in range(5)]
-        wait_until(lambda: entered(tmp_path) == 2)
+        wait_until(lambda: entered(tmp_path) == 3)
         assert service.client.get("/v2/health/live").status_code == 200
         assert not any(one.done() for one in slow)
-        assert entered(tmp_path) == 2
+        assert entered(tmp_path) == 3
         (tmp_path / "released").touch()
         assert [one.result().status_code for one in slow] == [200] * 5
+
+
+def test_a_request_that_would_wait_for_too_long_gets_503(tmp_path: Path) -> None:
+    """The message says how long, and names the setting; health is served, and the worker stays."""
+    run = "runtime.run = wait_for_release"
+    with patched_service(tmp_path, run, request_threads="1") as service, ThreadPoolExecutor() as pool:
+        workers = service.workers()
+        slow = [pool.submit(predict, service) for _ in range(2)]
+        wait_until(lambda: entered(tmp_path) == 2)
+        response = predict(service)
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
+        assert "the request has waited for 1.0 seconds" in response.json()["error"]
+        assert "1 seconds are allowed (DIGITALIS_QUEUE_TIMEOUT_MS)" in response.json()["error"]
+        assert response.headers["X-Request-ID"]
+        assert service.client.get("/v2/health/ready").status_code == 200
+        assert 'digitalis_requests_total{model="",protocol="",status="503",version=""} 1.0' in (
+            service.client.get("/metrics").text
+        )
+        (tmp_path / "released").touch()
+        assert [one.result().status_code for one in slow] == [200] * 2
+        assert service.workers() == workers
 
 
 def test_requests_may_wait_for_each_other(tmp_path: Path) -> None:
     """As those of a batch do: each has its response only when all are there."""
     run = f"barrier = threading.Barrier(4)\nruntime.run = lambda i: (barrier.wait({DEADLINE}), original(i))[1]"
-    with patched_service(tmp_path, run) as service, ThreadPoolExecutor() as pool:
+    with patched_service(tmp_path, run, request_threads="3") as service, ThreadPoolExecutor() as pool:
         responses = [pool.submit(predict, service) for _ in range(4)]
         assert [one.result().status_code for one in responses] == [200] * 4
 
@@ -82,7 +105,8 @@ def test_an_inference_that_hangs_gets_504_and_its_worker_is_replaced(tmp_path: P
         started = time.monotonic()
         response = predict(service)
         assert time.monotonic() - started > 1.5
-        assert (response.status_code, response.json()) == (504, {"error": "no response within 2 seconds"})
+        message = "no response within 2 seconds (DIGITALIS_ANSWER_TIMEOUT)"
+        assert (response.status_code, response.json()) == (504, {"error": message})
         assert "X-Request-ID" in response.headers
         service.wait_for_workers(2)
         (tmp_path / "released").touch()

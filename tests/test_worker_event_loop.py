@@ -15,7 +15,9 @@ from stepped_worker import Client, Clock, SteppedWorker, unix_listener
 
 from service.worker import balancing
 from service.worker.balancing import ConnectionCounts, map_counts
-from service.worker.event_loop import ACCEPT_BACKOFF, MAX_ACCEPTS
+from service.worker.connection import LINGER, SPARE_KEEPALIVE
+from service.worker.event_loop import EVICT_IDLE, EVICT_IN_HEAD, SPARE_CONNECTIONS
+from service.worker.listeners import ACCEPT_BACKOFF, MAX_ACCEPTS
 from service.worker.options import WorkerOptions
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -90,28 +92,81 @@ def test_another_worker_may_be_faster(caplog: pytest.LogCaptureFixture) -> None:
     assert not caplog.records
 
 
-def test_no_more_connections_than_the_limit() -> None:
+def test_when_all_connections_are_in_use_the_idle_ones_are_closed_the_oldest_first(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with SteppedWorker(max_connections=3) as worker:
+        oldest = worker.client()
+        worker.clock.advance(EVICT_IDLE)
+        begun = worker.client()
+        begun.send(GET[:-2])
+        worker.clock.advance(1)
+        recent = worker.client()
+        recent.exchange(GET)
+        assert oldest.receive() == b""
+        assert oldest.is_closed, "it has been idle for longest"
+        worker.clock.advance(EVICT_IN_HEAD)
+        assert recent.exchange(GET).status == 200
+        later = worker.client()
+        assert begun.receive() == b""
+        assert begun.is_closed, "its head has not arrived for long"
+        assert recent.exchange(GET).status == 200
+        assert later.exchange(GET).status == 200
+    assert caplog.text.count("all 3 connections are in use; idle ones are closed") == 1, "in a minute"
+
+
+def test_while_no_connection_is_idle_spare_ones_are_for_health_checks() -> None:
+    """Those with a safe method; each is closed after its response."""
     with SteppedWorker(max_connections=2) as worker:
-        first, second, third = (worker.client() for _ in range(3))
-        third.send(GET)
+        for _ in range(2):
+            worker.client().send(POST + b"Content-Length: 5\r\n\r\nhel")
+        worker.clock.advance(EVICT_IN_HEAD + 1)
+        probe, other = worker.client(), worker.client()
+        response = probe.exchange(GET)
+        assert (response.status, response.fields["connection"]) == (200, "close")
+        assert probe.receive() == b""
+        assert probe.is_closed
+        response = other.exchange(POST + b"Content-Length: 5\r\n\r\nhello")
+        assert (response.status, response.fields["retry-after"]) == (503, "1")
+        assert response.fields["connection"] == "close"
+        assert b"all connections of this worker are in use (max_connections)" in response.body
+
+
+def test_a_spare_connection_may_be_idle_for_a_second_only() -> None:
+    with SteppedWorker(max_connections=1) as worker:
+        worker.client().send(POST + b"Content-Length: 5\r\n\r\nhel")
+        spare = worker.client()
+        worker.clock.advance(SPARE_KEEPALIVE)
+        worker.expire()
         assert len(worker.connections) == 2
-        assert third.response() is None
-        assert second.exchange(GET).status == 200
+        worker.clock.advance(0.1)
+        worker.expire()
+        assert len(worker.connections) == 1
+        spare.receive()
+        assert spare.is_closed
+
+
+def test_no_more_connections_than_the_limit_and_the_spare_ones() -> None:
+    """The next one waits in the kernel's queue until one of them is closed."""
+    with SteppedWorker(max_connections=1) as worker:
+        clients = [worker.client() for _ in range(SPARE_CONNECTIONS + 2)]
+        waiting = clients[-1]
+        waiting.send(GET)
+        assert len(worker.connections) == SPARE_CONNECTIONS + 1
         worker.loop.resume_accepting()
         worker.step()
-        assert third.response() is None, "the limit still holds"
-        first.close()
+        assert waiting.response() is None, "the limit still holds"
+        clients[0].close()
         worker.step()
         worker.loop.resume_accepting()
         worker.step()
-        assert third.response()
-        assert len(worker.connections) == 2
+        assert waiting.response()
 
 
 def test_after_stop_listening_the_backlog_is_served_and_later_clients_are_refused(worker: SteppedWorker) -> None:
     address = worker.listener.getsockname()
     waiting = Client(worker, address)
-    worker.loop.stop_listening()
+    worker.loop.listeners.stop()
     with pytest.raises(ConnectionRefusedError):
         Client(worker, address)
     assert waiting.exchange(GET).status == 200
@@ -142,7 +197,7 @@ def test_a_long_backlog_is_accepted_in_parts() -> None:
     with SteppedWorker(max_connections=1000) as worker, contextlib.ExitStack() as stack:
         for _ in range(MAX_ACCEPTS + 1):
             stack.callback(Client(worker, worker.listener.getsockname()).close)
-        worker.loop._accept_backlog()
+        worker.loop.listeners.accept_backlog()
         assert len(worker.connections) == MAX_ACCEPTS
 
 
@@ -175,17 +230,23 @@ def test_idle_connections_are_closed_after_keepalive(worker: SteppedWorker) -> N
 
 
 @pytest.mark.parametrize(
-    ("beginning", "status"),
+    ("beginning", "words"),
     [
-        pytest.param(b"GET / HTTP/1.1\r\nHos", None, id="in the head"),
-        pytest.param(POST + b"Content-Length: 5\r\n\r\nhel", 400, id="in the body"),
-        pytest.param(POST + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhel", 400, id="in a chunk"),
+        pytest.param(b"GET / HTTP/1.1\r\nHos", "head of the request has not arrived within 60 s", id="head"),
+        pytest.param(POST + b"Content-Length: 5\r\n\r\nhel", "too slow after 3 bytes", id="body"),
+        pytest.param(POST + b"Content-Length: 9999\r\n\r\nhel", "too slow after 3 bytes", id="long body"),
+        pytest.param(POST + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhel", "too slow after 3 bytes", id="chunk"),
+        pytest.param(POST + b"Transfer-Encoding: chunked\r\n\r\n0\r\nX: y", "too slow after 0 bytes", id="trailer"),
     ],
 )
-def test_a_request_must_arrive_within_the_request_timeout(
-    worker: SteppedWorker, beginning: bytes, status: int | None
-) -> None:
-    """Counted from its first byte, however many arrive meanwhile; a head alone gets no response."""
+def test_a_request_must_arrive_within_the_request_timeout(beginning: bytes, words: str) -> None:
+    """Counted from its first byte, however many arrive meanwhile."""
+    with SteppedWorker(options=WorkerOptions(request_timeout=60)) as worker:
+        stops_within(worker, beginning, words)
+
+
+def stops_within(worker: SteppedWorker, beginning: bytes, words: str) -> None:
+    """A client that sends slowly gets 408 after the timeout; another one is served."""
     client, other = worker.client(), worker.client()
     worker.clock.advance(1000)
     for byte in beginning:
@@ -197,28 +258,81 @@ def test_a_request_must_arrive_within_the_request_timeout(
     worker.clock.advance(2)
     worker.expire(keepalive=10_000)
     response = client.response()
-    assert (response and response.status) == status
+    assert response
+    assert (response.status, response.fields["connection"]) == (408, "close")
+    assert words in response.body.decode()
+    assert "(request_timeout)" in response.body.decode()
     assert client.receive() == b""
     assert client.is_closed
-    assert len(worker.connections) == 1
     assert other.exchange(GET).status == 200
+    assert worker.loop.memory.bodies == 0
 
 
-def test_a_client_that_stops_reading_is_closed_after_the_request_timeout(worker: SteppedWorker) -> None:
+def test_a_slow_body_passes_if_it_is_steady() -> None:
+    """By the rate that is asked for, in each period; for however many periods."""
+    options = WorkerOptions(request_timeout=60, min_rate=10)
+    with SteppedWorker(options=options) as worker:
+        client = worker.client()
+        client.send(POST + b"Content-Length: 9000\r\n\r\n")
+        for _ in range(15):
+            client.send(b"x" * 600)
+            worker.clock.advance(60.1)
+            worker.expire()
+        response = client.response()
+        assert response
+        assert response.status == 413, "of the application: it has arrived"
+
+
+def test_a_body_that_stops_half_way_is_cut_off() -> None:
+    """What has come before does not count."""
+    options = WorkerOptions(request_timeout=60, min_rate=10)
+    with SteppedWorker(options=options) as worker:
+        client = worker.client()
+        client.send(POST + b"Content-Length: 9000\r\n\r\n" + b"x" * 8999)
+        worker.clock.advance(61)
+        worker.expire()
+        assert client.response() is None
+        worker.clock.advance(61)
+        worker.expire()
+        response = client.response()
+        assert response
+        assert response.status == 408
+
+
+def unread(worker: SteppedWorker) -> Client:
+    """A client that has not read its response, of which the socket has taken a part."""
     client = worker.client()
-    client.send(GET * 2000)
-    worker.clock.advance(59)
-    worker.expire()
-    (connection,) = worker.connections
-    assert connection.write_buffer
-    client.receive()
-    worker.step()
-    worker.clock.advance(59)
-    worker.expire()
-    assert worker.connections, "it has read meanwhile"
-    worker.clock.advance(2)
-    worker.expire()
-    assert not worker.connections
+    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.send(b"GET /" + b"x" * 30_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n" + GET * 2000)
+    assert [one for one in worker.connections if one.write_buffer]
+    return client
+
+
+def test_a_client_that_stops_reading_is_closed_after_the_request_timeout() -> None:
+    with SteppedWorker(options=WorkerOptions(request_timeout=60, min_rate=1)) as worker:
+        client = unread(worker)
+        assert worker.loop.memory.bodies > 0
+        worker.clock.advance(59)
+        worker.expire()
+        client.receive()
+        worker.step()
+        worker.clock.advance(2)
+        worker.expire()
+        assert worker.connections, "it has read meanwhile"
+        worker.clock.advance(60)
+        worker.expire()
+        assert not worker.connections
+        assert worker.loop.memory.bodies == 0
+
+
+def test_a_client_that_reads_too_slowly_is_closed() -> None:
+    with SteppedWorker(options=WorkerOptions(request_timeout=60, min_rate=10_000)) as worker:
+        client = unread(worker)
+        client.receive()
+        worker.step()
+        worker.clock.advance(61)
+        worker.expire()
+        assert not worker.connections
 
 
 def test_after_the_last_response_a_client_has_a_moment_to_read_it(worker: SteppedWorker) -> None:
@@ -226,15 +340,28 @@ def test_after_the_last_response_a_client_has_a_moment_to_read_it(worker: Steppe
     client.send(b"nonsense\r\n\r\n")
     worker.clock.advance(1)
     client.send(b"more nonsense")
-    worker.clock.advance(1.5)
-    worker.expire(drain_grace=2)
+    worker.clock.advance(LINGER - 0.5)
+    worker.expire()
     assert worker.connections
     worker.clock.advance(1)
-    worker.expire(drain_grace=2)
+    worker.expire()
     assert not worker.connections
     response = client.response()
     assert response
     assert response.status == 400
+
+
+def test_what_is_discarded_after_the_last_response_may_not_go_on_for_ever(worker: SteppedWorker) -> None:
+    client = worker.client()
+    client.send(b"nonsense\r\n\r\n")
+    for _ in range(60):
+        worker.clock.advance(1)
+        client.send(b"x")
+        worker.expire()
+    assert worker.connections
+    worker.clock.advance(1)
+    worker.expire()
+    assert not worker.connections
 
 
 # Addresses.
@@ -345,7 +472,7 @@ def test_a_worker_does_not_wait_for_one_that_has_stopped_accepting() -> None:
     with two_workers() as (first, second, _), contextlib.ExitStack() as stack:
         connect(stack, first, 20)
         assert rounds(first) == 3
-        second.loop.pause_accepting()
+        second.loop.listeners.pause()
         assert rounds(first) == 20
 
 
@@ -353,14 +480,14 @@ def test_a_worker_that_is_backing_off_can_pause_and_stop() -> None:
     with two_workers() as (first, second, clock), contextlib.ExitStack() as stack:
         connect(stack, first, 20)
         assert rounds(first) == 3
-        first.loop.pause_accepting()
+        first.loop.listeners.pause()
         clock.advance(1)
         assert rounds(first) == 3
         first.loop.resume_accepting()
         assert rounds(first) == 4
-        second.loop.stop_listening()
+        second.loop.listeners.stop()
         assert len(second.connections) == 16, "the backlog"
-        first.loop.stop_listening()
+        first.loop.listeners.stop()
 
 
 def test_a_worker_without_a_heartbeat_is_not_counted_on() -> None:

@@ -20,9 +20,10 @@ from running_service import ROOT
 from stepped_worker import DEADLINE, MAX_BODY, Client, Clock, SteppedWorker, echo, unix_listener
 
 from service import gunicorn_conf
+from service.settings import Settings
+from service.worker.admission import UNKNOWN_QUICK_BITS
 from service.worker.leader import InFlight, LeaderElection
 from service.worker.options import WorkerOptions
-from service.worker.request_runner import OFFLOAD_BODY_BYTES
 from service.worker.worker import DRAIN_GRACE, LEADERLESS_LIMIT, Worker
 from service.worker.wsgi import ParsedRequest
 
@@ -54,8 +55,8 @@ def run_slowly(worker: SteppedWorker, gate: Gate, client: Client, request: bytes
 
     def lead() -> None:
         for connection in worker.loop.poll(0):
-            if not worker.runner.serve(connection):
-                return
+            assert worker.runner.serve(connection)
+        worker.runner.run_queued()
 
     thread = threading.Thread(target=lead)
     thread.start()
@@ -98,17 +99,18 @@ def test_a_pipelined_request_runs_after_a_slow_one() -> None:
         thread = run_slowly(worker, gate, client, SLOW + GET)
         gate.let_through()
         thread.join()
-        assert list(worker.runner.runnable) == worker.connections
+        assert list(worker.runner._continued) == worker.connections
         worker.step()
         found = [client.response() for _ in range(2)]
         assert [one and one.environ["PATH_INFO"] for one in found] == ["/slow", "/quick"]
 
 
 def test_when_all_threads_are_slow_safe_methods_are_served_and_others_wait() -> None:
+    """With 2 threads for slow requests there is a third one, for a request that was taken for quick."""
     gate = Gate()
     with SteppedWorker(gate, threads=2) as worker:
-        threads = [run_slowly(worker, gate, worker.client()) for _ in range(2)]
-        assert worker.election.is_saturated
+        threads = [run_slowly(worker, gate, worker.client()) for _ in range(3)]
+        assert worker.election.is_exhausted
         waiting, other = worker.client(), worker.client()
         waiting.send(POST)
         for method in (b"GET", b"HEAD", b"OPTIONS"):
@@ -118,25 +120,25 @@ def test_when_all_threads_are_slow_safe_methods_are_served_and_others_wait() -> 
         gate.let_through()
         worker.step_until(waiting.receive)
         assert waiting.response()
-        gate.let_through()
+        gate.let_through(2)
         for thread in threads:
             thread.join()
 
 
-def test_a_request_with_a_large_body_is_slow_from_the_start() -> None:
+def test_a_request_with_a_large_body_is_taken_for_slow_until_it_is_known() -> None:
     seen: list[bool] = []
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         seen.append(worker.election.current is None and len(worker.election.slow) == 1)
         return echo(environ, start_response)
 
-    options = WorkerOptions(max_body_bytes=2 * OFFLOAD_BODY_BYTES)
-    with SteppedWorker(application, options=options) as worker:
+    small, large = 2**UNKNOWN_QUICK_BITS - 1, 2**UNKNOWN_QUICK_BITS
+    with SteppedWorker(application, options=WorkerOptions()) as worker:
         client = worker.client()
-        for size in (OFFLOAD_BODY_BYTES, OFFLOAD_BODY_BYTES + 1):
+        for size in (small, large, large):
             client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size + bytes(size))
             assert client.response()
-    assert seen == [False, True]
+    assert seen == [False, True, False], "the clock stands still: a second one is known to be quick"
 
 
 def begin(election: LeaderElection, connection: Any) -> InFlight:
@@ -163,23 +165,27 @@ def test_a_request_that_is_finished_is_not_slow() -> None:
 
 
 def test_no_follower_is_promoted_when_no_thread_is_left() -> None:
-    """With 2 + 1 threads, a third slow request leaves none to lead; a fourth cannot run."""
+    """With 2 for slow requests there are four; a fourth slow request leaves none to lead, a fifth cannot run."""
     election = LeaderElection(2, lambda _connection: None)
-    for name in "abc":
+    saturated, exhausted = [], []
+    for name in "abcd":
         election.promote_follower(begin(election, name))
-    assert slow_requests(election) == ["a", "b", "c"]
-    last = begin(election, "d")
+        saturated.append(election.is_saturated)
+        exhausted.append(election.is_exhausted)
+    assert slow_requests(election) == ["a", "b", "c", "d"]
+    assert (saturated, exhausted) == ([False, True, True, True], [False, False, True, True])
+    last = begin(election, "e")
     election.promote_follower(last)
-    assert slow_requests(election) == ["a", "b", "c"]
+    assert slow_requests(election) == ["a", "b", "c", "d"]
     assert election.finish(last)
 
 
 # Timeouts.
 
 
-def timed_out(on_timeout: Callable[..., Iterable[tuple[str, str]]]) -> tuple[SteppedWorker, Client, Gate]:
+def timed_out(on_response: Callable[..., Iterable[tuple[str, str]]]) -> tuple[SteppedWorker, Client, Gate]:
     gate = Gate()
-    options = WorkerOptions(response_timeout=60, max_body_bytes=MAX_BODY, on_timeout=on_timeout)
+    options = WorkerOptions(response_timeout=60, max_body_bytes=MAX_BODY, on_response=on_response)
     worker = SteppedWorker(gate, options=options)
     client = worker.client()
     return worker, client, gate
@@ -188,25 +194,28 @@ def timed_out(on_timeout: Callable[..., Iterable[tuple[str, str]]]) -> tuple[Ste
 def test_a_request_without_a_response_gets_504_and_the_worker_drains(caplog: pytest.LogCaptureFixture) -> None:
     calls: list[tuple[WSGIApplication, str, int]] = []
 
-    def on_timeout(application: WSGIApplication, environ: WSGIEnvironment, status: int) -> Iterable[tuple[str, str]]:
+    def on_response(application: WSGIApplication, environ: WSGIEnvironment, status: int) -> Iterable[tuple[str, str]]:
         calls.append((application, environ["PATH_INFO"], status))
         yield "X-Request-ID", "7"
 
-    worker, client, gate = timed_out(on_timeout)
+    worker, client, gate = timed_out(on_response)
     with worker:
         thread = run_slowly(worker, gate, client, SLOW + GET)
         worker.clock.advance(60)
         worker.runner.time_out_stuck()
         assert client.response() is None
-        assert not worker.runner.draining
+        assert not worker.runner.responder.draining
         worker.clock.advance(1)
         worker.runner.time_out_stuck()
         response = client.response()
         assert response
-        assert (response.status, response.body) == (504, b'{"error": "no response within 60 seconds"}')
+        assert (response.status, response.body) == (
+            504,
+            b'{"error": "no response within 60 seconds (response_timeout)"}',
+        )
         assert (response.fields["x-request-id"], response.fields["connection"]) == ("7", "close")
         assert calls == [(gate, "/slow", 504)]
-        assert "/slow: no response within 60 seconds; this worker is replaced" in caplog.text
+        assert "/slow: no response within 60 seconds (response_timeout); this worker is replaced" in caplog.text
         assert (worker.election.stuck_threads, worker.election.slow) == (1, {})
 
         gate.let_through()  # too late
@@ -226,7 +235,7 @@ def breaks_a_line(_application: WSGIApplication, _environ: WSGIEnvironment, _sta
 
 
 @pytest.mark.parametrize("hook", [cannot_count, breaks_a_line])
-def test_a_failure_of_the_hook_on_timeout_is_logged(
+def test_a_failure_of_the_hook_on_response_is_logged(
     caplog: pytest.LogCaptureFixture, hook: Callable[..., Iterable[tuple[str, str]]]
 ) -> None:
     worker, client, gate = timed_out(hook)
@@ -237,7 +246,7 @@ def test_a_failure_of_the_hook_on_timeout_is_logged(
         response = client.response()
         assert response
         assert response.status == 504
-        assert "the hook on_timeout failed" in caplog.text
+        assert "the hook on_response failed" in caplog.text
         assert "Traceback" in caplog.text
         gate.let_through()
         thread.join()
@@ -248,10 +257,10 @@ def test_the_limit_of_requests_is_noticed_once(caplog: pytest.LogCaptureFixture)
 
     def count() -> None:
         for _ in range(500):
-            worker.runner._count_request()
+            worker.runner.responder._count_request()
 
     with SteppedWorker() as worker, caplog.at_level(logging.INFO, "gunicorn.error"):
-        worker.runner.max_requests = 1000
+        worker.runner.responder.max_requests = 1000
         switch = sys.getswitchinterval()
         sys.setswitchinterval(1e-6)
         try:
@@ -262,8 +271,8 @@ def test_the_limit_of_requests_is_noticed_once(caplog: pytest.LogCaptureFixture)
                 thread.join()
         finally:
             sys.setswitchinterval(switch)
-        assert next(worker.runner._numbers) == 2001  # each thread has taken numbers of its own
-        assert worker.runner.draining
+        assert next(worker.runner.responder._numbers) == 2001  # each thread has taken numbers of its own
+        assert worker.runner.responder.draining
         assert [record.getMessage() for record in caplog.records if "max_requests" in record.getMessage()] == [
             "max_requests is reached: this worker is replaced after 1000 requests"
         ]
@@ -271,7 +280,7 @@ def test_the_limit_of_requests_is_noticed_once(caplog: pytest.LogCaptureFixture)
 
 def test_the_last_request_closes_its_connection() -> None:
     with SteppedWorker() as worker:
-        worker.runner.max_requests = 3
+        worker.runner.responder.max_requests = 3
         client = worker.client()
         client.send(GET * 5)
         found = [client.response() for _ in range(3)]
@@ -383,7 +392,7 @@ def test_a_worker_whose_parent_has_died_ends() -> None:
         assert exchange(client).startswith(b"HTTP/1.1 200")
         worker.worker.ppid = 0
         worker.tick(2)
-        wait_until(lambda: worker.worker._runner.draining)
+        wait_until(lambda: worker.worker._runner.responder.draining)
         assert is_last(exchange(client))
         client.close()
         assert worker.ends()
@@ -514,10 +523,13 @@ def test_the_services_worker_has_its_settings_and_works_with_any_application() -
     """Another WSGI application has no middleware to count for."""
     options = gunicorn_conf.Worker.options
     assert options.response_timeout == 60
-    assert options.request_timeout == 60
+    assert options.request_timeout == 30
+    assert options.queue_timeout == 1.0
     assert options.max_body_bytes == 16 * 2**20
+    assert options.memory_budget_bytes == 256 * 2**20
+    assert {options.name(one) for one in options.names} <= {name for name, _, _ in Settings.documentation_rows()}
     options.every_second(echo)
-    assert list(options.on_timeout(echo, {}, 504)) == []
+    assert list(options.on_response(echo, {}, 504)) == []
 
 
 def test_the_worker_imports_only_gunicorn_and_httptools() -> None:

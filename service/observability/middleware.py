@@ -51,11 +51,11 @@ class RequestMiddleware:
             self._finish(timer, environ, 500)
             raise
 
-    def record_timeout(self, environ: dict[str, Any], status: int) -> Headers:
+    def record(self, environ: dict[str, Any], status: int) -> Headers:
         """The server responds in the application's place: count the request, and return headers for that response."""
-        timer: RequestTimer | None = environ.get(TIMER)
-        if timer is None:
-            return []
+        timer: RequestTimer = environ.get(TIMER) or RequestTimer(
+            self.counters, _request_id(environ.get("HTTP_X_REQUEST_ID"))
+        )
         self._finish(timer, environ, status)
         return [("X-Request-ID", timer.request_id)]
 

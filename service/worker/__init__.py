@@ -6,13 +6,18 @@ most. It imports nothing else of this project.
 
     worker          the Gunicorn worker: threads, watchdog, what happens once a second, the end
     options         limits and hooks that the application's owner sets
-    request_runner  what the leader does with a connection: read, run its requests, write
+    request_runner  what the leader does with a connection: read, admit and run its requests, write
+    admission       which requests wait, and which are rejected because they would wait for too long
+    responder       a request to its response: the application's, or the worker's own
     leader          which thread leads
-    event_loop      listening sockets, connections, epoll
+    event_loop      connections, epoll
+    listeners       listening sockets: when connections are accepted
     balancing       even numbers of connections over the workers
     memory          how many bytes the requests of the worker may hold at once
-    connection      one connection: its socket, and what is still to be written
+    limit_log       a line in the log when a limit is reached, once a minute
+    connection      one connection: its socket, its time limits, and what is still to be written
     http_parser     bytes to complete requests
-    request_head    limits of a request's head, and its keys in the environment
+    request_head    a request's head: its limits, and its WSGI environment
+    request_body    a request's body: one buffer, within the memory budget
     wsgi            a complete request to the bytes of its response
 """

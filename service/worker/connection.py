@@ -6,37 +6,54 @@ A request is complete before the application is called, so a slow sender never o
 import contextlib
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 from wsgiref.types import WSGIEnvironment
 
 from service.worker.http_parser import RequestParser
+from service.worker.memory import MemoryBudget
+from service.worker.options import WorkerOptions
 
 MAX_DISCARD_FACTOR = 4  # times the largest body: a client that sends more than this after its last response is cut off
+LINGER = 2.0  # seconds without a byte from the client after which a connection that is only discarding is closed
+SPARE_KEEPALIVE = 1.0  # seconds that a spare connection may be idle
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+RECV_SIZE = 2**18  # bytes that one read may return,
+HEAD_READ = 2**14  # between bodies, as what is read ahead of a response must be kept
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all connections of a worker share. One receives at a time, so one buffer is enough."""
+
+    options: WorkerOptions
+    memory: MemoryBudget
+    clock: Callable[[], float]
+    recv_buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(RECV_SIZE)))
 
 
 class Connection(RequestParser):
-    """Its methods never wait; the event loop calls them when the socket is ready. `recv_buffer` may be shared."""
+    """Its methods never wait; the event loop calls them when the socket is ready."""
 
-    def __init__(
-        self,
-        sock: socket.socket,
-        peer: Any,
-        template: WSGIEnvironment,
-        max_body: int,
-        recv_buffer: memoryview,
-        clock: Callable[[], float],
-    ) -> None:
+    def __init__(self, sock: socket.socket, peer: Any, template: WSGIEnvironment, shared: Shared) -> None:
         host, port = peer[:2] if isinstance(peer, tuple) else ("", "")  # a Unix socket's client has no address
-        super().__init__(template | {"REMOTE_ADDR": str(host), "REMOTE_PORT": str(port)}, max_body, clock)
+        client = {"REMOTE_ADDR": str(host), "REMOTE_PORT": str(port), "worker.memory": shared.memory}
+        super().__init__(template | client, shared.options, shared.memory, shared.clock)
         self.peer = str(host) or "a Unix socket"
         self.sock = sock
         self.fd = sock.fileno()
         self.write_buffer = memoryview(b"")  # what the socket has not taken yet
         self.events = 0  # of epoll, for which it is registered
+        self.is_queued = False  # its first request waits for its turn,
+        self.queued_at = 0.0  # since then,
+        self.estimate = 0.0  # and is expected to take so many seconds
         self.close_after_write = False  # the last response of the connection is written or in the buffer
-        self._recv_buffer = recv_buffer
+        self._recv_buffer = shared.recv_buffer
+        self._head_buffer = shared.recv_buffer[:HEAD_READ]
+        self._unsent_bytes = 0  # of memory that `write_buffer` keeps
+        self._written = 0  # bytes, of all responses
         self._discarded = 0
+        self._discarding_since = 0.0
         self._half_closed = False
 
     @property
@@ -44,25 +61,34 @@ class Connection(RequestParser):
         """Between two requests, with nothing to write."""
         return not (self._started or self.requests or self.write_buffer or self.discarding)
 
+    @property
+    def is_in_head(self) -> bool:
+        """A part of a request is there, and not all of its head."""
+        return self._started and not (self._in_body or self.requests)
+
     def receive(self) -> None:
         """Read what is there; complete requests are appended to `requests`."""
+        free = self._body.free if self._in_body else None
+        buffer = self._recv_buffer if self._in_body or self.discarding else self._head_buffer
         try:
-            count = self.sock.recv_into(self._recv_buffer)
+            count = self.sock.recv_into(buffer if free is None else free)
         except BlockingIOError:
             return
         except OSError:  # a reset: the client is gone
-            self.requests.clear()
-            self._started, self.closing = False, True
+            self.drop_requests()
+            self.closing = True
             return
         if not count:
+            free = None  # or its buffer could not be cut to what has arrived
             self.eof(EOFError())
         elif self.discarding:
-            self.waiting_since = self._clock()
-            self._discarded += count
-            self.closing = self._discarded > MAX_DISCARD_FACTOR * self._max_body
-        else:
-            self.feed(self._recv_buffer[:count])
+            self._discard(count)
+        elif free is None:
+            self.feed(buffer[:count])
             self.send_continue()
+        else:
+            free = None
+            self.fill(count)
 
     def send(self, data: bytes | memoryview) -> None:
         """Write as much as the socket takes now; the rest stays in `write_buffer`."""
@@ -72,10 +98,17 @@ class Connection(RequestParser):
             sent = 0
         except OSError:  # a reset: there is nothing more to do
             self.closing, sent = True, len(data)
-            self.requests.clear()
+            self.drop_requests()
+        self._written += sent
         if sent < len(data):
+            if not self._unsent_bytes:
+                self._unsent_bytes = len(data)
+                self._memory.add_response(len(data))
+                self._start_period(self._written)
             self.write_buffer = memoryview(data)[sent:]
-            self.waiting_since = self._clock()
+        elif self._unsent_bytes:
+            self._memory.release_body(self._unsent_bytes)
+            self._unsent_bytes = 0
 
     def flush(self) -> None:
         """Write what the socket takes now of `write_buffer`."""
@@ -94,8 +127,61 @@ class Connection(RequestParser):
         A close would make the kernel send a reset while the client is still sending, and a reset deletes what the
         client has not read yet: the response.
         """
-        self.requests.clear()
+        self.drop_requests()
         if not self._half_closed:
             self.discarding = self._half_closed = True
+            self.waiting_since = self._discarding_since = self._clock()
             with contextlib.suppress(OSError):
                 self.sock.shutdown(socket.SHUT_WR)
+
+    def has_hung_up(self) -> bool:
+        """Whether the client has closed the connection, although it waits for a response."""
+        try:
+            return not self.sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+    def close(self) -> None:
+        """Close the socket, and give back all memory."""
+        self.drop_requests()
+        if self._unsent_bytes:
+            self._memory.release_body(self._unsent_bytes)
+            self._unsent_bytes = 0
+        del self._parser  # it refers to the connection: only the garbage collector would free the two
+        self.sock.close()
+
+    # Time limits.
+
+    def has_expired(self, now: float, keepalive: float) -> bool:
+        """Whether the connection is to be closed: idle for too long, its last response read, or not read in time."""
+        age = now - self.waiting_since
+        if self.write_buffer:
+            return self.is_too_slow(now)
+        if self.discarding:
+            return age > LINGER or now - self._discarding_since > self._options.request_timeout
+        return self.is_idle and age > (SPARE_KEEPALIVE if self.is_spare else keepalive)
+
+    def is_too_slow(self, now: float) -> bool:
+        """Whether a request arrives, or a response is read, too slowly. Asked about once a second.
+
+        In each period of `request_timeout` seconds, a head must be complete, and a body or a response must go on by
+        `min_rate` bytes a second, or come to its end.
+        """
+        seconds = self._options.request_timeout
+        is_under_way = self.write_buffer or not (self.is_idle or self.discarding)
+        if not is_under_way or now - self.waiting_since <= seconds:
+            return False
+        progress = self._written if self.write_buffer else self._body.received
+        too_slow = progress - self._period_progress < seconds * self._options.min_rate
+        self._start_period(progress)
+        return too_slow
+
+    def _start_period(self, progress: int) -> None:
+        self.waiting_since, self._period_progress = self._clock(), progress
+
+    def _discard(self, count: int) -> None:
+        self.waiting_since = self._clock()
+        self._discarded += count
+        self.closing = self._discarded > MAX_DISCARD_FACTOR * self._options.max_body_bytes

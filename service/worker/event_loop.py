@@ -1,34 +1,34 @@
-"""The sockets of a worker, and for which events each is registered with epoll.
+"""The connections of a worker, and for which events each is registered with epoll.
 
-Only the leader polls and accepts. Any thread may register or close the connection whose request it has run.
+Only the leader polls, accepts, and closes connections that wait. Any thread may register or close the connection whose
+request it has run.
 """
 
 import contextlib
-import errno
-import logging
 import os
 import select
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from wsgiref.types import WSGIEnvironment
 
 from service.worker.balancing import ConnectionCounts
-from service.worker.connection import Connection
+from service.worker.connection import Connection, Shared
+from service.worker.limit_log import LimitLog
+from service.worker.listeners import Listeners
+from service.worker.memory import MemoryBudget
+from service.worker.options import WorkerOptions
 
-OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-RECV_SIZE = 2**18  # bytes that one read may return
-MAX_EVENTS = 8  # of one poll: few, so that a connection that becomes ready meanwhile does not wait for a long batch
-MAX_ACCEPTS = 128  # connections accepted in a row, which takes one or two milliseconds
-ACCEPT_BACKOFF = 0.005  # seconds for which new connections are left to workers that have fewer
-
-log = logging.getLogger("gunicorn.error")
+MAX_EVENTS = 64  # of one poll: few, so that a connection that becomes ready meanwhile does not wait for a long batch
+SPARE_CONNECTIONS = 16  # over the limit: for health checks, while all others are in use
+EVICT_AT_ONCE = 64  # connections
+EVICT_INTERVAL = 0.05  # seconds between two looks for connections that can be closed
+EVICT_IDLE, EVICT_IN_HEAD = 1.0, 5.0  # seconds without a request, or with an incomplete head, before one is closed
 
 
 class EventLoop:
-    """At most `max_connections` at a time, accepted from `listeners`; request bodies of at most `max_body` bytes.
+    """At most `max_connections` at a time, accepted from `listeners`, and a few spare ones.
 
     `wakeup_pipe` holds the two ends of a non-blocking pipe; a byte in it ends a poll early.
     """
@@ -39,36 +39,34 @@ class EventLoop:
         wakeup_pipe: tuple[int, int],
         counts: ConnectionCounts,
         max_connections: int,
-        max_body: int,
+        options: WorkerOptions,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.connections: dict[int, Connection] = {}
         self.clock = clock
-        self._listeners = {listener.fileno(): listener for listener in listeners}
-        self._templates = {fd: _environ_template(listener.getsockname()) for fd, listener in self._listeners.items()}
+        self.memory = MemoryBudget(options.memory_budget_bytes)
+        self.limit_log = LimitLog(clock)
+        self._options = options
         self._wakeup_read, self._wakeup_write = wakeup_pipe
         self._counts = counts
         self._max_connections = max_connections
-        self._max_body = max_body
-        self._recv_buffer = memoryview(bytearray(RECV_SIZE))  # one for all: only the leader reads
-        self._is_accepting = False
-        self._backoff_until = 0.0  # 0: not backing off
-        self._events_since_accept = 0
+        self._shared = Shared(options, self.memory, clock)
+        self._next_eviction = 0.0
         self._epoll = select.epoll()
         self._epoll.register(self._wakeup_read, select.EPOLLIN)
-        for listener in listeners:
-            listener.settimeout(0)
+        self.listeners = Listeners(listeners, self._epoll, counts, self._add)
         self.resume_accepting()
 
     def poll(self, timeout: float) -> Iterator[Connection]:
         """Yield the connections that are ready, and accept new ones; wait for at most `timeout` seconds."""
-        for fd, _ in self._epoll.poll(self._back_off(timeout) if self._backoff_until else timeout, MAX_EVENTS):
+        timeout = self.listeners.back_off(timeout, self.clock())
+        for fd, _ in self._epoll.poll(timeout, MAX_EVENTS):
             connection = self.connections.get(fd)
             if connection is not None:
-                self._events_since_accept += 1
+                self.listeners.events_since_accept += 1
                 yield connection
-            elif fd in self._listeners:
-                self._accept_ready(fd)
+            elif fd in self.listeners:
+                self.listeners.accept_ready(fd, self.clock())
             else:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._wakeup_read, 4096)
@@ -91,128 +89,86 @@ class EventLoop:
             else:
                 self._epoll.unregister(connection.fd)
 
+    def is_open(self, connection: Connection) -> bool:
+        """Whether a connection has not been closed."""
+        return self.connections.get(connection.fd) is connection
+
     def close(self, connection: Connection) -> None:
         """Close a connection and forget it."""
         self.register(connection, 0)
         self.connections.pop(connection.fd, None)
-        if self._is_accepting:
+        connection.close()
+        if self.listeners.is_accepting:
             self._counts.publish(len(self.connections))
-        connection.sock.close()
+        else:
+            self.wake()  # the leader may accept again
 
-    def expire(self, keepalive: float, request_timeout: float, drain_grace: float) -> Iterator[Connection]:
+    def expire(self, keepalive: float) -> Iterator[Connection]:
         """Close connections that were idle, or whose client has not read, for too long.
 
-        Cut off requests that have not arrived in time, and yield their connections, so that they get a response.
+        Reject requests that have not arrived in time, and yield their connections, so that they get a response.
         """
         now = self.clock()
         for connection in list(self.connections.values()):
-            age = now - connection.waiting_since
-            if not connection.events:
-                continue  # its request is being run
-            if connection.is_idle:
-                if age > keepalive:
-                    self.close(connection)
-            elif connection.write_buffer or connection.discarding:
-                if age > (drain_grace if connection.close_after_write else request_timeout):
-                    self.close(connection)
-            elif age > request_timeout:
-                connection.eof(EOFError())
+            if not connection.events or connection.is_queued:
+                continue  # its request is being run, or will be
+            if connection.has_expired(now, keepalive):
+                self.close(connection)
+            elif connection.is_too_slow(now):
+                connection.reject_slow()
                 yield connection
 
-    # Accepting.
+    # Room for connections and for what they hold.
 
     def resume_accepting(self) -> None:
-        """Accept connections, unless there are too many. Called at least once a second."""
-        if len(self.connections) >= self._max_connections:
-            return
-        self._counts.heartbeat()
-        self._counts.publish(len(self.connections))
-        if not self._is_accepting:
-            self._is_accepting = True
-            self._register_listeners()
+        """Accept connections if there is room. Called at least once a second."""
+        if self._has_room():
+            self._counts.heartbeat()
+            self.listeners.resume()
+            self._counts.publish(len(self.connections))
 
-    def pause_accepting(self) -> None:
-        """Leave new connections to other workers, or in the kernel's queue, until `resume_accepting`."""
-        self._counts.withdraw()
-        if self._is_accepting:
-            self._is_accepting, self._backoff_until = False, 0.0
-            self._unregister_listeners()
+    def _has_room(self) -> bool:
+        """Whether another connection may be opened, if need be instead of idle ones, or as one of the spare ones."""
+        if len(self.connections) < self._max_connections:
+            return True
+        if self.clock() >= self._next_eviction:
+            self._next_eviction = self.clock() + EVICT_INTERVAL
+            self._evict_idle()
+        return len(self.connections) < self._max_connections + SPARE_CONNECTIONS
 
-    def stop_listening(self) -> None:
-        """Accept the backlog and close the listening sockets: later clients are refused instead of queued."""
-        self._accept_backlog()
-        self.pause_accepting()
-        for listener in self._listeners.values():
-            listener.close()
-        self._listeners.clear()
+    def free_memory(self) -> None:
+        """Close connections whose client reads its response slowly, the slowest first, while these take too much."""
+        while self.memory.is_exceeded:
+            unread = [one for one in self.connections.values() if one.write_buffer and one.events]
+            if not unread:
+                return
+            self.close(min(unread, key=lambda one: one.waiting_since))
+            message = "the connection of a client that does not read its response is closed"
+            self.limit_log.reached(self._options.name("memory_budget_bytes"), message)
 
-    def _register_listeners(self) -> None:
-        for fd in self._listeners:
-            self._epoll.register(fd, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+    def _evict_idle(self) -> None:
+        """Close the connections that have been idle, or have kept the worker waiting for a head, for longest."""
+        now = self.clock()
+        limits = [(one, EVICT_IN_HEAD if one.is_in_head else EVICT_IDLE) for one in self.connections.values()]
+        evictable = [
+            one
+            for one, limit in limits
+            if (one.is_idle or one.is_in_head) and one.events and now - one.waiting_since > limit
+        ]
+        evictable.sort(key=lambda one: one.waiting_since)
+        for connection in evictable[:EVICT_AT_ONCE]:
+            self.close(connection)
+        message = f"all {self._max_connections} connections are in use; idle ones are closed, the oldest first"
+        self.limit_log.reached(self._options.name("max_connections"), message)
 
-    def _unregister_listeners(self) -> None:
-        for fd in self._listeners:
-            with contextlib.suppress(FileNotFoundError):  # it is backing off
-                self._epoll.unregister(fd)
-
-    def _back_off(self, timeout: float) -> float:
-        """Continue to accept once other workers have caught up, or had time to; otherwise return a shorter timeout."""
-        is_overloaded = self._counts.is_overloaded()
-        if is_overloaded and self.clock() < self._backoff_until:
-            return min(timeout, ACCEPT_BACKOFF / 5)
-        self._backoff_until = 0.0
-        self._register_listeners()
-        if is_overloaded:  # no other worker has accepted them: it may hang
-            self._accept_backlog()
-        return timeout
-
-    def _accept_backlog(self) -> None:
-        for fd in self._listeners:
-            for _ in range(MAX_ACCEPTS):
-                if not (self._is_accepting and self._accept(fd)):
-                    break
-
-    def _accept_ready(self, fd: int) -> None:
-        """Accept one connection, or as many as there were events since the last time; then back off if overloaded.
-
-        A busy worker sees the event of a listener once in a round of all connections that are ready. If it accepted
-        one connection each time, new clients would wait for many rounds.
-        """
-        events, self._events_since_accept = self._events_since_accept, 0
-        for _ in range(min(max(events, 1), MAX_ACCEPTS)):
-            if not (self._is_accepting and self._accept(fd)):
-                break
-            if self._is_accepting and self._counts.is_overloaded():
-                self._backoff_until = self.clock() + ACCEPT_BACKOFF
-                self._unregister_listeners()
-                break
-
-    def _accept(self, fd: int) -> bool:
-        """Accept one connection. Returns False if there is none, or no resources for one."""
-        try:
-            sock, peer = self._listeners[fd].accept()
-        except OSError as error:
-            if error.errno in OUT_OF_RESOURCES:
-                log.warning("accepting connections is paused for up to a second: %s", error)
-                self.pause_accepting()
-            return False  # otherwise another worker was faster, or the client is gone
+    def _add(self, sock: socket.socket, peer: Any, template: WSGIEnvironment) -> bool:
+        """Take a connection that was accepted. Returns whether there is room for another one."""
         sock.settimeout(0)
         if isinstance(peer, tuple):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection = Connection(sock, peer, self._templates[fd], self._max_body, self._recv_buffer, self.clock)
+        connection = Connection(sock, peer, template, self._shared)
+        connection.is_spare = len(self.connections) >= self._max_connections
         self.connections[connection.fd] = connection
         self._counts.publish(len(self.connections))
         self.register(connection, select.EPOLLIN)
-        if len(self.connections) >= self._max_connections:
-            self.pause_accepting()
-        return True
-
-
-def _environ_template(address: Any) -> WSGIEnvironment:
-    """The part of the environment that all requests to a listening socket share (PEP 3333)."""
-    # A Unix socket has a path and no port; PEP 3333 wants both not to be empty.
-    host, port = address[:2] if isinstance(address, tuple) else (os.fsdecode(address), 80)
-    server = {"SERVER_SOFTWARE": "gunicorn", "SERVER_NAME": host, "SERVER_PORT": str(port), "SCRIPT_NAME": ""}
-    run = {"wsgi.multithread": True, "wsgi.multiprocess": True, "wsgi.run_once": False}
-    streams = {"wsgi.input_terminated": True, "wsgi.errors": sys.stderr}
-    return {"wsgi.version": (1, 0), "wsgi.url_scheme": "http"} | server | run | streams
+        return self._has_room()

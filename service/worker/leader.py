@@ -31,8 +31,11 @@ class InFlight:
     started_at: float
 
 
+RESERVE = 2  # threads beside those for slow requests: the leader, and one for a request that was taken for quick
+
+
 class LeaderElection:
-    """One leader among `threads` + 1 threads, so that one can read while `threads` of them run slow requests.
+    """One leader among `threads` + `RESERVE` threads, of which `threads` may run requests that are known to be slow.
 
     `unregister` is called for a connection whose request has become slow: nothing is read from it until the response.
     """
@@ -48,8 +51,18 @@ class LeaderElection:
 
     @property
     def is_saturated(self) -> bool:
-        """Whether all threads but the leader run slow requests: the leader must not run one that may be slow too."""
+        """Whether as many requests as may be slow at once are so: no other one that is known to be slow may run."""
         return len(self.slow) + self.stuck_threads >= self._threads
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether all threads but the leader run slow requests: the leader must not run one that may be slow too."""
+        return len(self.slow) + self.stuck_threads > self._threads
+
+    @property
+    def running(self) -> int:
+        """How many requests run: the slow ones, and the leader's own."""
+        return max(len(self.slow) + (self.current is not None), 1)
 
     def begin(self, connection: Connection, request: ParsedRequest, now: float) -> InFlight:
         """The leader starts to run a request."""
@@ -67,7 +80,7 @@ class LeaderElection:
     def promote_follower(self, in_flight: InFlight) -> None:
         """Make another thread the leader, unless this request is finished or no thread is left that could lead."""
         with self._lock:
-            if self.current is not in_flight or len(self.slow) + self.stuck_threads > self._threads:
+            if self.current is not in_flight or len(self.slow) + self.stuck_threads > self._threads + 1:
                 return
             self.current = None
             self.slow[in_flight.connection] = in_flight
@@ -88,5 +101,5 @@ class LeaderElection:
 
     def close(self) -> None:
         """Let all followers end."""
-        for _ in range(self._threads + 1):
+        for _ in range(self._threads + RESERVE):
             self._promotions.put(item=False)

@@ -32,8 +32,18 @@ class MemoryBudget:
             self.bodies += size
             return True
 
+    def add_response(self, size: int) -> None:
+        """Count a response that is still to be sent. It is there already, so it may exceed what bodies may take."""
+        with self._changed:
+            self.bodies += size
+
+    @property
+    def is_exceeded(self) -> bool:
+        """Whether bodies and responses take more than bodies may."""
+        return self.bodies > self.total - self.largest
+
     def release_body(self, size: int) -> None:
-        """Give back what was reserved for a body."""
+        """Give back what was reserved for a body or counted for a response."""
         with self._changed:
             self.bodies -= size
             self._changed.notify_all()

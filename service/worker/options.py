@@ -1,7 +1,7 @@
 """What the application's owner decides about the worker. Gunicorn's own settings decide the rest."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from wsgiref.types import WSGIApplication, WSGIEnvironment
 
 
@@ -17,15 +17,31 @@ def _nothing(_application: WSGIApplication) -> None:
 class WorkerOptions:
     """Limits and hooks. Times are in seconds. A hook that raises is logged, and the worker continues.
 
-    - `request_timeout`: a request must have arrived completely this long after its first byte.
+    - `request_timeout`: a request's head must have arrived this long after its first byte. A body, and the reading of a
+      response, must go on by `min_rate` bytes a second in each such period, or come to its end.
+    - `queue_timeout`: a request that has waited for longer than this gets 503; one that is expected to wait for half of
+      it, as estimates may be wrong, gets 503 at once.
+    - `max_queued`: as many requests may wait for their turn; others get 503.
     - `response_timeout`: a request without a response after this time gets 504, and the worker is replaced.
     - `max_body_bytes`: of a longer body the application receives one byte more than this, so that it can respond 413.
-    - `on_timeout(application, environ, status)` is called before the 504 is sent, and returns headers for it.
+    - `memory_budget_bytes`: what the requests of the worker may hold (`memory`).
+    - `on_response(application, environ, status)` is called before the worker itself responds to a request that is
+      rejected or has timed out, and returns headers for the response.
     - `every_second(application)` is called about once a second, on the thread that reads from the connections.
+    - `names`: what the owner calls an option, for messages.
     """
 
-    request_timeout: float = 60.0
+    request_timeout: float = 30.0
+    min_rate: int = 8192
+    queue_timeout: float = 1.0
+    max_queued: int = 1000
     response_timeout: float = 60.0
     max_body_bytes: int = 16 * 2**20
-    on_timeout: Callable[[WSGIApplication, WSGIEnvironment, int], Iterable[tuple[str, str]]] = _no_headers
+    memory_budget_bytes: int = 256 * 2**20
+    on_response: Callable[[WSGIApplication, WSGIEnvironment, int], Iterable[tuple[str, str]]] = _no_headers
     every_second: Callable[[WSGIApplication], None] = _nothing
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    def name(self, option: str) -> str:
+        """What the owner calls this option."""
+        return self.names.get(option, option)

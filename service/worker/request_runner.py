@@ -1,35 +1,35 @@
-"""What the leader does with a connection: read, run its requests in order, write the responses.
+"""What the leader does with a connection: read, admit its requests, run them in order, write the responses.
 
-A method that returns a bool tells whether the calling thread is still the leader. If it is not, a follower was promoted
-while the application ran, and the thread must not touch the event loop's state any more.
+Requests with a safe method (health, metrics, the status of models) run as soon as they are read. All others wait for
+their turn, for a moment in most cases: quick ones are run by the leader itself, between two reads; slow ones each get a
+thread. A method that returns a bool tells whether the calling thread is still the leader. If it is not, a follower was
+promoted while the application ran, and the thread must not touch the event loop's state any more.
 """
 
-import itertools
 import logging
 import select
-import sys
 from collections import deque
+from collections.abc import Callable
 from wsgiref.types import WSGIApplication
 
+from service.worker.admission import Admission, Line
 from service.worker.connection import Connection
 from service.worker.event_loop import EventLoop
-from service.worker.leader import InFlight, LeaderElection
+from service.worker.leader import LeaderElection
 from service.worker.options import WorkerOptions
-from service.worker.wsgi import ParsedRequest, error_bytes, run_wsgi, serialize
+from service.worker.request_head import Overloaded, Rejected
+from service.worker.responder import Responder, Response
+from service.worker.wsgi import ParsedRequest
 
-OFFLOAD_BODY_BYTES = 2**18  # a request with a larger body will be slow: a follower is promoted before it runs
-MAX_PIPELINED = 16  # requests of one connection that run before other connections have their turn
-SAFE_METHODS = ("GET", "HEAD", "OPTIONS")  # run even when all other threads are busy: health checks are among them
+MAX_SAFE_IN_A_ROW = 16  # requests of one connection that run before others have their turn
+RUN_PERIOD = 0.005  # seconds for which quick requests run before the leader reads again
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 log = logging.getLogger("gunicorn.error")
 
 
 class RequestRunner:
-    """Runs the requests of all connections of a worker.
-
-    While it is `draining`, each response is the last one of its connection. It drains when it is told to, after
-    `max_requests`, and when a request has timed out.
-    """
+    """Runs the requests of all connections of a worker."""
 
     def __init__(
         self,
@@ -38,52 +38,70 @@ class RequestRunner:
         election: LeaderElection,
         options: WorkerOptions,
     ) -> None:
-        self.runnable: deque[Connection] = deque()  # with requests that wait for a free thread, or for their turn
-        self.draining = False
-        self.max_requests = sys.maxsize
-        self._application = application
+        self.admission = Admission(options, election, loop.clock)
+        self.responder = Responder(application, options)
         self._loop = loop
         self._election = election
         self._options = options
-        self._numbers = itertools.count(1)  # gives each number once, also to several threads
+        self._continued: deque[Connection] = deque()  # have had a response, and have another request
+
+    @property
+    def has_runnable(self) -> bool:
+        """Whether a request could be run now."""
+        admission, election = self.admission, self._election
+        slow_may_run, quick_may_run = not election.is_saturated, not election.is_exhausted
+        return bool(self._continued or (admission.quick and quick_may_run) or (admission.slow and slow_may_run))
 
     def serve(self, connection: Connection) -> bool:
-        """Read from or write to a connection whose socket is ready, and run what has become complete."""
-        try:
-            connection.flush() if connection.write_buffer else connection.receive()
-        except Exception:  # the failure concerns this connection only
-            log.exception("the connection from %s failed and is closed", connection.peer)
-            self._loop.close(connection)
+        """Read from or write to a connection whose socket is ready, and go on with its requests."""
+        if connection.is_queued:
+            self._check_waiting(connection)
             return True
-        return self.run_requests(connection)
+        if (connection.requests or connection.unparsed) and not connection.write_buffer:
+            return True  # it has its next turn soon, and nothing more is read before
+        step = connection.flush if connection.write_buffer else connection.receive
+        return self.advance(connection) if self._attempt(connection, step) else True
 
-    def run_runnable(self) -> bool:
-        """Give each connection that waits for a thread or for its turn another turn."""
-        for _ in range(len(self.runnable)):
-            if not self._election.is_saturated and not self.run_requests(self.runnable.popleft()):
+    def advance(self, connection: Connection) -> bool:
+        """Respond to the first requests of a connection, or queue them; without any, wait for more."""
+        for _ in range(MAX_SAFE_IN_A_ROW):
+            must_parse = connection.unparsed and not (connection.requests or connection.write_buffer)
+            if must_parse and not self._attempt(connection, connection.parse_unparsed):
+                return True
+            if connection.write_buffer or not connection.requests:
+                self._rearm(connection)
+                return True
+            request = connection.requests[0]
+            if rejection := self._rejection(connection, request):
+                self._reject(connection, rejection)
+                continue
+            try:
+                if request.environ["REQUEST_METHOD"] not in SAFE_METHODS:
+                    self.admission.queue(connection)
+                    return True
+            except Overloaded as overloaded:
+                self._reject(connection, overloaded)
+                continue
+            if not self._run(connection, request, is_slow=False):
                 return False
+        self._continued.append(connection)  # other connections have their turn
         return True
 
-    def run_requests(self, connection: Connection) -> bool:
-        """Run the complete requests of a connection, and wait for more."""
-        turns = 0
-        while connection.requests and not connection.write_buffer:
-            request = connection.requests[0]
-            must_wait = self._election.is_saturated and request.environ["REQUEST_METHOD"] not in SAFE_METHODS
-            if must_wait or turns == MAX_PIPELINED:
-                self._loop.register(connection, 0)
-                self.runnable.append(connection)
-                return True
-            turns += 1
-            in_flight = self._election.begin(connection, request, self._loop.clock())
-            if int(request.environ.get("CONTENT_LENGTH") or 0) > OFFLOAD_BODY_BYTES:
-                self._election.promote_follower(in_flight)
-            response, is_last = self._run(request)
-            if not self._election.finish(in_flight):
-                self._finish_slow(connection, response, is_last=is_last)
+    def run_queued(self) -> bool:
+        """Run requests that wait for their turn: all slow ones for which there is a thread, quick ones for a moment."""
+        for _ in range(len(self._continued)):
+            connection = self._continued.popleft()
+            if self._loop.is_open(connection) and not self.advance(connection):
                 return False
-            self._send(connection, response, is_last=is_last)
-        self._rearm(connection)
+        admission, clock = self.admission, self._loop.clock
+        self._reject_expired()
+        while admission.slow and not self._election.is_saturated:
+            if not self._run_first(admission.slow, is_slow=True):
+                return False
+        end = clock() + RUN_PERIOD
+        while admission.quick and not self._election.is_exhausted and clock() <= end:
+            if not self._run_first(admission.quick, is_slow=False):
+                return False
         return True
 
     def time_out_stuck(self) -> None:
@@ -92,44 +110,95 @@ class RequestRunner:
             too_old = self._loop.clock() - in_flight.started_at > self._options.response_timeout
             if too_old and self._election.claim_response(connection):
                 self._election.stuck_threads += 1
-                self.draining = True
-                self._send(connection, self._timeout_response(in_flight), is_last=True)
+                self.responder.draining = True
+                name = self._options.name("response_timeout")
+                message = f"no response within {self._options.response_timeout:g} seconds ({name})"
+                log.error("%s: %s; this worker is replaced", in_flight.request.environ["PATH_INFO"], message)
+                self._reject(connection, Rejected("504 Gateway Timeout", message))
                 self._rearm(connection)
                 self._loop.wake()
 
-    def _run(self, request: ParsedRequest) -> tuple[bytes, bool]:
-        """The response, and whether it is the last one of its connection."""
-        self._count_request()
+    def _attempt(self, connection: Connection, step: Callable[[], None]) -> bool:
+        """Take a step that concerns one connection only. Returns False if it has failed: the connection is closed."""
         try:
-            response = run_wsgi(self._application, request.environ)
-            if self.draining:
-                request = request._replace(keep_alive=False)
-            return serialize(response, request), not request.keep_alive
+            step()
         except Exception:
-            log.exception("the application failed at %s", request.environ["PATH_INFO"])
-            return error_bytes("500 Internal Server Error", "internal error"), True
+            log.exception("the connection from %s failed and is closed", connection.peer)
+            self._loop.close(connection)
+            return False
+        return True
 
-    def _count_request(self) -> None:
-        number = next(self._numbers)
-        if number == self.max_requests:
-            self.draining = True
-            log.info("max_requests is reached: this worker is replaced after %d requests", number)
+    def _rejection(self, connection: Connection, request: ParsedRequest) -> Rejected | None:
+        """Why a request is rejected without waiting for its turn, if it is."""
+        if request.rejection:
+            if not isinstance(request.rejection, Overloaded):
+                log.warning("an invalid request from %s: %s", connection.peer, request.rejection)
+            return request.rejection
+        if connection.is_spare and request.environ["REQUEST_METHOD"] not in SAFE_METHODS:
+            return Overloaded(self._options.name("max_connections"), "all connections of this worker are in use")
+        return None
 
-    def _send(self, connection: Connection, response: bytes, *, is_last: bool) -> None:
-        connection.requests.popleft()
+    def _check_waiting(self, connection: Connection) -> None:
+        """The client of a request that waits has sent more, or has hung up: then nobody would read the response."""
+        if connection.events != select.EPOLLRDHUP and not connection.has_hung_up():
+            self._loop.register(connection, select.EPOLLRDHUP)
+            return
+        self.admission.remove(connection)
+        connection.closing = True
+        message = "the client has closed the connection while its request was waiting"
+        self._reject(connection, Rejected("503 Service Unavailable", message))
+        self._rearm(connection)
+
+    def _reject_expired(self) -> None:
+        """Reject what has waited for too long."""
+        while (found := self.admission.take_expired()) is not None:
+            connection, rejection = found
+            self._reject(connection, rejection)
+            self._continued.append(connection)
+
+    def _run_first(self, line: Line, *, is_slow: bool) -> bool:
+        """Run the first request of a line, and go on with its connection."""
+        connection = line.take()
+        request = connection.requests[0]
+        request.environ["worker.deadline"] = self.admission.deadline(connection)
+        return self._run(connection, request, is_slow=is_slow) and self.advance(connection)
+
+    def _run(self, connection: Connection, request: ParsedRequest, *, is_slow: bool) -> bool:
+        """Run a request and send its response; a slow one lets another thread lead meanwhile."""
+        election = self._election
+        in_flight = election.begin(connection, request, self._loop.clock())
+        if is_slow:
+            election.promote_follower(in_flight)
+        running = election.running
+        response = self.responder.respond(request)
+        seconds = self._loop.clock() - in_flight.started_at
+        self.admission.learn(request, seconds, (running + election.running) / 2)
+        if election.finish(in_flight):
+            self._send(connection, response)
+            return True
+        if is_slow:
+            self.admission.finish_slow(connection)
+        if election.claim_response(connection):  # otherwise it has timed out
+            self._send(connection, response)
+            self._hand_over(connection)
+        return False
+
+    def _reject(self, connection: Connection, rejection: Rejected) -> None:
+        """Respond to the first request of a connection in the application's place."""
+        if isinstance(rejection, Overloaded):
+            self._loop.limit_log.reached(rejection.limit, rejection)
+        self._send(connection, self.responder.reject(connection.requests[0], rejection))
+
+    def _send(self, connection: Connection, response: Response) -> None:
+        connection.requests.popleft().release_memory()
         connection.waiting_since = self._loop.clock()
-        connection.send(response)
-        if is_last:
-            connection.requests.clear()
-            connection.error_response, connection.close_after_write = b"", True
+        connection.send(response.content)
+        if response.is_last:
+            connection.drop_requests()
+            connection.close_after_write = True
 
     def _rearm(self, connection: Connection) -> None:
         """Register a connection for what it waits for next, or close it."""
-        if connection.error_response and not connection.write_buffer:
-            message = connection.error_response.partition(b"\r\n\r\n")[2].decode()
-            log.warning("an invalid request from %s: %s", connection.peer, message)
-            connection.send(connection.error_response)
-            connection.error_response, connection.close_after_write = b"", True
         connection.send_continue()
         if connection.close_after_write and not connection.write_buffer:
             connection.half_close()
@@ -138,25 +207,11 @@ class RequestRunner:
         else:
             self._loop.register(connection, select.EPOLLOUT if connection.write_buffer else select.EPOLLIN)
 
-    def _finish_slow(self, connection: Connection, response: bytes, *, is_last: bool) -> None:
-        """Send the response of a slow request, on the thread that ran it, which is no longer the leader."""
-        if not self._election.claim_response(connection):
-            return  # it has timed out
-        self._send(connection, response, is_last=is_last)
+    def _hand_over(self, connection: Connection) -> None:
+        """Leave a connection to the leader, after the response to a slow request, on the thread that has run it."""
         if connection.requests and not connection.write_buffer:
-            self.runnable.append(connection)
+            self._continued.append(connection)
         else:
             self._rearm(connection)
-        if self.runnable:
+        if self.has_runnable:
             self._loop.wake()
-
-    def _timeout_response(self, in_flight: InFlight) -> bytes:
-        environ = in_flight.request.environ
-        message = f"no response within {self._options.response_timeout} seconds"
-        log.error("%s: %s; this worker is replaced", environ["PATH_INFO"], message)
-        status = "504 Gateway Timeout"
-        try:
-            return error_bytes(status, message, self._options.on_timeout(self._application, environ, 504))
-        except Exception:
-            log.exception("the hook on_timeout failed")
-            return error_bytes(status, message)

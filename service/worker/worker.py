@@ -6,6 +6,8 @@ and times out requests that are stuck.
 """
 
 import os
+import resource
+import sys
 import threading
 import time
 from typing import Any, ClassVar
@@ -15,13 +17,15 @@ from gunicorn.workers import base
 
 from service.worker.balancing import ConnectionCounts, map_counts
 from service.worker.event_loop import EventLoop
-from service.worker.leader import InFlight, LeaderElection
+from service.worker.leader import RESERVE, InFlight, LeaderElection
 from service.worker.options import WorkerOptions
 from service.worker.request_runner import RequestRunner
 
 WATCHDOG_INTERVAL = 0.02  # seconds that a request may take before another thread becomes the leader
 HOUSEKEEPING_INTERVAL = 1.0  # seconds
 DRAIN_GRACE = 2.0  # seconds that idle connections stay open after SIGTERM, for a request that is on its way
+SWITCH_INTERVAL = 0.0002  # seconds for which a thread may keep the interpreter while others wait for it, the leader too
+SPARE_DESCRIPTORS = 64  # of a process, beside those of its connections
 LEADERLESS_LIMIT = 5.0  # seconds without housekeeping after which a worker with stuck threads has no leader left
 
 
@@ -61,13 +65,12 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
         self._done = threading.Event()
         self._last_housekeeping = self._draining_since = 0.0
         counts = ConnectionCounts(self._counts_memory, self.age, self.clock)
-        self._loop = EventLoop(
-            self.sockets, self.PIPE, counts, cfg.worker_connections, options.max_body_bytes, self.clock
-        )
+        self._loop = EventLoop(self.sockets, self.PIPE, counts, _max_connections(cfg), options, self.clock)
         self._election = LeaderElection(cfg.threads, lambda connection: self._loop.register(connection, 0))
         self._runner = RequestRunner(self.wsgi, self._loop, self._election, options)
-        self._runner.max_requests = self.max_requests
-        for _ in range(cfg.threads + 1):
+        self._runner.responder.max_requests = self.max_requests
+        sys.setswitchinterval(SWITCH_INTERVAL)
+        for _ in range(cfg.threads + RESERVE):
             threading.Thread(target=self._thread_main, daemon=True).start()
         self._election.release()
 
@@ -76,8 +79,8 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
         if current is not None:
             self._election.promote_follower(current)
         self._runner.time_out_stuck()
-        if not (self.alive or self._runner.draining):  # Gunicorn's signal handlers set `alive`
-            self._runner.draining = True
+        if not (self.alive or self._runner.responder.draining):  # Gunicorn's signal handlers set `alive`
+            self._runner.responder.draining = True
             self._loop.wake()
         is_leaderless = self.clock() - self._last_housekeeping > LEADERLESS_LIMIT
         if self._election.stuck_threads and not self._election.slow and is_leaderless:
@@ -97,17 +100,17 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
             for connection in self._loop.poll(self._poll_timeout()):
                 if not self._runner.serve(connection):
                     return
-            if not self._runner.run_runnable():
+            if not self._runner.run_queued():
                 return
             is_due = self.clock() - self._last_housekeeping >= HOUSEKEEPING_INTERVAL
-            if (is_due or self._runner.draining) and not self._housekeeping():
+            if (is_due or self._runner.responder.draining) and not self._housekeeping():
                 return
         self._election.close()
 
     def _poll_timeout(self) -> float:
-        if not self._runner.runnable:
-            return HOUSEKEEPING_INTERVAL
-        return WATCHDOG_INTERVAL if self._election.is_saturated else 0
+        if self._runner.has_runnable:
+            return 0
+        return WATCHDOG_INTERVAL if len(self._runner.admission) else HOUSEKEEPING_INTERVAL
 
     def _housekeeping(self) -> bool:
         """Report to Gunicorn, call the hook, expire connections. Returns whether this thread is still the leader.
@@ -122,15 +125,27 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
             self.log.exception("the hook every_second failed")
         if self.ppid != os.getppid():
             self.alive = False
-        if not self._runner.draining:
+        if not self._runner.responder.draining:
             self._loop.resume_accepting()
         elif not self._draining_since:
             self._draining_since = now
-            self._loop.stop_listening()
+            self._loop.listeners.stop()
         keepalive = 0 if self._draining_since and now - self._draining_since > DRAIN_GRACE else self.cfg.keepalive
-        for connection in self._loop.expire(keepalive, self.options.request_timeout, DRAIN_GRACE):
-            if not self._runner.run_requests(connection):
+        self._loop.free_memory()
+        for connection in self._loop.expire(keepalive):
+            if not self._runner.advance(connection):
                 return False
         if self._draining_since and not (self._loop.connections or self._election.slow):
             self._done.set()
         return True
+
+
+def _max_connections(cfg: Any) -> int:
+    """Gunicorn's `worker_connections`, or fewer if the process may not have so many file descriptors."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted: int = cfg.worker_connections + SPARE_DESCRIPTORS
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return wanted - SPARE_DESCRIPTORS
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return allowed - SPARE_DESCRIPTORS

@@ -11,15 +11,30 @@ from email.utils import formatdate
 from typing import Any, NamedTuple
 from wsgiref.types import WSGIApplication, WSGIEnvironment
 
+from service.worker.request_body import RequestBody
+from service.worker.request_head import Overloaded, Rejected
+
 WITHOUT_BODY = ("204", "304")  # statuses whose responses have no body, and no Content-Length
 
 
 class ParsedRequest(NamedTuple):
-    """A complete request; `keep_alive` says whether its connection stays open after the response."""
+    """A complete request, or one that is to be rejected.
+
+    `keep_alive` says whether its connection stays open after the response, `body` what its body has reserved.
+    """
 
     environ: WSGIEnvironment
     keep_alive: bool
+    body: RequestBody | None = None
+    rejection: Rejected | None = None
 
+    def release_memory(self) -> None:
+        """The request has its response, or will never get one."""
+        if self.body is not None:
+            self.body.release()
+
+
+WITHOUT_REQUEST = ParsedRequest({"SERVER_PROTOCOL": "HTTP/1.1", "REQUEST_METHOD": "GET"}, keep_alive=False)
 
 BuiltResponse = tuple[str, list[tuple[str, str]], bytes]  # a status such as "200 OK", header fields, the whole body
 
@@ -72,17 +87,20 @@ def serialize(response: BuiltResponse, request: ParsedRequest) -> bytes:
         fields += f"Content-Length: {len(body)}\r\n"
     if not request.keep_alive:
         fields += "Connection: close\r\n"
-    elif request.environ["SERVER_PROTOCOL"] == "HTTP/1.0":
+    elif request.environ.get("SERVER_PROTOCOL") == "HTTP/1.0":
         fields += "Connection: keep-alive\r\n"
     head = f"HTTP/1.1 {status}\r\n{fields}{_date_header()}\r\n\r\n".encode("latin1")
-    return head + body if has_body and request.environ["REQUEST_METHOD"] != "HEAD" else head
+    return head + body if has_body and request.environ.get("REQUEST_METHOD") != "HEAD" else head
 
 
-def error_bytes(status: str, message: str, headers: Iterable[tuple[str, str]] = ()) -> bytes:
-    """A response of the server itself, as JSON. Its connection is closed after it."""
+def error_bytes(
+    rejection: Rejected, headers: Iterable[tuple[str, str]] = (), request: ParsedRequest = WITHOUT_REQUEST
+) -> bytes:
+    """A response of the server itself, as JSON; after it, the connection is closed unless a request keeps it open."""
     fields = [("Content-Type", "application/json"), *headers]
-    request = ParsedRequest({"SERVER_PROTOCOL": "HTTP/1.1", "REQUEST_METHOD": "GET"}, keep_alive=False)
-    return serialize((status, fields, json.dumps({"error": message}).encode()), request)
+    if isinstance(rejection, Overloaded):
+        fields.append(("Retry-After", str(rejection.retry_after)))
+    return serialize((rejection.status, fields, json.dumps({"error": str(rejection)}).encode()), request)
 
 
 _date_cache = [0, ""]

@@ -1,0 +1,327 @@
+"""Which requests wait, and which are rejected because they would wait for too long; a clock that stands still."""
+
+import logging
+import socket
+import threading
+from collections.abc import Iterable, Iterator
+from typing import cast
+from unittest.mock import Mock
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+import pytest
+from stepped_worker import DEADLINE, Client, Clock, SteppedWorker, echo
+
+from service.worker.admission import (
+    MAX_ESTIMATES,
+    MAX_PACE,
+    QUICK,
+    UNKNOWN_QUICK_BITS,
+    WEIGHT_OF_LESS,
+    WEIGHT_OF_MORE,
+    Admission,
+)
+from service.worker.connection import Connection
+from service.worker.leader import InFlight, LeaderElection
+from service.worker.options import WorkerOptions
+from service.worker.request_body import RequestBody
+from service.worker.request_head import Overloaded
+from service.worker.wsgi import ParsedRequest
+
+POST = b"POST /%s HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+GET = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+LARGE = 2**UNKNOWN_QUICK_BITS
+
+
+class Timed:
+    """An application in which a request takes as many seconds as its path says, on the worker's clock.
+
+    A request to /gate waits until it is let through.
+    """
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.entered = threading.Semaphore(0)
+        self.through = threading.Semaphore(0)
+        self.paths: list[str] = []
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        name = environ["PATH_INFO"][1:]
+        self.paths.append(name)
+        if name == "gate":
+            self.entered.release()
+            assert self.through.acquire(timeout=DEADLINE)
+        elif name != "health":
+            self.clock.advance(float(name))
+        return echo(environ, start_response)
+
+
+class OverloadedWorker(SteppedWorker):
+    """One slow request runs in a thread, and no other slow one may: what comes now has to wait."""
+
+    def __init__(self, **options: float) -> None:
+        self.application = Timed()
+        super().__init__(self.application, threads=1, options=WorkerOptions(**options))  # type: ignore[arg-type]
+        self.clock = self.loop.clock = self.runner.admission._clock = self.application.clock
+        self.loop.limit_log._clock = self.clock
+
+    def learn(self, path: bytes) -> None:
+        """Run a request once, so that the next one of its kind is known."""
+        response = self.client().exchange(POST % path)
+        assert response.status == 200
+        self.application.paths.clear()
+
+    def block(self) -> threading.Thread:
+        """Let a request in that is slow, on another thread."""
+        client = self.client()
+        client.socket.send(POST % b"gate")
+        thread = threading.Thread(target=self._lead)
+        thread.start()
+        assert self.application.entered.acquire(timeout=DEADLINE)
+        if self.election.current:
+            self.election.promote_follower(self.election.current)
+        assert self.election.acquire()
+        return thread
+
+    def unblock(self, thread: threading.Thread) -> None:
+        self.application.through.release()
+        thread.join()
+        self.step()
+
+    def _lead(self) -> None:
+        for connection in self.loop.poll(0):
+            assert self.runner.serve(connection)
+        self.runner.run_queued()
+
+
+@pytest.fixture
+def worker() -> Iterator[OverloadedWorker]:
+    with OverloadedWorker(queue_timeout=1.0) as one:
+        yield one
+
+
+def error(client: Client) -> str:
+    response = client.response()
+    assert response
+    assert response.status == 503
+    return response.body.decode()
+
+
+def test_a_request_that_is_known_to_be_slow_waits_for_a_thread_and_a_quick_one_does_not(
+    worker: OverloadedWorker,
+) -> None:
+    for path in (b"0.1", b"0.001"):
+        worker.learn(path)
+    thread = worker.block()
+    slow, quick = worker.client(), worker.client()
+    slow.send(POST % b"0.1")
+    assert slow.response() is None
+    assert quick.exchange(POST % b"0.001").status == 200
+    worker.unblock(thread)
+    assert slow.response()
+    assert worker.application.paths == ["gate", "0.001", "0.1"]
+
+
+def test_a_request_that_would_wait_for_too_long_is_rejected_at_once(worker: OverloadedWorker) -> None:
+    """Each takes 0.2 seconds: a fourth one would have to wait for 0.6. Its connection stays open.
+
+    Half of the time that a request may wait is left for errors of the estimates.
+    """
+    worker.learn(b"0.2")
+    thread = worker.block()
+    clients = [worker.client() for _ in range(4)]
+    for client in clients:
+        client.send(POST % b"0.2")
+    assert [client.response() for client in clients[:3]] == [None] * 3
+    response = clients[3].response()
+    assert response
+    assert (response.status, response.fields["retry-after"]) == (503, "1")
+    assert b"3 requests are waiting, which takes some 0.6 seconds" in response.body
+    assert b"1 seconds are allowed (queue_timeout)" in response.body
+    assert clients[3].exchange(GET).status == 200
+    worker.unblock(thread)
+    assert [client.response() is not None for client in clients[:3]] == [True] * 3
+
+
+def test_what_a_running_request_still_takes_is_counted(worker: OverloadedWorker) -> None:
+    worker.learn(b"0.1")
+    worker.runner.admission._estimates["/gate", 0] = 3.0
+    thread = worker.block()
+    first, second = worker.client(), worker.client()
+    first.send(POST % b"0.1")
+    assert "0 requests are waiting, which takes some 3.0 seconds" in error(first)
+    worker.clock.advance(2.8)
+    second.send(POST % b"0.1")
+    worker.unblock(thread)
+    response = second.response()
+    assert response
+    assert response.status == 200
+
+
+def test_a_request_that_has_waited_for_too_long_is_rejected(worker: OverloadedWorker) -> None:
+    worker.learn(b"0.1")
+    thread = worker.block()
+    client = worker.client()
+    client.send(POST % b"0.1")
+    worker.clock.advance(1)
+    worker.step()
+    assert client.response() is None
+    worker.clock.advance(0.1)
+    worker.runner.run_queued()
+    assert "the request has waited for 1.1 seconds" in error(client)
+    assert client.exchange(GET).status == 200
+    worker.unblock(thread)
+    assert "0.1" not in worker.application.paths
+
+
+def test_no_more_requests_wait_than_the_limit() -> None:
+    with OverloadedWorker(max_queued=2) as worker:
+        worker.runner.admission._estimates["/0.1", 0] = 2 * QUICK
+        thread = worker.block()
+        clients = [worker.client() for _ in range(3)]
+        for client in clients:
+            client.send(POST % b"0.1")
+        assert "2 requests are waiting, and no more may (max_queued)" in error(clients[2])
+        worker.unblock(thread)
+
+
+def test_health_is_served_while_others_wait_and_when_they_are_rejected(worker: OverloadedWorker) -> None:
+    worker.learn(b"0.4")
+    thread = worker.block()
+    clients = [worker.client() for _ in range(10)]
+    for client in clients:
+        client.send(POST % b"0.4")
+        assert worker.client().exchange(GET).status == 200
+    worker.unblock(thread)
+
+
+def test_a_client_that_hangs_up_while_it_waits_is_forgotten(worker: OverloadedWorker) -> None:
+    """Its request is never run, and what others have to wait for is less."""
+    worker.learn(b"0.3")
+    thread = worker.block()
+    gone, rejected, served = (worker.client() for _ in range(3))
+    gone.send(POST % b"0.3")
+    rest = worker.client()
+    rest.send(POST % b"0.3")
+    rejected.send(POST % b"0.3")
+    assert error(rejected)
+    gone.close()
+    worker.step()
+    served.send(POST % b"0.3")
+    worker.unblock(thread)
+    assert served.response()
+    assert worker.application.paths == ["gate", "0.3", "0.3"]
+
+
+def test_a_client_that_closes_its_side_while_it_waits_is_told_so(worker: OverloadedWorker) -> None:
+    worker.learn(b"0.3")
+    thread = worker.block()
+    client = worker.client()
+    client.send(POST % b"0.3")
+    client.socket.shutdown(socket.SHUT_WR)
+    worker.step()
+    assert "the client has closed the connection while its request was waiting" in error(client)
+    assert client.receive() == b""
+    assert client.is_closed
+    worker.unblock(thread)
+
+
+def test_a_client_that_sends_more_while_it_waits_has_its_responses_in_order(worker: OverloadedWorker) -> None:
+    worker.learn(b"0.3")
+    thread = worker.block()
+    client = worker.client()
+    client.send(POST % b"0.3")
+    client.socket.send(GET)
+    for _ in range(3):
+        worker.poll()
+    client.socket.send(POST % b"0.25")
+    worker.poll()
+    assert client.response() is None
+    worker.unblock(thread)
+    paths = []
+    for _ in range(3):
+        response = client.response()
+        assert response
+        paths.append(response.environ["PATH_INFO"])
+    assert paths == ["/0.3", "/health", "/0.25"]
+
+
+def test_reaching_a_limit_is_logged_once_a_minute(worker: OverloadedWorker, caplog: pytest.LogCaptureFixture) -> None:
+    worker.learn(b"0.4")
+    thread = worker.block()
+    with caplog.at_level(logging.WARNING, "gunicorn.error"):
+        for seconds in (0, 59, 2):
+            worker.clock.advance(seconds)
+            for _ in range(4):
+                worker.client().send(POST % b"0.4")
+    records = [record.getMessage() for record in caplog.records]
+    assert len(records) == 2, records
+    assert all("limit reached (" in record and "(queue_timeout)" in record for record in records)
+    worker.unblock(thread)
+
+
+# Estimates.
+
+
+def request(path: str, size: int = 0) -> ParsedRequest:
+    body = RequestBody(None)  # type: ignore[arg-type]  # nothing is reserved
+    body.append(bytes(size))
+    return ParsedRequest({"PATH_INFO": path}, keep_alive=True, body=body)
+
+
+def test_an_estimate_follows_what_requests_take_by_path_and_size() -> None:
+    admission = Admission(WorkerOptions(), LeaderElection(1, lambda _connection: None), Clock())
+    admission.learn(request("/a", 100), 0.1, 1)
+    assert admission.estimate(request("/a", 100)) == 0.1
+    assert admission.estimate(request("/a", 120)) == 0.1, "of about the same size"
+    assert admission.estimate(request("/a", 300)) < QUICK, "nothing is known"
+    assert admission.estimate(request("/b", 100)) < QUICK
+    assert admission.estimate(request("/b", LARGE)) > QUICK
+    admission.learn(request("/a", 100), 0.2, 1)
+    assert admission.estimate(request("/a", 100)) == pytest.approx(0.1 + WEIGHT_OF_MORE * 0.1)
+    admission.learn(request("/b", 100), 1.0, 1)
+    admission.learn(request("/b", 100), 0.2, 1)
+    assert admission.estimate(request("/b", 100)) == pytest.approx(1.0 - WEIGHT_OF_LESS * 0.8), (
+        "falls sooner than rises"
+    )
+
+
+def test_what_requests_take_beside_others_is_shared() -> None:
+    admission = Admission(WorkerOptions(), LeaderElection(1, lambda _connection: None), Clock())
+    admission.learn(request("/a"), 0.4, 4)
+    assert admission.estimate(request("/a")) == 0.1
+
+
+def test_where_all_takes_longer_than_estimated_fewer_requests_may_wait() -> None:
+    """On a machine that is busy with other things, say: the time from one end to the next one tells."""
+    clock, election = Clock(), LeaderElection(1, lambda _connection: None)
+    admission = Admission(WorkerOptions(queue_timeout=1.0), election, clock)
+    admission.learn(request("/a"), 0.1, 1)
+    running, waiting, late = (connection_with(request("/a")) for _ in range(3))
+    election.promote_follower(election.begin(running, request("/a"), clock.now))
+    running.estimate = 0.1
+    admission.queue(waiting)
+    admission.finish_slow(running)
+    for _ in range(100):
+        clock.advance(0.3)
+        admission.finish_slow(running)
+    assert admission._pace == pytest.approx(3, rel=0.01)
+    election.slow[running] = InFlight(running, request("/a"), clock.now)
+    with pytest.raises(Overloaded, match="1 requests are waiting, which takes some 0"):
+        admission.queue(late)
+    for _ in range(100):
+        clock.advance(1000)
+        admission.finish_slow(running)
+    assert admission._pace == MAX_PACE
+
+
+def connection_with(first: ParsedRequest) -> Connection:
+    found = Mock(spec_set=["requests", "is_queued", "queued_at", "estimate"])
+    found.requests = [first]
+    return cast(Connection, found)
+
+
+def test_clients_cannot_fill_the_memory_with_paths() -> None:
+    admission = Admission(WorkerOptions(), LeaderElection(1, lambda _connection: None), Clock())
+    for number in range(2 * MAX_ESTIMATES):
+        admission.learn(request(f"/{number}"), 0.1, 1)
+    assert len(admission._estimates) == MAX_ESTIMATES
