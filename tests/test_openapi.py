@@ -72,7 +72,7 @@ def test_every_get_response_has_the_fields_of_its_schema(app: DigitalisApp, docu
 
 def test_every_error_response_is_described_with_its_status(document: Any) -> None:
     responses = document["paths"]["/v1/models/{name}"]["get"]["responses"]
-    assert set(responses) == {"200", "404", "500"}
+    assert set(responses) == {"200", "404", "500", "503"}
     for path in document["paths"].values():
         for operation in path.values():
             assert operation["summary"]

@@ -50,6 +50,7 @@ class DigitalisApp(flask.Flask):
     """A Flask application with its settings and its models; `middleware` is around it, and counts its requests."""
 
     json_provider_class = MsgspecJSON
+    is_shutting_down = False  # set by the worker: readiness fails, so that load balancers send nothing more
     middleware: RequestMiddleware
 
     def __init__(self, settings: Settings, models: ModelRepository) -> None:

@@ -9,6 +9,7 @@ most. It imports nothing else of this project.
     request_runner  what the leader does with a connection: read, run its requests, write
     leader          which thread leads
     event_loop      listening sockets, connections, epoll
+    siblings        which workers are starting or ready, and when one of them begins to drain
     balancing       even numbers of connections over the workers
     memory          how many bytes the requests of the worker may hold at once
     connection      one connection: its socket, and what is still to be written

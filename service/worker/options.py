@@ -20,12 +20,17 @@ class WorkerOptions:
     - `request_timeout`: a request must have arrived completely this long after its first byte.
     - `response_timeout`: a request without a response after this time gets 504, and the worker is replaced.
     - `max_body_bytes`: of a longer body the application receives one byte more than this, so that it can respond 413.
+    - `drain_delay`: after SIGTERM the worker serves as before for so long, while the application says that it is not
+      ready; then it stops accepting connections.
     - `on_timeout(application, environ, status)` is called before the 504 is sent, and returns headers for it.
     - `every_second(application)` is called about once a second, on the thread that reads from the connections.
+    - `on_shutdown(application)` is called when the drain delay begins; not when other workers replace this one.
     """
 
     request_timeout: float = 60.0
     response_timeout: float = 60.0
     max_body_bytes: int = 16 * 2**20
+    drain_delay: float = 0.0
     on_timeout: Callable[[WSGIApplication, WSGIEnvironment, int], Iterable[tuple[str, str]]] = _no_headers
     every_second: Callable[[WSGIApplication], None] = _nothing
+    on_shutdown: Callable[[WSGIApplication], None] = _nothing
