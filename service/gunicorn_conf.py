@@ -96,7 +96,7 @@ class Worker(LeaderFollowerWorker):
             self.siblings.set_failed(self.age)
             unexplained = None if isinstance(error, StartError) else error
             self.log.error("a worker cannot start, and will be retried: %s", error, exc_info=unexplained)  # noqa: TRY400
-            select.select([self.PIPE[0]], [], [], RETRY_AFTER)  # a signal ends it early
+            select.select(self.PIPE[:1], [], [], RETRY_AFTER)  # a signal ends it early
             raise SystemExit(1) from error
 
     @classmethod
@@ -151,9 +151,12 @@ def post_fork(server: Any, worker: Any) -> None:
     _tune_malloc()
 
 
-def child_exit(_server: Any, worker: Any) -> None:
-    """Tell the other workers that this one has ended."""
-    Worker.siblings.set_ended(worker.age)
+def child_exit(server: Any, worker: Any) -> None:
+    """Tell the other workers that this one has ended, and the operator what may help it if it could not start."""
+    was_starting = Worker.siblings.set_ended(worker.age)
+    if was_starting and server.LISTENERS:  # otherwise the service ends
+        advice = "if it was killed for want of memory, set DIGITALIS_WORKERS to fewer, or give the service more"
+        server.log.error("worker %s has ended before it was ready: %s", worker.pid, advice)
 
 
 def post_worker_init(worker: Any) -> None:

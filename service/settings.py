@@ -16,6 +16,7 @@ from typing import Any
 from service.errors import SettingsError
 
 PREFIX = "DIGITALIS_"
+MIN_HEARTBEAT_TIMEOUT = 3  # seconds
 OTEL_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_TRACES_EXPORTER")
 # What Kubernetes sets for a Service called digitalis, or digitalis-<anything>: its PORT is a URL.
 KUBERNETES = re.compile(rf"{PREFIX}(.*_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT_[0-9]+_[A-Z]+(_PROTO|_PORT|_ADDR)?)")
@@ -37,6 +38,13 @@ def _count(text: str) -> int:
     if not re.fullmatch("[1-9][0-9]{0,11}", text):
         raise ValueError("an integer from 1 up")
     return int(text)
+
+
+def _heartbeat(text: str) -> int:
+    seconds = _count(text)
+    if seconds < MIN_HEARTBEAT_TIMEOUT:
+        raise ValueError(f"an integer from {MIN_HEARTBEAT_TIMEOUT} up, as workers report once a second")
+    return seconds
 
 
 def _seconds(text: str) -> int:
@@ -116,7 +124,7 @@ class Settings:
         60, _count, "60", "seconds after which a request without a response gets 504, and its worker is replaced"
     )
     heartbeat_timeout: int = _setting(
-        12, _count, "12", "seconds without a sign of life after which a worker is killed and replaced"
+        12, _heartbeat, "12", "seconds without a sign of life after which a worker is killed and replaced"
     )
     intra_op_threads: int | None = _setting(None, _count, "cores / workers", "threads of one inference, in each worker")
     models_dir: Path = _setting(

@@ -19,6 +19,7 @@ from running_service import (
     RunningService,
     clean_environment,
     free_port,
+    patched_service,
     predict,
     wait_until,
 )
@@ -152,6 +153,33 @@ def test_a_reload_of_which_nothing_opens_leaves_the_old_workers_serving(
         server.process.send_signal(signal.SIGHUP)
         wait_until(lambda: worker not in server.workers())
         assert predict(server).status_code == 200
+
+
+def test_a_reload_of_code_that_cannot_be_imported_leaves_the_old_workers_serving(tmp_path: Path) -> None:
+    with patched_service(tmp_path, "", graceful_timeout="1") as server:
+        (worker,) = server.workers()
+        (tmp_path / "patched.py").write_text("import a_module_that_does_not_exist")
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_for_log("it goes on")
+        wait_until(lambda: server.workers() == [worker])
+        assert predict(server).status_code == 200
+        assert "ModuleNotFoundError" in server.log()
+
+
+def test_a_worker_that_is_killed_while_it_starts_is_replaced_and_the_log_says_what_may_help(tmp_path: Path) -> None:
+    patch = "(folder / 'opened').touch()\nwhile (folder / 'hold').exists(): time.sleep(0.005)"
+    with patched_service(tmp_path, patch) as server:
+        (worker,) = server.workers()
+        (tmp_path / "opened").unlink()
+        (tmp_path / "hold").touch()
+        os.kill(worker, signal.SIGKILL)
+        wait_until((tmp_path / "opened").exists)
+        (starting,) = server.workers()
+        os.kill(starting, signal.SIGKILL)
+        (tmp_path / "hold").unlink()
+        server.wait_for_log(f"worker {starting} has ended before it was ready: ")
+        assert predict(server).status_code == 200
+        assert "set DIGITALIS_WORKERS to fewer" in server.log()
 
 
 @COMMANDS

@@ -131,7 +131,7 @@ def test_sigusr2_leaves_the_old_parent_serving_if_the_new_one_cannot_start(tmp_p
 
 
 def test_a_worker_that_is_stopped_is_replaced_after_the_heartbeat_timeout(tmp_path: Path) -> None:
-    with RunningService(tmp_path / "log", heartbeat_timeout="2") as server:
+    with RunningService(tmp_path / "log", heartbeat_timeout="3") as server:
         (worker,) = server.workers()
         with RawConnection(server) as held:
             assert held.exchange(LIVE).startswith(b"HTTP/1.1 200")

@@ -49,8 +49,7 @@ def test_a_worker_that_ends_before_it_is_ready_has_failed_and_one_that_was_ready
     for age in (3, 4):
         siblings.set_starting(age)
     siblings.set_ready(4)
-    for age in (3, 4):
-        siblings.set_ended(age)
+    assert [siblings.set_ended(age) for age in (3, 4)] == [True, False]
     assert siblings.younger(2) == {FAILED}
 
 

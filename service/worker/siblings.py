@@ -48,14 +48,16 @@ class Siblings:
         """Called by a worker that cannot start."""
         self._set(age, FAILED)
 
-    def set_ended(self, age: int) -> None:
-        """Called by the parent, when the process has ended. One that was never ready has failed."""
-        cell = self._slot(age)
-        owner, phase = divmod(self._cells[cell], len(PHASES) + 1)
-        if owner == age and phase == STARTING:
+    def set_ended(self, age: int) -> bool:
+        """Called by the parent, when the process has ended. Returns whether it was starting: then it has failed."""
+        slot = self._slot(age)
+        owner, phase = divmod(self._cells[slot], len(PHASES) + 1)
+        was_starting = (owner, phase) == (age, STARTING)
+        if was_starting:
             self._set(age, FAILED)
-        elif owner == age and phase == READY:
-            self._cells[cell] = 0
+        elif (owner, phase) == (age, READY):
+            self._cells[slot] = 0
+        return was_starting
 
     def younger(self, age: int) -> set[int]:
         """The phases of all workers that were started later than this one."""
