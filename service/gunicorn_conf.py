@@ -131,11 +131,16 @@ def when_ready(server: Any) -> None:
 
     def end(number: int, frame: Any) -> None:
         is_parent = os.getpid() == server.pid  # a worker inherits the handler, until it sets its own
-        if is_parent and not server.reexec_pid:  # after SIGUSR2 a new parent goes on, on the same sockets
+        if is_parent and not _another_parent_serves(server):
             Worker.siblings.stop()
         server.signal(number, frame)
 
     signal.signal(signal.SIGTERM, end)
+
+
+def _another_parent_serves(server: Any) -> bool:
+    """Whether there are two on the same sockets, as after SIGUSR2: the end of one is not the end of the service."""
+    return bool(server.reexec_pid or (server.master_pid and server.master_pid == os.getppid()))
 
 
 def pre_fork(server: Any, worker: Any) -> None:

@@ -117,6 +117,21 @@ def test_sigusr2_starts_a_new_parent_on_the_same_sockets(tmp_path: Path, command
             wait_until(lambda: not Path(f"/proc/{parent}").exists())
 
 
+def test_a_new_parent_can_be_ended_again_and_the_service_stays_ready(tmp_path: Path) -> None:
+    with RunningService(tmp_path / "log", drain_delay="3600") as server:
+        (worker,) = server.workers()
+        server.process.send_signal(signal.SIGUSR2)
+        server.wait_for_workers(2)
+        (parent,) = set(server.workers()) - {worker}
+        os.kill(parent, signal.SIGTERM)
+        wait_until(lambda: server.workers() == [worker])
+        assert readiness(server) == 200
+        server.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: readiness(server) == 503)
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(DEADLINE) == 0
+
+
 def test_sigusr2_leaves_the_old_parent_serving_if_the_new_one_cannot_start(tmp_path: Path) -> None:
     models = tmp_path / "models"
     models.mkdir()

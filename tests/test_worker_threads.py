@@ -427,9 +427,12 @@ def test_a_worker_that_is_told_to_stop_serves_what_has_begun_and_idle_connection
 
 def test_a_worker_says_that_it_is_shutting_down_and_serves_until_the_drain_delay_is_over() -> None:
     told: list[WSGIApplication] = []
-    with running(options=WorkerOptions(drain_delay=30, on_shutdown=told.append)) as worker, worker.connect() as client:
+    options = WorkerOptions(drain_delay=30, on_shutdown=told.append)
+    with running(options=options, max_requests=1000) as worker, worker.connect() as client:
+        assert worker.worker._runner.max_requests == 1000
         worker.worker.siblings.stop()
         wait_until(lambda: told)
+        assert worker.worker._runner.max_requests == sys.maxsize
         worker.tick(29)
         for _ in range(3):
             assert b"Connection: close" not in exchange(client)

@@ -6,6 +6,7 @@ and times out requests that are stuck.
 """
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -107,6 +108,7 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
         is_due = self._drain_decision.is_due(told_to_end=not self.alive)  # Gunicorn's signal handlers set `alive`
         if self._drain_decision.is_shutdown and not self._is_shutting_down:
             self._is_shutting_down = True
+            self._runner.max_requests = sys.maxsize  # nobody would replace this worker any more
             self._call_hook(self.options.on_shutdown)
         if is_due and self._drain_decision.is_irreplaceable:
             self.alive = True
