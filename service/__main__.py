@@ -2,11 +2,8 @@
 
 import argparse
 import http.client
-import os
-import signal
 import socket
 import sys
-import time
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -16,12 +13,9 @@ try:
 
     from service.app import create_app
     from service.errors import StartError
-    from service.inference.repository import find_bundles
-    from service.settings import Settings
+    from service.settings import Settings, inherits_sockets
 except ModuleNotFoundError as error:
     sys.exit(f"digitalis: {error.name} is not installed here: `make serve` installs into .venv; try .venv/bin/python")
-
-RETRY_AFTER = 5  # seconds
 
 EXAMPLES = """
 examples:
@@ -40,19 +34,15 @@ class GunicornApplication(WSGIApplication):  # type: ignore[misc]  # Gunicorn is
     So a replaced worker serves the same versions as the others, whatever has been written to the folder since.
     """
 
-    def __init__(self, settings: Settings, folders: list[Path]) -> None:
+    folders: list[Path]  # set by `gunicorn_conf.on_starting`
+
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._folders = folders
         super().__init__("%(prog)s")
 
     def load(self) -> Any:
-        """The application of one worker. If a bundle cannot be opened any more, the other workers keep serving."""
-        try:
-            return create_app(self._settings, self._folders)
-        except StartError as error:
-            print(f"digitalis: a worker cannot start, and will be retried: {error}", file=sys.stderr)
-            time.sleep(RETRY_AFTER)
-            raise SystemExit(1) from error
+        """The application of one worker."""
+        return create_app(self._settings, self.folders)
 
 
 def main() -> int:
@@ -77,14 +67,13 @@ def main() -> int:
         settings = Settings.from_env()
         if args.health:
             return _health(settings)
-        folders = find_bundles(settings.models_dir)
     except StartError as error:
         print(f"digitalis: {error}", file=sys.stderr)
         return 2
-    if not (_port_is_free(settings.bind) and _preflight_models(settings, folders)):
+    if not (inherits_sockets() or _port_is_free(settings.bind)):
         return 2
     sys.argv = ["digitalis", "-c", "python:service.gunicorn_conf", "service.app:create_app()"]
-    GunicornApplication(settings, folders).run()
+    GunicornApplication(settings).run()
     return 0
 
 
@@ -103,27 +92,6 @@ def _port_is_free(address: str) -> bool:
             )
             return False
     return True
-
-
-def _preflight_models(settings: Settings, folders: list[Path]) -> bool:
-    """Whether every bundle opens and passes its golden examples, tried once in a child process.
-
-    In the workers, the same failure would be reported by each of them, between Gunicorn's own lines; and sessions that
-    this process opened would not survive its forks.
-    """
-    child = os.fork()
-    if child == 0:
-        try:
-            create_app(settings, folders)
-        except StartError as error:
-            print(f"digitalis: {error}", file=sys.stderr, flush=True)
-            os._exit(2)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        killed = signal.Signals(os.WTERMSIG(status)).name
-        print(f"digitalis: opening the models was stopped by {killed} (SIGKILL: out of memory?)", file=sys.stderr)
-    return status == 0
 
 
 def _health(settings: Settings) -> int:

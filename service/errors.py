@@ -13,6 +13,8 @@
         ├── UnsupportedMediaType   415
         ├── UnprocessableInput     422  well-formed, but there is no prediction for it (a blank image)
         ├── NotSupported           501  part of the protocol, not implemented here
+        ├── ModelUnavailable       503  its bundle cannot be opened: an operator has to replace it
+        ├── ShuttingDown           503  readiness, after SIGTERM
         └── InferenceFailed        500  a fault of the service: logged, the response carries the request id only
 
 A message says what was wrong, where, and what would be right.
@@ -87,6 +89,18 @@ class NotSupported(RequestError):
     """The protocol defines it, but this service does not implement it."""
 
     status = 501
+
+
+class ModelUnavailable(RequestError):
+    """The model, or this version of it, is there but cannot be opened."""
+
+    status = 503
+
+
+class ShuttingDown(RequestError):
+    """The service is about to end; requests are served until then, but should be sent elsewhere."""
+
+    status = 503
 
 
 class InferenceFailed(RequestError):

@@ -6,25 +6,28 @@ Workers open their models after the fork: the threads of ONNX Runtime and CUDA d
 import contextlib
 import ctypes
 import itertools
-import json
 import logging
 import os
-from pathlib import Path
+import select
+import signal
+import sys
 from typing import Any
 from wsgiref.types import WSGIEnvironment
 
 from service.bundle.manifest import ModelId
+from service.errors import StartError
+from service.http.routing import DigitalisApp
 from service.inference.repository import ModelRepository, find_bundles
 from service.observability.counter_layout import read_metrics_schema
 from service.observability.middleware import RequestMiddleware
 from service.observability.shared_counters import SharedCounters, assign_block
-from service.protocols.v1.requests import example
+from service.preflight import models_open
 from service.settings import Settings
+from service.startup_banner import startup_banner
 from service.worker.options import WorkerOptions
 from service.worker.worker import UnsupportedConfiguration
 from service.worker.worker import Worker as LeaderFollowerWorker
 
-MAX_NAMED_MODELS = 6  # above this, the startup banner gives the number of models, not their names
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # of glibc's mallopt(3)
 WORKER_OPTION_NAMES = {  # in messages
     "request_timeout": "DIGITALIS_READ_TIMEOUT",
@@ -34,6 +37,7 @@ WORKER_OPTION_NAMES = {  # in messages
     "response_timeout": "DIGITALIS_ANSWER_TIMEOUT",
     "memory_budget_bytes": "DIGITALIS_MEMORY_BUDGET_BYTES",
 }
+RETRY_AFTER = 5  # seconds after which a worker that could not start is replaced
 SPARE_BLOCKS = 16  # of counters, besides two for each worker: during a reload old and new workers are alive at once
 
 _settings = Settings.from_env()
@@ -42,8 +46,8 @@ bind = _settings.bind
 workers = _settings.workers
 threads = _settings.request_threads
 worker_connections = _settings.max_connections
-timeout = 120  # seconds without a heartbeat, opening all models included
-graceful_timeout = _settings.graceful_timeout
+timeout = _settings.heartbeat_timeout
+graceful_timeout = _settings.graceful_timeout + _settings.drain_delay
 keepalive = 75  # seconds: longer than the 60 after which common proxies close an idle connection
 loglevel = _settings.log_level
 logger_class = "service.observability.request_log.Logger"
@@ -64,6 +68,12 @@ def _flush_counters(application: Any) -> None:
         middleware.counters.flush()
 
 
+def _say_not_ready(application: Any) -> None:
+    """Let readiness fail, as the service ends."""
+    if isinstance(application, DigitalisApp):
+        application.is_shutting_down = True
+
+
 def _middleware(application: Any) -> RequestMiddleware | None:
     """The application's middleware; another WSGI application than ours has none."""
     return getattr(application, "middleware", None)
@@ -79,10 +89,28 @@ class Worker(LeaderFollowerWorker):
         response_timeout=_settings.answer_timeout,
         max_body_bytes=_settings.max_body_bytes,
         memory_budget_bytes=_settings.memory_budget_bytes,
+        drain_delay=_settings.drain_delay,
         on_response=_count_response,
         every_second=_flush_counters,
+        on_shutdown=_say_not_ready,
         names=WORKER_OPTION_NAMES,
     )
+
+    def init_process(self) -> None:
+        """As Gunicorn's; but once the service has served, a worker that cannot start does not end it.
+
+        The worker is replaced after a pause, and the others go on.
+        """
+        try:
+            super().init_process()
+        except Exception as error:
+            if self.booted or not self.siblings.has_served:
+                raise
+            self.siblings.set_failed(self.age)
+            unexplained = None if isinstance(error, StartError) else error
+            self.log.error("a worker cannot start, and will be retried: %s", error, exc_info=unexplained)  # noqa: TRY400
+            select.select(self.PIPE[:1], [], [], RETRY_AFTER)  # a signal ends it early
+            raise SystemExit(1) from error
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
@@ -96,10 +124,36 @@ worker_class = "service.gunicorn_conf.Worker"
 
 
 def on_starting(server: Any) -> None:
-    """Map the memory that all workers share before the first fork."""
-    folders = find_bundles(_settings.models_dir)
+    """Before the first fork: check that every model opens, and map the memory that all workers share."""
+    _log_where_gunicorn_does(server.log)
+    # For SIGUSR2: the command of this process. Gunicorn itself would run a `python -m` as a script without its package.
+    server.START_CTX["args"] = [sys.executable, *sys.orig_argv[1:]]
+    try:
+        folders = server.app.folders = find_bundles(_settings.models_dir)
+    except StartError as error:
+        print(f"digitalis: {error}", file=sys.stderr)
+        sys.exit(2)
+    if not models_open(_settings, folders):
+        sys.exit(2)
     schemas = {ModelId(folder.parent.name, folder.name): read_metrics_schema(folder) for folder in folders}
     server.counters = SharedCounters(schemas, blocks=2 * server.cfg.workers + SPARE_BLOCKS)
+
+
+def when_ready(server: Any) -> None:
+    """Tell the workers at once when SIGTERM ends the service: to Gunicorn's own SIGTERM there are other reasons."""
+
+    def end(number: int, frame: Any) -> None:
+        is_parent = os.getpid() == server.pid  # a worker inherits the handler, until it sets its own
+        if is_parent and not _another_parent_serves(server):
+            Worker.siblings.stop()
+        server.signal(number, frame)
+
+    signal.signal(signal.SIGTERM, end)
+
+
+def _another_parent_serves(server: Any) -> bool:
+    """Whether there are two on the same sockets, as after SIGUSR2: the end of one is not the end of the service."""
+    return bool(server.reexec_pid or (server.master_pid and server.master_pid == os.getppid()))
 
 
 def pre_fork(server: Any, worker: Any) -> None:
@@ -111,10 +165,16 @@ def pre_fork(server: Any, worker: Any) -> None:
 def post_fork(server: Any, worker: Any) -> None:
     """In the worker: assign its counters, send the service's log where Gunicorn's goes, and tune malloc."""
     assign_block(server.counters, worker.block)
-    service = logging.getLogger("service")
-    service.handlers = worker.log.error_log.handlers
-    service.setLevel(worker.log.error_log.level)
+    _log_where_gunicorn_does(worker.log)
     _tune_malloc()
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """Tell the other workers that this one has ended, and the operator what may help it if it could not start."""
+    was_starting = Worker.siblings.set_ended(worker.age)
+    if was_starting and server.LISTENERS:  # otherwise the service ends
+        advice = "if it was killed for want of memory, set DIGITALIS_WORKERS to fewer, or give the service more"
+        server.log.error("worker %s has ended before it was ready: %s", worker.pid, advice)
 
 
 def post_worker_init(worker: Any) -> None:
@@ -125,6 +185,12 @@ def post_worker_init(worker: Any) -> None:
         print(startup_banner(models, worker.cfg.bind[0]), flush=True)
 
 
+def _log_where_gunicorn_does(log: Any) -> None:
+    service = logging.getLogger("service")
+    service.handlers = log.error_log.handlers
+    service.setLevel(log.error_log.level)
+
+
 def _tune_malloc() -> None:
     """Return the memory of large pictures to the system: glibc would keep it, once for each thread."""
     with contextlib.suppress(OSError, AttributeError):  # another libc
@@ -132,20 +198,3 @@ def _tune_malloc() -> None:
         libc.mallopt(M_MMAP_THRESHOLD, 2**20)
         libc.mallopt(M_TRIM_THRESHOLD, 2**22)  # up to here it is kept, as the next requests need it again
         libc.mallopt(M_ARENA_MAX, 2)
-
-
-def startup_banner(models: ModelRepository, address: str) -> str:
-    """The URL, and a request to try for each kind of model that there is."""
-    host, _, port = address.rpartition(":")
-    url = f"http://{'localhost' if host in ('0.0.0.0', '[::]') else host}:{port}/v1/models"  # noqa: S104 - compared
-    bundles = [models.find(name).bundle for name in models.names()]
-    served = f"{len(bundles)} models" if len(bundles) > MAX_NAMED_MODELS else ", ".join(models.names())
-    lines = [f"\nDigitalis serves {served} at {url}. Try:\n"]
-    for bundle in [bundle for bundle in bundles if bundle.takes_images][:1]:
-        picture = next(iter(sorted(Path("samples").glob("*.png"))), "digit.png")
-        lines.append(f"  curl -F image=@{picture} {url}/{bundle.name}:predict")
-    vector_models = [bundle for bundle in bundles if not bundle.takes_images]
-    # A row of about four features looks like data, and is short enough to type.
-    typical = sorted(vector_models, key=lambda bundle: abs(len(bundle.features) - 4))[:1]
-    lines += [f"  curl -d '{json.dumps(example(bundle))}' {url}/{bundle.name}:predict" for bundle in typical]
-    return "\n".join([*lines, ""])

@@ -16,6 +16,7 @@ from typing import Any
 from service.errors import SettingsError
 
 PREFIX = "DIGITALIS_"
+MIN_HEARTBEAT_TIMEOUT = 3  # seconds
 OTEL_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_TRACES_EXPORTER")
 # What Kubernetes sets for a Service called digitalis, or digitalis-<anything>: its PORT is a URL.
 KUBERNETES = re.compile(rf"{PREFIX}(.*_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT_[0-9]+_[A-Z]+(_PROTO|_PORT|_ADDR)?)")
@@ -36,6 +37,19 @@ def _address(text: str) -> str:
 def _count(text: str) -> int:
     if not re.fullmatch("[1-9][0-9]{0,11}", text):
         raise ValueError("an integer from 1 up")
+    return int(text)
+
+
+def _heartbeat(text: str) -> int:
+    seconds = _count(text)
+    if seconds < MIN_HEARTBEAT_TIMEOUT:
+        raise ValueError(f"an integer from {MIN_HEARTBEAT_TIMEOUT} up, as workers report once a second")
+    return seconds
+
+
+def _seconds(text: str) -> int:
+    if not re.fullmatch("0|[1-9][0-9]{0,3}", text):
+        raise ValueError("an integer from 0 to 9999")
     return int(text)
 
 
@@ -91,6 +105,11 @@ def tracing_enabled(environ: Mapping[str, str] = os.environ) -> bool:
     return not disabled and otlp and any(environ.get(name) for name in OTEL_VARIABLES)
 
 
+def inherits_sockets(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether Gunicorn has started this process on the sockets of a running service, as it does on SIGUSR2."""
+    return "GUNICORN_FD" in environ
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
     """Every setting with its default and its meaning; the variable of `field` is `DIGITALIS_<FIELD>`."""
@@ -123,6 +142,9 @@ class Settings:
     answer_timeout: int = _setting(
         60, _count, "60", "seconds after which a request without a response gets 504, and its worker is replaced"
     )
+    heartbeat_timeout: int = _setting(
+        12, _heartbeat, "12", "seconds without a sign of life after which a worker is killed and replaced"
+    )
     intra_op_threads: int | None = _setting(None, _count, "cores / workers", "threads of one inference, in each worker")
     models_dir: Path = _setting(
         Path("models"), _folder, "models", "the folder that contains the bundles, as name/version/"
@@ -150,6 +172,12 @@ class Settings:
     max_files: int = _setting(256, _count, "256", "most files in a form")
     max_rows: int = _setting(10_000, _count, "10000", "most instances or CSV rows in a request")
     graceful_timeout: int = _setting(30, _count, "30", "seconds that requests in flight have to finish after SIGTERM")
+    drain_delay: int = _setting(
+        0,
+        _seconds,
+        "0",
+        "seconds after SIGTERM for which everything is still served, while readiness fails",
+    )
     log_level: str = _setting(
         "info", _choice("debug", "info", "warning", "error"), "info", "debug, info, warning or error"
     )

@@ -12,11 +12,11 @@ from conftest import IRIS, IRIS_VERSION, MODELS, newest
 from running_service import failed_start
 
 from service.bundle.loading import load_bundle
-from service.bundle.manifest import FORMAT
-from service.errors import BundleError
+from service.bundle.manifest import FORMAT, ModelId
+from service.errors import BundleError, ModelUnavailable
 from service.images.normaliser import NORMALISER, is_normalised
 from service.inference.model import Model
-from service.inference.repository import find_bundles
+from service.inference.repository import ModelRepository, find_bundles
 from service.settings import Settings
 
 Damage = Callable[[Path], object]
@@ -154,14 +154,14 @@ def test_a_damaged_bundle_is_an_error_that_names_the_folder_and_the_reason(
     ],
     ids=["checksum", "golden example"],
 )
-def test_a_damaged_bundle_stops_the_start_with_one_line_and_no_traceback(
+def test_a_model_without_a_version_that_opens_stops_the_start_with_one_line_and_no_traceback(
     bundle: Path, damage: Damage, message: str
 ) -> None:
     damage(bundle)
     failed = failed_start(models_dir=str(bundle.parent.parent), workers="2")
     assert failed.returncode == 2
-    (line,) = failed.stderr.splitlines()
-    assert line.startswith("digitalis: ")
+    _starting, line = failed.stderr.splitlines()
+    assert line.startswith("digitalis: no bundle can be opened: ")
     assert message.format(version=IRIS_VERSION) in line
 
 
@@ -198,10 +198,64 @@ def test_the_golden_examples_of_image_bundles_are_three_normalised_images_and_tw
         assert [is_normalised(image) for image in golden] == [True, True, True, False, False]
 
 
-def test_a_folder_beside_the_versions_that_is_not_a_version_is_an_error(bundle: Path) -> None:
-    (bundle.parent / "old").mkdir()
-    with pytest.raises(BundleError, match="old: expected a version folder here"):
-        find_bundles(bundle.parent.parent)
+def test_what_is_beside_the_versions_and_is_not_a_version_is_logged_and_skipped(
+    bundle: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (bundle.parent / "tmp").mkdir()
+    (bundle.parent / "0").mkdir()
+    for name in ("notes.txt", "17"):
+        (bundle.parent / name).write_text("not a folder")
+    (bundle.parent.parent / "README.md").write_text("beside the models")
+    assert find_bundles(bundle.parent.parent) == [bundle]
+    skipped = [record.getMessage().split(": ")[1] for record in caplog.records]
+    assert skipped == [str(bundle.parent / name) for name in ("0", "17", "notes.txt", "tmp")]
+
+
+def test_the_newest_version_that_opens_is_the_default_and_another_is_unavailable(
+    bundle: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    damaged = Path(shutil.copytree(bundle, bundle.parent / "99"))
+    edit_manifest(damaged, version="99")
+    flip_byte(damaged)
+    models = ModelRepository.open(Settings(device="cpu"), find_bundles(bundle.parent.parent))
+    models.check_every_model_opens()
+    assert models.find("iris").id == ("iris", IRIS_VERSION)
+    assert models.versions("iris") == [IRIS_VERSION]
+    reason = models.unavailable[ModelId("iris", "99")]
+    assert reason.startswith("iris/99/model.onnx: damaged: SHA-256 is ")
+    with pytest.raises(ModelUnavailable, match=r"iris/99 cannot be opened: iris/99/model\.onnx: damaged"):
+        models.find("iris", "99")
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"iris/99 is not served: {damaged}/model.onnx: damaged")
+    assert not record.exc_info
+
+
+def test_an_unexpected_exception_makes_one_bundle_unavailable_and_is_logged_with_its_traceback(
+    bundle: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_open = Model.open
+
+    def fail_for_iris(folder: Path, settings: Settings) -> Model:
+        if folder == bundle:
+            raise RecursionError("too deep")
+        return real_open(folder, settings)
+
+    monkeypatch.setattr(Model, "open", fail_for_iris)
+    models = ModelRepository.open(Settings(device="cpu"), [bundle, newest("wine")])
+    assert models.names() == ["wine"]
+    assert models.unavailable == {ModelId("iris", IRIS_VERSION): "too deep"}
+    (record,) = caplog.records
+    assert record.exc_info
+    with pytest.raises(ModelUnavailable, match=f"iris/{IRIS_VERSION} cannot be opened: too deep"):
+        models.versions("iris")
+    with pytest.raises(BundleError, match="no version of iris can be opened: too deep"):
+        models.check_every_model_opens()
+
+
+def test_a_repository_of_which_nothing_opens_is_an_error(bundle: Path) -> None:
+    (bundle / "manifest.json").unlink()
+    with pytest.raises(BundleError, match=f"no bundle can be opened: iris/{IRIS_VERSION}/manifest.json: No such file"):
+        ModelRepository.open(Settings(device="cpu"), [bundle])
 
 
 def test_hidden_folders_are_ignored(bundle: Path) -> None:
@@ -209,13 +263,15 @@ def test_hidden_folders_are_ignored(bundle: Path) -> None:
     assert find_bundles(bundle.parent.parent) == [bundle]
 
 
-@pytest.mark.parametrize("folder_name", ["empty", "missing"])
+@pytest.mark.parametrize("folder_name", ["empty", "missing", "file", "n" * 300])
 def test_without_any_bundle_the_start_fails_and_the_error_names_the_folder_and_the_setting(
     tmp_path: Path, folder_name: str
 ) -> None:
     (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
     folder = tmp_path / folder_name
     failed = failed_start(models_dir=str(folder))
     assert failed.returncode == 2
-    assert str(folder) in failed.stderr
-    assert "DIGITALIS_MODELS_DIR" in failed.stderr
+    line = failed.stderr.splitlines()[-1]
+    assert line.startswith(f"digitalis: {folder}: ")
+    assert "DIGITALIS_MODELS_DIR names" in line

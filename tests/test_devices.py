@@ -206,7 +206,7 @@ def test_concurrent_requests_get_the_predictions_for_their_own_rows(server: Runn
 def test_cuda_that_cannot_be_used_stops_the_start_with_the_reason(runtime: str) -> None:
     failed = failed_start(NO_GPU, runtime=runtime, device="cuda:99")
     assert failed.returncode == 2
-    (message,) = failed.stderr.splitlines()
+    _starting, message = failed.stderr.splitlines()
     assert message.startswith("digitalis: ")
     assert "CUDA" in message
 
@@ -217,6 +217,6 @@ def test_cuda_that_cannot_be_used_stops_the_start_with_the_reason(runtime: str) 
 def test_a_gpu_that_does_not_exist_stops_the_start_and_is_named(runtime: str) -> None:
     failed = failed_start(runtime=runtime, device="cuda:99")
     assert failed.returncode == 2
-    (message,) = failed.stderr.splitlines()
+    _starting, message = failed.stderr.splitlines()
     assert message.startswith("digitalis: ")
     assert "cuda:99" in message

@@ -1,6 +1,9 @@
 """The OpenAPI document and its page. `test_clients.py` validates the document with tools of other projects."""
 
+import base64
+import hashlib
 import json
+import re
 import shutil
 import subprocess
 from typing import Any
@@ -72,7 +75,7 @@ def test_every_get_response_has_the_fields_of_its_schema(app: DigitalisApp, docu
 
 def test_every_error_response_is_described_with_its_status(document: Any) -> None:
     responses = document["paths"]["/v1/models/{name}"]["get"]["responses"]
-    assert set(responses) == {"200", "404", "500"}
+    assert set(responses) == {"200", "404", "500", "503"}
     for path in document["paths"].values():
         for operation in path.values():
             assert operation["summary"]
@@ -105,14 +108,41 @@ def test_every_example_request_of_the_document_succeeds_without_warnings(service
 
 
 def test_a_browser_renders_the_page_without_files_from_other_hosts(service: RunningService, chromium: str) -> None:
-    command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=15000", "--dump-dom"]
-    page = subprocess.run(
-        [*command, f"{service.url}/docs/#/iris/post_v1_models_iris_predict"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    ).stdout
-    assert "TensorFlow Serving's and KServe's protocol" in page
-    assert "Classify every instance of the body" in page
+    options = ("--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--virtual-time-budget=15000")
+    command = [chromium, *options, "--dump-dom", f"{service.url}/docs/#/iris/post_v1_models_iris_predict"]
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert "TensorFlow Serving's and KServe's protocol" in shown.stdout
+    assert "Predict every instance of the body" in shown.stdout
+    assert "Content Security Policy" not in shown.stderr
     assert "https://" not in service.client.get("/docs/").text
+
+
+def test_the_page_runs_no_other_script_than_its_own_and_is_in_no_frame(app: DigitalisApp) -> None:
+    page = app.test_client().get("/docs/", headers={"Host": "elsewhere.example"})
+    (script,) = re.findall("<script>(.*?)</script>", page.text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = dict(part.split(" ", 1) for part in page.headers["Content-Security-Policy"].split("; "))
+    assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+    assert policy["script-src"] == f"'self' 'sha256-{digest}'"
+    assert policy["connect-src"] == "'self'"
+    assert page.headers["X-Frame-Options"] == "DENY"
+    assert "elsewhere.example" not in page.text
+    with app.test_client().get("/docs/swagger-ui-bundle.js") as file:
+        assert "script-src 'self';" in file.headers["Content-Security-Policy"]
+
+
+def test_the_redirect_to_the_page_does_not_name_the_host_that_the_client_has_sent(app: DigitalisApp) -> None:
+    response = app.test_client().get("/docs?x=1", headers={"Host": "elsewhere.example"})
+    assert response.status_code == 308
+    assert response.headers["Location"] == "/docs/?x=1"
+    assert "elsewhere.example" not in response.text
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/models/iris/report", "/docs/", "/nowhere", "/metrics"])
+def test_a_browser_does_not_guess_the_type_of_any_response(app: DigitalisApp, path: str) -> None:
+    assert app.test_client().get(path).headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_the_report_keeps_a_policy_of_its_own(app: DigitalisApp) -> None:
+    policy = app.test_client().get("/v1/models/iris/report").headers["Content-Security-Policy"]
+    assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox"

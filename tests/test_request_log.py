@@ -1,6 +1,7 @@
 """The log: JSON unless it goes to a terminal, a line for each selected request, and no content of requests."""
 
 import json
+import logging
 import os
 import pty
 import re
@@ -12,7 +13,7 @@ import pytest
 from conftest import IRIS_VERSION
 from running_service import MODULE, ROOT, RunningService, clean_environment, failed_start, free_port
 
-from service.observability.request_log import RequestLog
+from service.observability.request_log import JsonLines, PlainLines, RequestLog
 from service.observability.request_timer import RequestTimer
 from service.observability.shared_counters import SharedCounters
 
@@ -105,6 +106,56 @@ def test_lines_on_a_terminal_are_plain_text() -> None:
     os.close(master)
     assert re.search(r"\[INFO\] Ready: \d+ models are open", output)
     assert '{"time"' not in output
+
+
+FORGED = "/x\n[2026-11-26 00:00:00 +0000] [1] [INFO] Ready\r\x1b[2J\x9b1m\u2028\u202e\x7f\ud800"
+ESCAPED = r"/x\n[2026-11-26 00:00:00 +0000] [1] [INFO] Ready\r\x1b[2J\x9b1m\u2028\u202e\x7f\ud800"
+
+
+def record_of(error: Exception | None = None) -> logging.LogRecord:
+    """A record with a client's text in its message and its fields, as it is logged for a request."""
+    exc_info = (type(error), error, error.__traceback__) if error else None
+    record = logging.LogRecord("service", logging.INFO, "", 1, "GET %s 404", (FORGED,), exc_info)
+    record.fields = {"path": FORGED, "status": 404}
+    return record
+
+
+def test_a_client_can_neither_forge_a_line_nor_command_a_terminal() -> None:
+    plain = PlainLines("[%(levelname)s] %(message)s").format(record_of())
+    assert plain == f"[INFO] GET {ESCAPED} 404"
+
+
+def test_json_lines_have_no_control_characters_even_once_they_are_decoded() -> None:
+    line = json.loads(JsonLines().format(record_of()))
+    assert (line["message"], line["path"], line["status"]) == (f"GET {ESCAPED} 404", ESCAPED, 404)
+
+
+def test_a_traceback_keeps_its_line_breaks_and_its_lines_are_indented() -> None:
+    with pytest.raises(ValueError, match="two") as caught:
+        raise ValueError("two\n\x1blines")
+    record = record_of(caught.value)
+    first, *rest = PlainLines("%(message)s").format(record).split("\n")
+    assert first == f"GET {ESCAPED} 404"
+    assert [rest[0], *rest[-2:]] == ["  Traceback (most recent call last):", "  ValueError: two", r"  \x1blines"]
+    assert all(line.startswith("  ") for line in rest)
+    assert json.loads(JsonLines().format(record))["exception"] == "\n".join(rest)
+
+
+def test_a_line_break_in_a_path_makes_no_line_of_its_own(tmp_path: Path) -> None:
+    with RunningService(tmp_path / "log", log_requests="all") as service:
+        service.client.get("/nowhere%0aREADY%1b[2J")
+        (line,) = request_lines(service)
+        assert line["path"] == r"/nowhere\nREADY\x1b[2J"
+        assert line["message"] == r"GET /nowhere\nREADY\x1b[2J 404"
+
+
+@pytest.mark.parametrize(("status", "level"), [(503, "INFO"), (501, "INFO"), (500, "ERROR"), (504, "ERROR")])
+def test_faults_of_the_service_are_errors_and_what_it_rejects_is_not(
+    status: int, level: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        RequestLog("slow", slow_ms=1).on_response(RequestTimer(SharedCounters({}).worker(), "mine"), {}, status)
+    assert [record.levelname for record in caplog.records] == [level]
 
 
 @pytest.mark.parametrize("log_requests", ["most", "ALL", ""])

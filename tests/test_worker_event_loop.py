@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import logging
+import math
 import os
 import select
 import socket
@@ -16,7 +17,7 @@ from stepped_worker import Client, Clock, SteppedWorker, unix_listener
 from service.worker import balancing
 from service.worker.balancing import ConnectionCounts, map_counts
 from service.worker.connection import LINGER, SPARE_KEEPALIVE
-from service.worker.event_loop import EVICT_IDLE, EVICT_IN_HEAD, SPARE_CONNECTIONS
+from service.worker.event_loop import EVICT_AFTER, SPARE_CONNECTIONS
 from service.worker.listeners import ACCEPT_BACKOFF, MAX_ACCEPTS
 from service.worker.options import WorkerOptions
 
@@ -97,7 +98,7 @@ def test_when_all_connections_are_in_use_the_idle_ones_are_closed_the_oldest_fir
 ) -> None:
     with SteppedWorker(max_connections=3) as worker:
         oldest = worker.client()
-        worker.clock.advance(EVICT_IDLE)
+        worker.clock.advance(EVICT_AFTER)
         begun = worker.client()
         begun.send(GET[:-2])
         worker.clock.advance(1)
@@ -105,7 +106,7 @@ def test_when_all_connections_are_in_use_the_idle_ones_are_closed_the_oldest_fir
         recent.exchange(GET)
         assert oldest.receive() == b""
         assert oldest.is_closed, "it has been idle for longest"
-        worker.clock.advance(EVICT_IN_HEAD)
+        worker.clock.advance(EVICT_AFTER)
         assert recent.exchange(GET).status == 200
         later = worker.client()
         assert begun.receive() == b""
@@ -120,7 +121,7 @@ def test_while_no_connection_is_idle_spare_ones_are_for_health_checks() -> None:
     with SteppedWorker(max_connections=2) as worker:
         for _ in range(2):
             worker.client().send(POST + b"Content-Length: 5\r\n\r\nhel")
-        worker.clock.advance(EVICT_IN_HEAD + 1)
+        worker.clock.advance(EVICT_AFTER + 1)
         probe, other = worker.client(), worker.client()
         response = probe.exchange(GET)
         assert (response.status, response.fields["connection"]) == (200, "close")
@@ -430,7 +431,7 @@ def two_workers(first: int = 1, second: int = 2) -> Iterator[tuple[SteppedWorker
         for number in (first, second):
             counts = ConnectionCounts(memory, number, clock)
             worker = stack.enter_context(SteppedWorker(listener=listener.dup(), counts=counts))
-            worker.loop.clock = clock
+            worker.loop.clock = worker.loop.listeners._clock = clock
             workers.append(worker)
         yield workers[0], workers[1], clock
 
@@ -472,7 +473,7 @@ def test_a_worker_does_not_wait_for_one_that_has_stopped_accepting() -> None:
     with two_workers() as (first, second, _), contextlib.ExitStack() as stack:
         connect(stack, first, 20)
         assert rounds(first) == 3
-        second.loop.listeners.pause()
+        second.loop.listeners.pause(math.inf)
         assert rounds(first) == 20
 
 
@@ -480,7 +481,7 @@ def test_a_worker_that_is_backing_off_can_pause_and_stop() -> None:
     with two_workers() as (first, second, clock), contextlib.ExitStack() as stack:
         connect(stack, first, 20)
         assert rounds(first) == 3
-        first.loop.listeners.pause()
+        first.loop.listeners.pause(math.inf)
         clock.advance(1)
         assert rounds(first) == 3
         first.loop.resume_accepting()

@@ -24,7 +24,8 @@ from service.settings import Settings
 from service.worker.admission import UNKNOWN_QUICK_BITS
 from service.worker.leader import InFlight, LeaderElection
 from service.worker.options import WorkerOptions
-from service.worker.worker import DRAIN_GRACE, LEADERLESS_LIMIT, Worker
+from service.worker.siblings import FAILED, READY, SIGNAL_DELAY, Siblings
+from service.worker.worker import DRAIN_GRACE, LEADERLESS_LIMIT, MAX_START, Worker
 from service.worker.wsgi import ParsedRequest
 
 GET = b"GET /quick HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -301,7 +302,7 @@ class RunningWorker:
         cfg = Config()
         for name, value in settings.items():
             cfg.set(name, value)
-        kind = type("WorkerOfATest", (Worker,), {"options": options, "clock": Clock()})
+        kind = type("WorkerOfATest", (Worker,), {"options": options, "clock": Clock(), "siblings": Siblings()})
         log = logging.getLogger("gunicorn.error")
         self.worker = kind(1, os.getppid(), [self.listener], None, 30, cfg, log)
         self.worker.wsgi = application
@@ -334,7 +335,7 @@ class RunningWorker:
         return not self.thread.is_alive()
 
     def close(self) -> None:
-        self.worker.alive = False
+        self.worker.siblings.stop()
         while self.thread.is_alive():
             self.tick(100)
             self.thread.join(0.05)
@@ -412,7 +413,7 @@ def test_a_worker_that_is_told_to_stop_serves_what_has_begun_and_idle_connection
         slow.sendall(SLOW)
         begun.sendall(POST[:-5])
         assert gate.entered.acquire(timeout=DEADLINE)
-        worker.worker.alive = False  # as Gunicorn's handler of SIGTERM does
+        worker.worker.siblings.stop()  # as the parent does on SIGTERM
 
         def is_refused() -> bool:
             with contextlib.suppress(ConnectionRefusedError):
@@ -431,6 +432,66 @@ def test_a_worker_that_is_told_to_stop_serves_what_has_begun_and_idle_connection
         for client in (slow, begun, kept):
             client.close()
         assert worker.ends()
+
+
+def test_a_worker_says_that_it_is_shutting_down_and_serves_until_the_drain_delay_is_over() -> None:
+    told: list[WSGIApplication] = []
+    options = WorkerOptions(drain_delay=30, on_shutdown=told.append)
+    with running(options=options, max_requests=1000) as worker, worker.connect() as client:
+        assert worker.worker._runner.responder.max_requests == 1000
+        worker.worker.siblings.stop()
+        wait_until(lambda: told)
+        assert worker.worker._runner.responder.max_requests == sys.maxsize
+        worker.tick(29)
+        for _ in range(3):
+            assert b"Connection: close" not in exchange(client)
+            with worker.connect() as new:
+                assert exchange(new).startswith(b"HTTP/1.1 200")
+        worker.tick(1)
+        wait_until(lambda: worker.worker._runner.responder.draining)
+        assert is_last(exchange(client))
+    assert told == [echo]
+
+
+def test_a_worker_that_is_replaced_serves_until_the_younger_one_is_ready_and_does_not_say_that_it_ends() -> None:
+    told: list[WSGIApplication] = []
+    with running(options=WorkerOptions(on_shutdown=told.append)) as worker, worker.connect() as client:
+        worker.worker.siblings.set_starting(2)
+        worker.worker.alive = False  # as Gunicorn's handler of SIGTERM does
+        wait_until(lambda: worker.worker._drain_decision._told_at)
+        worker.tick(600)
+        assert b"Connection: close" not in exchange(client)
+        worker.worker.siblings.set_ready(2)
+        wait_until(lambda: worker.worker._runner.responder.draining)
+        assert is_last(exchange(client))
+    assert told == []
+
+
+def test_a_worker_goes_on_when_the_younger_ones_have_failed(caplog: pytest.LogCaptureFixture) -> None:
+    with running() as worker, worker.connect() as client:
+        worker.worker.siblings.set_starting(2)
+        worker.worker.siblings.set_ended(2)
+        assert worker.worker.siblings.younger(1) == {FAILED}
+        worker.worker.alive = False
+        wait_until(lambda: worker.worker._drain_decision._told_at)
+        worker.tick(SIGNAL_DELAY)
+        wait_until(lambda: worker.worker.alive)
+        assert b"Connection: close" not in exchange(client)
+    assert "cannot start: it goes on" in caplog.text
+
+
+def test_a_start_may_take_ten_minutes_and_a_worker_that_runs_reports_to_gunicorn() -> None:
+    """Gunicorn kills a worker whose last report is longer ago than its timeout."""
+    with running() as worker:
+        started = time.monotonic()
+        worker.tick()
+        wait_until(lambda: worker.worker._last_housekeeping)
+        wait_until(lambda: worker.worker.tmp.last_update() < started + 60)
+        assert worker.worker.siblings.younger(0) == {READY}
+        cfg, log = worker.worker.cfg, worker.worker.log
+        starting = type(worker.worker)(2, os.getppid(), [], None, 30, cfg, log)
+        assert starting.tmp.last_update() > started + MAX_START - 1
+        starting.tmp.close()
 
 
 def test_a_hook_that_fails_every_second_never_ends_a_worker(caplog: pytest.LogCaptureFixture) -> None:

@@ -9,13 +9,14 @@ and calls hooks, none of which the hot routes use, and which take longer than de
 
 import functools
 from collections.abc import Callable, Iterable
-from typing import Any, cast
+from typing import Any, NoReturn, cast
+from urllib.parse import urlsplit, urlunsplit
 from wsgiref.types import WSGIEnvironment
 
 import flask
 from flask.json.provider import JSONProvider
 from werkzeug.exceptions import HTTPException
-from werkzeug.routing import BaseConverter
+from werkzeug.routing import BaseConverter, RequestRedirect
 
 from service.http.error_responses import error_response, handle_exception, handle_http_exception, to_flask
 from service.http.messages import Request, Response, decode_path, json_bytes
@@ -50,6 +51,7 @@ class DigitalisApp(flask.Flask):
     """A Flask application with its settings and its models; `middleware` is around it, and counts its requests."""
 
     json_provider_class = MsgspecJSON
+    is_shutting_down = False  # set by the worker: readiness fails, so that load balancers send nothing more
     middleware: RequestMiddleware
 
     def __init__(self, settings: Settings, models: ModelRepository) -> None:
@@ -76,6 +78,14 @@ class DigitalisApp(flask.Flask):
         except Exception as error:  # noqa: BLE001 - it becomes an error response, and is logged if it is a fault of ours
             result = error_response(error, environ)
         return result(environ, start_response)
+
+    def raise_routing_exception(self, request: flask.Request) -> NoReturn:
+        """As Flask's; but a redirect names no host: it would be whatever the client has sent as `Host`."""
+        redirect = request.routing_exception
+        if isinstance(redirect, RequestRedirect):
+            url = urlsplit(redirect.new_url)
+            redirect.new_url = urlunsplit(("", "", url.path, url.query, ""))
+        super().raise_routing_exception(request)
 
     def request_of(self, environ: WSGIEnvironment) -> Request:
         """The request of a WSGI environment."""

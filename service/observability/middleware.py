@@ -13,6 +13,7 @@ from service.observability.request_timer import RequestTimer
 from service.observability.shared_counters import WorkerCounters
 
 TIMER = "digitalis.timer"  # the key of the timer in a request's WSGI environment
+NO_SNIFFING = ("X-Content-Type-Options", "nosniff")  # browsers take a response for what its Content-Type says
 REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._:@/+=-]{1,128}")
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -42,7 +43,7 @@ class RequestMiddleware:
 
         def start(status: str, headers: Headers, *exc_info: Any) -> Any:
             self._finish(timer, environ, int(status[:3]))
-            headers += [("X-Request-ID", timer.request_id), ("Server-Timing", timer.server_timing())]
+            headers += [("X-Request-ID", timer.request_id), ("Server-Timing", timer.server_timing()), NO_SNIFFING]
             return start_response(status, headers, *exc_info)
 
         try:
@@ -57,7 +58,7 @@ class RequestMiddleware:
             self.counters, _request_id(environ.get("HTTP_X_REQUEST_ID"))
         )
         self._finish(timer, environ, status)
-        return [("X-Request-ID", timer.request_id)]
+        return [("X-Request-ID", timer.request_id), NO_SNIFFING]
 
     def _finish(self, timer: RequestTimer, environ: dict[str, Any], status: int) -> None:
         """Count and report a request. A failure here is logged, and never keeps the response from being sent."""

@@ -128,8 +128,12 @@ class _Collector:
             runtime = {"runtime": model.runtime.name, "device": model.runtime.device}
             info.add_metric(model.id, runtime | {"digest": model.digest, "task": model.bundle.task})
             loaded.add_metric(model.id, model.load_seconds)
-        yield info
-        yield loaded
+        unavailable = GaugeMetricFamily(
+            "digitalis_model_unavailable", "Versions that cannot be opened", labels=MODEL_LABELS
+        )
+        for model_id in self._models.unavailable:
+            unavailable.add_metric(model_id, 1)
+        yield from (info, loaded, unavailable)
 
     def _processes(self) -> Iterator[Metric]:
         in_flight = GaugeMetricFamily("digitalis_requests_in_flight", "Requests in progress", labels=("worker",))

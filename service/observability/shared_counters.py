@@ -7,7 +7,7 @@ import logging
 import mmap
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -42,9 +42,9 @@ class SharedCounters:
         self.cells = memoryview(memory).cast("q")
         self.cell_array = np.frombuffer(memory, np.int64)  # the same memory, for operations on many counters
 
-    def cover(self, model_ids: Iterable[ModelId]) -> bool:
-        """Whether all of these models have counters."""
-        return self.schemas.keys() >= set(model_ids)
+    def cover(self, schemas: Mapping[ModelId, MetricsSchema]) -> bool:
+        """Whether all of these models have counters. One whose bundle has been mended since has others."""
+        return self.schemas.items() >= schemas.items()
 
     def worker(self, block: int = 0) -> "WorkerCounters":
         """Write access to one block. Resets the requests in flight, which were of the block's previous process."""

@@ -1,10 +1,12 @@
-"""Liveness and readiness. A worker that responds at all has opened every model and checked its golden examples."""
+"""Liveness and readiness. A worker that responds at all has opened its models and checked their golden examples."""
 
 from typing import Literal
 
 import flask
 import msgspec
 
+from service.errors import ShuttingDown
+from service.http.routing import current_app
 from service.protocols.openapi import describe
 
 health = flask.Blueprint("health", __name__)
@@ -17,7 +19,7 @@ class V2Liveness(msgspec.Struct):
 
 
 class V2Readiness(msgspec.Struct):
-    """Every model is ready. The specification calls the field `live`; most clients read `ready`."""
+    """The service is ready. The specification calls the field `live`; most clients read `ready`."""
 
     live: bool = True
     ready: bool = True
@@ -46,7 +48,9 @@ def v2_liveness() -> flask.Response:
 
 
 @health.get("/v2/health/ready")
-@describe(V2Readiness)
+@describe(V2Readiness, errors=[ShuttingDown])
 def v2_readiness() -> flask.Response:
-    """Whether every model is ready. Models are opened before the first request is accepted."""
+    """Whether to send requests: models are opened before the first one is accepted, so only a shutdown says no."""
+    if current_app.is_shutting_down:
+        raise ShuttingDown("the service is shutting down: send requests elsewhere")
     return flask.jsonify(V2Readiness())

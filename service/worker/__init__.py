@@ -12,6 +12,7 @@ most. It imports nothing else of this project.
     leader          which thread leads
     event_loop      connections, epoll
     listeners       listening sockets: when connections are accepted
+    siblings        which workers are starting or ready, and when one of them begins to drain
     balancing       even numbers of connections over the workers
     memory          how many bytes the requests of the worker may hold at once
     limit_log       a line in the log when a limit is reached, once a minute

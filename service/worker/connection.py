@@ -136,12 +136,11 @@ class Connection(RequestParser):
 
     def has_hung_up(self) -> bool:
         """Whether the client has closed the connection, although it waits for a response."""
-        try:
-            return not self.sock.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
+        return self._peek() == b""
+
+    def has_unread(self) -> bool:
+        """Whether bytes have arrived since the last read: the connection is not idle, although it seems so."""
+        return bool(self._peek())
 
     def close(self) -> None:
         """Close the socket, and give back all memory."""
@@ -177,6 +176,15 @@ class Connection(RequestParser):
         too_slow = progress - self._period_progress < seconds * self._options.min_rate
         self._start_period(progress)
         return too_slow
+
+    def _peek(self) -> bytes | None:
+        """The next byte that is there; none at the end, None if nothing has arrived."""
+        try:
+            return self.sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return None
+        except OSError:  # a reset
+            return b""
 
     def _start_period(self, progress: int) -> None:
         self.waiting_since, self._period_progress = self._clock(), progress

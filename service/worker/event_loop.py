@@ -24,7 +24,7 @@ MAX_EVENTS = 64  # of one poll: few, so that a connection that becomes ready mea
 SPARE_CONNECTIONS = 16  # over the limit: for health checks, while all others are in use
 EVICT_AT_ONCE = 64  # connections
 EVICT_INTERVAL = 0.05  # seconds between two looks for connections that can be closed
-EVICT_IDLE, EVICT_IN_HEAD = 1.0, 5.0  # seconds without a request, or with an incomplete head, before one is closed
+EVICT_AFTER = 0.5  # seconds without a request, or with an incomplete head, after which one may be closed
 
 
 class EventLoop:
@@ -54,19 +54,22 @@ class EventLoop:
         self._next_eviction = 0.0
         self._epoll = select.epoll()
         self._epoll.register(self._wakeup_read, select.EPOLLIN)
-        self.listeners = Listeners(listeners, self._epoll, counts, self._add)
+        self.listeners = Listeners(listeners, self._epoll, counts, clock, self._add)
         self.resume_accepting()
 
     def poll(self, timeout: float) -> Iterator[Connection]:
         """Yield the connections that are ready, and accept new ones; wait for at most `timeout` seconds."""
-        timeout = self.listeners.back_off(timeout, self.clock())
+        now = self.clock()
+        if now >= self.listeners.paused_until:
+            self.resume_accepting()
+        timeout = self.listeners.back_off(min(timeout, max(self.listeners.paused_until - now, 0)))
         for fd, _ in self._epoll.poll(timeout, MAX_EVENTS):
             connection = self.connections.get(fd)
             if connection is not None:
                 self.listeners.events_since_accept += 1
                 yield connection
             elif fd in self.listeners:
-                self.listeners.accept_ready(fd, self.clock())
+                self.listeners.accept_ready(fd)
             else:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._wakeup_read, 4096)
@@ -100,8 +103,6 @@ class EventLoop:
         connection.close()
         if self.listeners.is_accepting:
             self._counts.publish(len(self.connections))
-        else:
-            self.wake()  # the leader may accept again
 
     def expire(self, keepalive: float) -> Iterator[Connection]:
         """Close connections that were idle, or whose client has not read, for too long.
@@ -113,7 +114,8 @@ class EventLoop:
             if not connection.events or connection.is_queued:
                 continue  # its request is being run, or will be
             if connection.has_expired(now, keepalive):
-                self.close(connection)
+                if not (connection.is_idle and connection.has_unread()):
+                    self.close(connection)
             elif connection.is_too_slow(now):
                 connection.reject_slow()
                 yield connection
@@ -126,6 +128,8 @@ class EventLoop:
             self._counts.heartbeat()
             self.listeners.resume()
             self._counts.publish(len(self.connections))
+        else:
+            self.listeners.pause(self.clock() + EVICT_INTERVAL)
 
     def _has_room(self) -> bool:
         """Whether another connection may be opened, if need be instead of idle ones, or as one of the spare ones."""
@@ -149,20 +153,20 @@ class EventLoop:
     def _evict_idle(self) -> None:
         """Close the connections that have been idle, or have kept the worker waiting for a head, for longest."""
         now = self.clock()
-        limits = [(one, EVICT_IN_HEAD if one.is_in_head else EVICT_IDLE) for one in self.connections.values()]
         evictable = [
             one
-            for one, limit in limits
-            if (one.is_idle or one.is_in_head) and one.events and now - one.waiting_since > limit
+            for one in self.connections.values()
+            if (one.is_idle or one.is_in_head) and one.events and now - one.waiting_since > EVICT_AFTER
         ]
         evictable.sort(key=lambda one: one.waiting_since)
         for connection in evictable[:EVICT_AT_ONCE]:
-            self.close(connection)
+            if not (connection.is_idle and connection.has_unread()):
+                self.close(connection)
         message = f"all {self._max_connections} connections are in use; idle ones are closed, the oldest first"
         self.limit_log.reached(self._options.name("max_connections"), message)
 
-    def _add(self, sock: socket.socket, peer: Any, template: WSGIEnvironment) -> bool:
-        """Take a connection that was accepted. Returns whether there is room for another one."""
+    def _add(self, sock: socket.socket, peer: Any, template: WSGIEnvironment) -> None:
+        """Take a connection that was accepted."""
         sock.settimeout(0)
         if isinstance(peer, tuple):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -171,4 +175,5 @@ class EventLoop:
         self.connections[connection.fd] = connection
         self._counts.publish(len(self.connections))
         self.register(connection, select.EPOLLIN)
-        return self._has_room()
+        if not self._has_room():
+            self.listeners.pause(self.clock() + EVICT_INTERVAL)

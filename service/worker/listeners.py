@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import logging
+import math
 import os
 import select
 import sys
@@ -13,6 +14,7 @@ from wsgiref.types import WSGIEnvironment
 from service.worker.balancing import ConnectionCounts
 
 OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+OUT_OF_RESOURCES_PAUSE = 1.0  # seconds
 MAX_ACCEPTS = 128  # connections accepted in a row, which takes one or two milliseconds
 ACCEPT_BACKOFF = 0.005  # seconds for which new connections are left to workers that have fewer
 
@@ -22,8 +24,8 @@ log = logging.getLogger("gunicorn.error")
 class Listeners:
     """Accepts connections for the event loop of an `epoll` object, and only on the leader's thread.
 
-    `add(sock, peer, template)` takes a connection, and returns whether there is room for another one; `template` is
-    the part of the WSGI environment that all requests to the listening socket share.
+    `add(sock, peer, template)` takes a connection, and pauses where there is no room for another one; `template` is the
+    part of the WSGI environment that all requests to the listening socket share.
     """
 
     def __init__(
@@ -31,14 +33,17 @@ class Listeners:
         listeners: Sequence[Any],
         epoll: select.epoll,
         counts: ConnectionCounts,
-        add: Callable[[Any, Any, WSGIEnvironment], bool],
+        clock: Callable[[], float],
+        add: Callable[[Any, Any, WSGIEnvironment], None],
     ) -> None:
         self.is_accepting = False
+        self.paused_until = math.inf  # when to look whether connections may be accepted again
         self.events_since_accept = 0  # of connections
         self._listeners = {listener.fileno(): listener for listener in listeners}
         self._templates = {fd: _environ_template(listener.getsockname()) for fd, listener in self._listeners.items()}
         self._epoll = epoll
         self._counts = counts
+        self._clock = clock
         self._add = add
         self._backoff_until = 0.0  # 0: not backing off
         for listener in listeners:
@@ -50,12 +55,14 @@ class Listeners:
 
     def resume(self) -> None:
         """Accept connections, unless `stop` has been called."""
+        self.paused_until = math.inf
         if self._listeners and not self.is_accepting:
             self.is_accepting = True
             self._register()
 
-    def pause(self) -> None:
-        """Leave new connections to other workers, or in the kernel's queue, until `resume`."""
+    def pause(self, until: float) -> None:
+        """Leave new connections to other workers, or in the kernel's queue, until this time or `resume`."""
+        self.paused_until = until
         self._counts.withdraw()
         if self.is_accepting:
             self.is_accepting, self._backoff_until = False, 0.0
@@ -64,17 +71,17 @@ class Listeners:
     def stop(self) -> None:
         """Accept the backlog and close the listening sockets: later clients are refused instead of queued."""
         self.accept_backlog()
-        self.pause()
+        self.pause(until=math.inf)
         for listener in self._listeners.values():
             listener.close()
         self._listeners.clear()
 
-    def back_off(self, timeout: float, now: float) -> float:
+    def back_off(self, timeout: float) -> float:
         """Continue to accept once other workers have caught up, or had time to; otherwise return a shorter timeout."""
         if not self._backoff_until:
             return timeout
         is_overloaded = self._counts.is_overloaded()
-        if is_overloaded and now < self._backoff_until:
+        if is_overloaded and self._clock() < self._backoff_until:
             return min(timeout, ACCEPT_BACKOFF / 5)
         self._backoff_until = 0.0
         self._register()
@@ -89,7 +96,7 @@ class Listeners:
                 if not (self.is_accepting and self._accept(fd)):
                     break
 
-    def accept_ready(self, fd: int, now: float) -> None:
+    def accept_ready(self, fd: int) -> None:
         """Accept one connection, or as many as there were events since the last time; then back off if overloaded.
 
         A busy worker sees the event of a listener once in a round of all connections that are ready. If it accepted
@@ -100,7 +107,7 @@ class Listeners:
             if not (self.is_accepting and self._accept(fd)):
                 break
             if self.is_accepting and self._counts.is_overloaded():
-                self._backoff_until = now + ACCEPT_BACKOFF
+                self._backoff_until = self._clock() + ACCEPT_BACKOFF
                 self._unregister()
                 break
 
@@ -111,10 +118,9 @@ class Listeners:
         except OSError as error:
             if error.errno in OUT_OF_RESOURCES:
                 log.warning("accepting connections is paused for up to a second: %s", error)
-                self.pause()
+                self.pause(self._clock() + OUT_OF_RESOURCES_PAUSE)
             return False  # otherwise another worker was faster, or the client is gone
-        if not self._add(sock, peer, self._templates[fd]):
-            self.pause()
+        self._add(sock, peer, self._templates[fd])
         return True
 
     def _register(self) -> None:

@@ -25,9 +25,12 @@ class WorkerOptions:
     - `response_timeout`: a request without a response after this time gets 504, and the worker is replaced.
     - `max_body_bytes`: of a longer body the application receives one byte more than this, so that it can respond 413.
     - `memory_budget_bytes`: what the requests of the worker may hold (`memory`).
+    - `drain_delay`: after SIGTERM the worker serves as before for so long, while the application says that it is not
+      ready; then it stops accepting connections.
     - `on_response(application, environ, status)` is called before the worker itself responds to a request that is
       rejected or has timed out, and returns headers for the response.
     - `every_second(application)` is called about once a second, on the thread that reads from the connections.
+    - `on_shutdown(application)` is called when the drain delay begins; not when other workers replace this one.
     - `names`: what the owner calls an option, for messages.
     """
 
@@ -38,8 +41,10 @@ class WorkerOptions:
     response_timeout: float = 60.0
     max_body_bytes: int = 16 * 2**20
     memory_budget_bytes: int = 256 * 2**20
+    drain_delay: float = 0.0
     on_response: Callable[[WSGIApplication, WSGIEnvironment, int], Iterable[tuple[str, str]]] = _no_headers
     every_second: Callable[[WSGIApplication], None] = _nothing
+    on_shutdown: Callable[[WSGIApplication], None] = _nothing
     names: Mapping[str, str] = field(default_factory=dict)
 
     def name(self, option: str) -> str:

@@ -10,7 +10,9 @@ import resource
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, ClassVar
+from wsgiref.types import WSGIApplication
 
 from gunicorn.errors import ConfigError
 from gunicorn.workers import base
@@ -20,12 +22,14 @@ from service.worker.event_loop import EventLoop
 from service.worker.leader import RESERVE, InFlight, LeaderElection
 from service.worker.options import WorkerOptions
 from service.worker.request_runner import RequestRunner
+from service.worker.siblings import DrainDecision, Siblings
 
 WATCHDOG_INTERVAL = 0.02  # seconds that a request may take before another thread becomes the leader
 HOUSEKEEPING_INTERVAL = 1.0  # seconds
 DRAIN_GRACE = 2.0  # seconds that idle connections stay open after SIGTERM, for a request that is on its way
 SWITCH_INTERVAL = 0.0002  # seconds for which a thread may keep the interpreter while others wait for it, the leader too
 SPARE_DESCRIPTORS = 64  # of a process, beside those of its connections
+MAX_START = 600.0  # seconds that a worker may take to open its application
 LEADERLESS_LIMIT = 5.0  # seconds without housekeeping after which a worker with stuck threads has no leader left
 
 
@@ -34,13 +38,26 @@ class UnsupportedConfiguration(ConfigError, RuntimeError):  # type: ignore[misc]
 
 
 class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
-    """A process in which Gunicorn's `threads` slow requests may run at once. A subclass sets `options`."""
+    """A process in which Gunicorn's `threads` slow requests may run at once. A subclass sets `options`.
+
+    Two of Gunicorn's hooks belong to it: when the service is told to end, `siblings.stop()` tells the workers so; and
+    `child_exit` calls `siblings.set_ended(worker.age)`.
+    """
 
     options: ClassVar[WorkerOptions] = WorkerOptions()
     clock = staticmethod(time.monotonic)
     _counts_memory: ClassVar["memoryview[float]"] = map_counts()  # the parent imports this module, and then forks
+    siblings: ClassVar[Siblings] = Siblings()
 
     alive: bool  # Gunicorn's: becomes False when the process is to stop
+
+    def __init__(self, age: int, *arguments: Any) -> None:
+        """Called by Gunicorn in the parent, before the fork."""
+        super().__init__(age, *arguments)
+        self.siblings.set_starting(age)
+        # A start may take longer than Gunicorn's timeout, and no thread can report while a library is being loaded.
+        latest_start = time.monotonic() + MAX_START
+        os.utime(self.tmp.fileno(), (latest_start, latest_start))  # until `notify` sets it to the present
 
     @classmethod
     def check_config(cls, cfg: Any, _log: Any) -> None:
@@ -53,6 +70,7 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
     def run(self) -> None:
         """Called by Gunicorn in the main thread: start the other threads, and watch them until the worker is done."""
         self._start()
+        self.siblings.set_ready(self.age)
         while not self._done.is_set():
             current = self._election.current
             time.sleep(WATCHDOG_INTERVAL)
@@ -64,6 +82,8 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
         options, cfg = self.options, self.cfg
         self._done = threading.Event()
         self._last_housekeeping = self._draining_since = 0.0
+        self._drain_decision = DrainDecision(self.siblings, self.age, options.drain_delay, self.clock)
+        self._is_shutting_down = False
         counts = ConnectionCounts(self._counts_memory, self.age, self.clock)
         self._loop = EventLoop(self.sockets, self.PIPE, counts, _max_connections(cfg), options, self.clock)
         self._election = LeaderElection(cfg.threads, lambda connection: self._loop.register(connection, 0))
@@ -79,12 +99,31 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
         if current is not None:
             self._election.promote_follower(current)
         self._runner.time_out_stuck()
-        if not (self.alive or self._runner.responder.draining):  # Gunicorn's signal handlers set `alive`
-            self._runner.responder.draining = True
-            self._loop.wake()
+        if not self._runner.responder.draining:
+            self._drain_if_due()
         is_leaderless = self.clock() - self._last_housekeeping > LEADERLESS_LIMIT
         if self._election.stuck_threads and not self._election.slow and is_leaderless:
             self._done.set()
+
+    def _drain_if_due(self) -> None:
+        """Begin to drain, unless the drain delay or younger workers are waited for."""
+        is_due = self._drain_decision.is_due(told_to_end=not self.alive)  # Gunicorn's signal handlers set `alive`
+        if self._drain_decision.is_shutdown and not self._is_shutting_down:
+            self._is_shutting_down = True
+            self._runner.responder.max_requests = sys.maxsize  # nobody would replace this worker any more
+            self._call_hook(self.options.on_shutdown)
+        if is_due and self._drain_decision.is_irreplaceable:
+            self.alive = True
+            self.log.error("the workers that were to replace this one cannot start: it goes on")
+        elif is_due:
+            self._runner.responder.draining = True
+            self._loop.wake()
+
+    def _call_hook(self, hook: Callable[[WSGIApplication], None]) -> None:
+        try:
+            hook(self.wsgi)
+        except Exception:
+            self.log.exception("the hook %s failed", getattr(hook, "__name__", hook))
 
     def _thread_main(self) -> None:
         while self._election.acquire():
@@ -119,12 +158,9 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
         """
         now = self._last_housekeeping = self.clock()
         self.notify()
-        try:
-            self.options.every_second(self.wsgi)
-        except Exception:
-            self.log.exception("the hook every_second failed")
-        if self.ppid != os.getppid():
-            self.alive = False
+        self._call_hook(self.options.every_second)
+        if self.ppid != os.getppid() and self.siblings.stops < 2:
+            self.siblings.stop()  # nobody replaces the workers of a parent that is gone, nor ends their drain delay
         if not self._runner.responder.draining:
             self._loop.resume_accepting()
         elif not self._draining_since:

@@ -7,22 +7,23 @@ import msgspec
 from service.bundle.manifest import Abstention, Bundle, Column, DataSource, Task
 from service.bundle.signature import Signature, TensorSpec
 from service.inference.model import Model
+from service.inference.repository import ModelRepository
 
 DTYPES = {"UINT8": "DT_UINT8", "FP32": "DT_FLOAT"}  # TensorFlow's names
 
 
 class ErrorStatus(msgspec.Struct):
-    """TensorFlow Serving's status of a version without an error."""
+    """TensorFlow Serving's status of a version: without an error, or why it cannot be opened."""
 
-    error_code: Literal["OK"] = "OK"
+    error_code: Literal["OK", "FAILED_PRECONDITION"] = "OK"
     error_message: str = ""
 
 
 class VersionStatus(msgspec.Struct):
-    """One version; all versions that are listed are open."""
+    """One version; `END` is TensorFlow Serving's state of one that cannot be opened."""
 
     version: str
-    state: Literal["AVAILABLE"] = "AVAILABLE"
+    state: Literal["AVAILABLE", "END"] = "AVAILABLE"
     status: ErrorStatus = msgspec.field(default_factory=ErrorStatus)
 
 
@@ -72,15 +73,26 @@ class TensorFlowServingMetadata(msgspec.Struct):
     origin: Origin
 
 
-def status_of(model: Model, versions: list[str], shown: list[str]) -> ModelStatus:
-    """The status of a model that has these versions; `shown` are those to list in `model_version_status`."""
+def version_statuses(models: ModelRepository, name: str) -> list[VersionStatus]:
+    """Every version of a model, the newest first, and whether it can be opened."""
+    failed = [
+        VersionStatus(model_id.version, "END", ErrorStatus("FAILED_PRECONDITION", reason))
+        for model_id, reason in models.unavailable.items()
+        if model_id.name == name
+    ]
+    available = [VersionStatus(version) for version in models.versions(name)]
+    return sorted(available + failed, key=lambda status: -int(status.version))
+
+
+def status_of(model: Model, versions: list[str], statuses: list[VersionStatus]) -> ModelStatus:
+    """The status of a model that has these versions."""
     bundle = model.bundle
     return ModelStatus(
         name=bundle.name,
         ready=True,
         version=bundle.version,
         versions=versions,
-        model_version_status=[VersionStatus(version) for version in shown],
+        model_version_status=statuses,
         task=bundle.task,
         signature=bundle.signature,
         labels=bundle.labels,

@@ -6,6 +6,7 @@ from service.bundle.manifest import Bundle
 from service.errors import (
     BadRequest,
     ModelNotFound,
+    ModelUnavailable,
     PayloadTooLarge,
     ReportNotFound,
     UnprocessableInput,
@@ -16,13 +17,21 @@ from service.http.messages import JSON, Request, Response, json_bytes
 from service.http.routing import current_app, fast_path
 from service.protocols.openapi import MediaTypes, Parameter, describe
 from service.protocols.parsing import ModelNames
-from service.protocols.v1.metadata import ModelStatus, TensorFlowServingMetadata, metadata_of, status_of
+from service.protocols.v1.metadata import (
+    ModelStatus,
+    TensorFlowServingMetadata,
+    VersionStatus,
+    metadata_of,
+    status_of,
+    version_statuses,
+)
 from service.protocols.v1.requests import decode, example, media_types
 from service.protocols.v1.responses import encode, response_type
 
 v1 = flask.Blueprint("v1", __name__, url_prefix="/v1/models")
 
-PREDICT_ERRORS = (BadRequest, ModelNotFound, PayloadTooLarge, UnsupportedMediaType, UnprocessableInput)
+MODEL_ERRORS = (ModelNotFound, ModelUnavailable)
+PREDICT_ERRORS = (*MODEL_ERRORS, BadRequest, PayloadTooLarge, UnsupportedMediaType, UnprocessableInput)
 DEBUG = Parameter("debug", "query", {"enum": ["ink"]}, "show the image that the network got for each picture")
 ABSTAIN = Parameter("abstain", "query", {"enum": ["true", "false"]}, "whether unsure predictions have no label")
 
@@ -62,17 +71,18 @@ def list_models() -> flask.Response:
 
 @v1.get("/<model:name>")
 @v1.get("/<model:name>/versions/<model:version>")
-@describe(ModelStatus, errors=[ModelNotFound])
+@describe(ModelStatus, errors=MODEL_ERRORS)
 def status(name: str, version: str | None = None) -> flask.Response:
     """Status, versions, task, signature, labels, features and metrics of a model."""
-    model = current_app.models.find(name, version)
-    versions = current_app.models.versions(name)
-    return flask.jsonify(status_of(model, versions, shown=versions if version is None else [version]))
+    models = current_app.models
+    model = models.find(name, version)
+    statuses = version_statuses(models, name) if version is None else [VersionStatus(version)]
+    return flask.jsonify(status_of(model, models.versions(name), statuses))
 
 
 @v1.get("/<model:name>/metadata")
 @v1.get("/<model:name>/versions/<model:version>/metadata")
-@describe(TensorFlowServingMetadata, errors=[ModelNotFound])
+@describe(TensorFlowServingMetadata, errors=MODEL_ERRORS)
 def metadata(name: str, version: str | None = None) -> flask.Response:
     """TensorFlow Serving's metadata, and the origin of the bundle."""
     return flask.jsonify(metadata_of(current_app.models.find(name, version).bundle))
@@ -80,7 +90,7 @@ def metadata(name: str, version: str | None = None) -> flask.Response:
 
 @v1.get("/<model:name>/report")
 @v1.get("/<model:name>/versions/<model:version>/report")
-@describe({"text/html": str}, errors=[ModelNotFound, ReportNotFound])
+@describe({"text/html": str}, errors=[*MODEL_ERRORS, ReportNotFound])
 def report(name: str, version: str | None = None) -> flask.Response:
     """The bundle's HTML report. It comes with the bundle, so the browser is told to run no script in it."""
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox"

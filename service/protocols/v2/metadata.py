@@ -7,6 +7,7 @@ import msgspec
 from service import __version__
 from service.bundle.signature import TensorSpec
 from service.inference.model import Model
+from service.inference.repository import ModelRepository
 from service.observability.shared_counters import SharedCounters
 from service.observability.snapshot import ModelSnapshot
 
@@ -41,11 +42,11 @@ class ModelMetadata(msgspec.Struct):
 
 
 class IndexEntry(msgspec.Struct):
-    """One version of one model."""
+    """One version of one model, with the reason if it cannot be opened."""
 
     name: str
     version: str
-    state: Literal["READY"] = "READY"
+    state: Literal["READY", "UNAVAILABLE"] = "READY"
     reason: str = ""
 
 
@@ -126,6 +127,14 @@ def metadata_of(model: Model, versions: list[str]) -> ModelMetadata:
     return ModelMetadata(
         model.bundle.name, versions, PLATFORMS[model.runtime.name], signature.inputs, signature.outputs
     )
+
+
+def index_of(models: ModelRepository, *, ready_only: bool) -> list[IndexEntry]:
+    """Every version of every model; those that cannot be opened are at the end."""
+    ready = [IndexEntry(*model_id) for model_id in models.model_ids()]
+    if ready_only:
+        return ready
+    return ready + [IndexEntry(*model_id, "UNAVAILABLE", reason) for model_id, reason in models.unavailable.items()]
 
 
 def config_of(model: Model, max_rows: int, workers: int) -> ModelConfig:

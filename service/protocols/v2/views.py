@@ -11,6 +11,7 @@ from werkzeug.http import parse_accept_header
 from service.errors import (
     BadRequest,
     ModelNotFound,
+    ModelUnavailable,
     NotSupported,
     PayloadTooLarge,
     UnprocessableInput,
@@ -29,6 +30,7 @@ from service.protocols.v2.metadata import (
     ServerMetadata,
     Statistics,
     config_of,
+    index_of,
     metadata_of,
     statistics_of,
 )
@@ -39,7 +41,7 @@ v2 = flask.Blueprint("v2", __name__, url_prefix="/v2")
 
 
 class IndexRequest(msgspec.Struct):
-    """The body of an index request: `ready` asks for the versions that are ready, which all are."""
+    """The body of an index request: `ready` asks for the versions that are ready only."""
 
     ready: bool = False
 
@@ -48,9 +50,10 @@ BINARY = "application/octet-stream"
 JSON_LENGTH = "Inference-Header-Content-Length"
 INFER_REQUEST = {JSON: InferRequest, BINARY: None}
 INFER_RESPONSE = {JSON: InferResponse, BINARY: None}
+MODEL_ERRORS = (ModelNotFound, ModelUnavailable)
 INFER_ERRORS = (
+    *MODEL_ERRORS,
     BadRequest,
-    ModelNotFound,
     PayloadTooLarge,
     UnsupportedMediaType,
     UnprocessableInput,
@@ -97,7 +100,7 @@ def list_models() -> flask.Response:
 
 @v2.get("/models/<model:name>")
 @v2.get("/models/<model:name>/versions/<model:version>")
-@describe(ModelMetadata, errors=[ModelNotFound])
+@describe(ModelMetadata, errors=MODEL_ERRORS)
 def metadata(name: str, version: str | None = None) -> flask.Response:
     """The inputs and outputs of a model."""
     models = current_app.models
@@ -106,7 +109,7 @@ def metadata(name: str, version: str | None = None) -> flask.Response:
 
 @v2.get("/models/<model:name>/ready")
 @v2.get("/models/<model:name>/versions/<model:version>/ready")
-@describe(ModelReady, errors=[ModelNotFound])
+@describe(ModelReady, errors=MODEL_ERRORS)
 def model_ready(name: str, version: str | None = None) -> flask.Response:
     """Whether a model is ready. Every model that is found has been opened, and has passed its golden examples."""
     return flask.jsonify(ModelReady(current_app.models.find(name, version).bundle.name))
@@ -114,7 +117,7 @@ def model_ready(name: str, version: str | None = None) -> flask.Response:
 
 @v2.get("/models/<model:name>/config")
 @v2.get("/models/<model:name>/versions/<model:version>/config")
-@describe(ModelConfig, errors=[ModelNotFound])
+@describe(ModelConfig, errors=MODEL_ERRORS)
 def config(name: str, version: str | None = None) -> flask.Response:
     """The fields of Triton's model configuration that apply to this service."""
     model, settings = current_app.models.find(name, version), current_app.settings
@@ -124,7 +127,7 @@ def config(name: str, version: str | None = None) -> flask.Response:
 @v2.get("/models/stats")
 @v2.get("/models/<model:name>/stats")
 @v2.get("/models/<model:name>/versions/<model:version>/stats")
-@describe(Statistics, errors=[ModelNotFound])
+@describe(Statistics, errors=MODEL_ERRORS)
 def statistics(name: str | None = None, version: str | None = None) -> flask.Response:
     """The statistics of all workers since the service started, by model and version."""
     models, counters = current_app.models, current_app.middleware.counters.shared
@@ -138,10 +141,10 @@ def statistics(name: str | None = None, version: str | None = None) -> flask.Res
 @v2.post("/repository/index")
 @describe(list[IndexEntry], {JSON: IndexRequest}, [BadRequest, PayloadTooLarge, UnsupportedMediaType])
 def index() -> flask.Response:
-    """Every version of every model. `{"ready": true}` in the body asks for those that are ready, which all are."""
-    if body := read_decompressed(current_app.request_of(flask.request.environ)):
-        decode_json(body, INDEX_DECODER)
-    return flask.jsonify([IndexEntry(*model_id) for model_id in current_app.models.model_ids()])
+    """Every version of every model. `{"ready": true}` in the body asks for those that are ready only."""
+    body = read_decompressed(current_app.request_of(flask.request.environ))
+    wanted = decode_json(body, INDEX_DECODER) if body else IndexRequest()
+    return flask.jsonify(index_of(current_app.models, ready_only=wanted.ready))
 
 
 @v2.post("/repository/models/<model:name>/load")
