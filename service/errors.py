@@ -13,6 +13,7 @@
         ├── UnsupportedMediaType   415
         ├── UnprocessableInput     422  well-formed, but there is no prediction for it (a blank image)
         ├── NotSupported           501  part of the protocol, not implemented here
+        ├── ServiceOverloaded      503  no memory is free for it now; the response has Retry-After
         └── InferenceFailed        500  a fault of the service: logged, the response carries the request id only
 
 A message says what was wrong, where, and what would be right.
@@ -42,9 +43,13 @@ class DeviceUnavailable(StartError):
 
 
 class RequestError(DigitalisError):
-    """One request cannot be handled; `status` is the HTTP status of the response."""
+    """One request cannot be handled; `status` is the HTTP status of the response.
+
+    `retry_after` is the number of seconds after which the client may try again, if that would help.
+    """
 
     status: ClassVar[int] = 500
+    retry_after: ClassVar[int | None] = None
 
 
 class BadRequest(RequestError):
@@ -87,6 +92,13 @@ class NotSupported(RequestError):
     """The protocol defines it, but this service does not implement it."""
 
     status = 501
+
+
+class ServiceOverloaded(RequestError):
+    """The request would be handled at another time: others take the memory that it needs."""
+
+    status = 503
+    retry_after = 1
 
 
 class InferenceFailed(RequestError):

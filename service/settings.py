@@ -125,6 +125,12 @@ class Settings:
     max_body_bytes: int = _setting(
         16 * 2**20, _count, "16777216", "largest request body, before and after decompression"
     )
+    memory_budget_bytes: int = _setting(
+        256 * 2**20,
+        _count,
+        "268435456",
+        "bytes that the requests of one worker may hold: bodies, pictures while they are decoded, responses",
+    )
     max_image_pixels: int = _setting(
         64_000_000, _count, "64000000", "largest image, width times height; four times that for all images of a request"
     )

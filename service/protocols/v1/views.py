@@ -8,6 +8,7 @@ from service.errors import (
     ModelNotFound,
     PayloadTooLarge,
     ReportNotFound,
+    ServiceOverloaded,
     UnprocessableInput,
     UnsupportedMediaType,
 )
@@ -22,7 +23,14 @@ from service.protocols.v1.responses import encode, response_type
 
 v1 = flask.Blueprint("v1", __name__, url_prefix="/v1/models")
 
-PREDICT_ERRORS = (BadRequest, ModelNotFound, PayloadTooLarge, UnsupportedMediaType, UnprocessableInput)
+PREDICT_ERRORS = (
+    BadRequest,
+    ModelNotFound,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    UnprocessableInput,
+    ServiceOverloaded,
+)
 DEBUG = Parameter("debug", "query", {"enum": ["ink"]}, "show the image that the network got for each picture")
 ABSTAIN = Parameter("abstain", "query", {"enum": ["true", "false"]}, "whether unsure predictions have no label")
 

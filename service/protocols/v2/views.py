@@ -13,6 +13,7 @@ from service.errors import (
     ModelNotFound,
     NotSupported,
     PayloadTooLarge,
+    ServiceOverloaded,
     UnprocessableInput,
     UnsupportedMediaType,
 )
@@ -55,6 +56,7 @@ INFER_ERRORS = (
     UnsupportedMediaType,
     UnprocessableInput,
     NotSupported,
+    ServiceOverloaded,
 )
 LENGTH = Parameter(JSON_LENGTH, "header", {"type": "integer", "minimum": 0}, "bytes of JSON before binary tensors")
 INDEX_DECODER = msgspec.json.Decoder(IndexRequest)
@@ -136,7 +138,9 @@ def statistics(name: str | None = None, version: str | None = None) -> flask.Res
 
 
 @v2.post("/repository/index")
-@describe(list[IndexEntry], {JSON: IndexRequest}, [BadRequest, PayloadTooLarge, UnsupportedMediaType])
+@describe(
+    list[IndexEntry], {JSON: IndexRequest}, [BadRequest, PayloadTooLarge, UnsupportedMediaType, ServiceOverloaded]
+)
 def index() -> flask.Response:
     """Every version of every model. `{"ready": true}` in the body asks for those that are ready, which all are."""
     if body := read_decompressed(current_app.request_of(flask.request.environ)):
