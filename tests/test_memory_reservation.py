@@ -1,6 +1,8 @@
 """What requests reserve of the worker's memory: waiting, rejections, and that all of it is given back."""
 
+import gzip
 import io
+import random
 import threading
 import time
 from typing import Any
@@ -12,6 +14,7 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from service.app import create_app
 from service.errors import PayloadTooLarge, ServiceOverloaded
+from service.http.body import read_decompressed
 from service.http.messages import UNRESERVED_BYTES, Request
 from service.http.routing import DigitalisApp
 from service.settings import Settings
@@ -114,3 +117,44 @@ def test_an_overloaded_service_answers_503_with_retry_after(app: DigitalisApp, m
     body, status, headers = run_wsgi_app(app.middleware, environ)
     assert (status, headers["Retry-After"]) == ("503 Service Unavailable", "1")
     assert b"".join(body) == b'{"error":"no memory"}\n'
+
+
+def compressed_request(memory: MemoryBudget, rows: int) -> dict[str, Any]:
+    body = gzip.compress(b'{"instances":[' + b",".join([b"[5.1,3.5,1.4,0.2]"] * rows) + b"]}" + b" " * 2**20)
+    builder = EnvironBuilder(
+        path="/v1/models/iris:predict",
+        method="POST",
+        data=body,
+        headers=[("Content-Encoding", "gzip"), ("Content-Type", "application/json")],
+    )
+    return {**builder.get_environ(), "worker.memory": memory}
+
+
+def test_a_compressed_body_is_reserved_until_the_response_is_made(
+    app: DigitalisApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = MemoryBudget(BUDGET)
+    reserved: list[int] = []
+    monkeypatch.setattr(memory, "release_body", reserved.append)
+    body, status, _ = run_wsgi_app(app.middleware, compressed_request(memory, rows=2))
+    assert status == "200 OK"
+    assert b"".join(body).count(b"setosa") == 4
+    assert reserved == [memory.bodies]
+    assert memory.bodies > 2**20
+
+
+def test_a_compressed_body_for_which_no_memory_is_free_is_503(app: DigitalisApp) -> None:
+    memory = MemoryBudget(BUDGET)
+    assert memory.reserve_body(BUDGET - LARGEST)
+    _, status, _ = run_wsgi_app(app.middleware, compressed_request(memory, rows=2))
+    assert status == "503 Service Unavailable"
+    assert memory.bodies == BUDGET - LARGEST
+
+
+@pytest.mark.parametrize("members", [1, 3, 100])
+def test_a_body_of_several_gzip_members_is_all_of_them(app: DigitalisApp, members: int) -> None:
+    noise = random.Random(0).randbytes(300_000)
+    body = b"".join(gzip.compress(noise) for _ in range(members))
+    environ = {"HTTP_CONTENT_ENCODING": "gzip", "CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body)}
+    settings = Settings(device="cpu", max_body_bytes=10**8)
+    assert read_decompressed(request_of(app, **environ)._replace(settings=settings)) == noise * members
