@@ -44,10 +44,13 @@ def decode(body: Body, settings: Settings) -> list[NetworkInput]:
     if body.media_type == JSON:
         instances = _parse(body.data, settings.max_rows)
         _check_count(len(instances), settings.max_rows, "instances")
+        files = sum(isinstance(instance, ImageFile) for instance in instances)
+        if files > settings.max_files:
+            raise PayloadTooLarge(f"{files} pictures in one request: at most {settings.max_files}")
         sources = [(f"instances[{i}]", instance) for i, instance in enumerate(instances)]
     elif body.media_type == FORM:
         _check_count(len(body.files), settings.max_files, "files")
-        sources = [(f"file {i + 1} ({file.name})", ImageFile(file.data)) for i, file in enumerate(body.files)]
+        sources = [(f"file {i + 1} ({file.name})", ImageFile(bytes(file.data))) for i, file in enumerate(body.files)]
     else:
         sources = [("the body", ImageFile(body.data))]
     budget = PixelBudget(settings.max_image_pixels)
