@@ -9,7 +9,8 @@ from conftest import SAMPLES
 from PIL import Image, ImageFile
 
 from service.errors import BadRequest, PayloadTooLarge
-from service.images.decoding import PixelBudget, decode_image
+from service.images.decoding import decode_image
+from service.images.limits import PixelBudget
 from service.images.normaliser import is_normalised, normalise
 
 SEVEN = Image.open(SAMPLES / "7.png")

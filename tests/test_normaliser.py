@@ -23,7 +23,8 @@ from benchmarks.uploads import (
     predict_uploads,
 )
 from service.errors import UnprocessableInput
-from service.images.decoding import PixelBudget, decode_image
+from service.images.decoding import decode_image
+from service.images.limits import PixelBudget
 from service.images.network_input import NetworkInput
 from service.images.normaliser import NormalisedDigit, is_normalised, normalise, normalise_with_report
 from service.images.normaliser.paper import darkness, lightness

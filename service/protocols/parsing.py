@@ -10,6 +10,8 @@ from service.errors import BadRequest, PayloadTooLarge
 
 FP32_OVERFLOW_GUARD = 1e70  # below the square of the largest FP32 number, 1.2e77: no element overflows
 
+LARGE_BODY = 2**16  # bytes: what a smaller one takes is not reserved
+
 Pixel = Annotated[int, msgspec.Meta(ge=0, le=255)]
 T = TypeVar("T")
 

@@ -54,7 +54,7 @@ def predict(request: Request, name: str, version: str | None = None) -> Response
     debug, abstain = debug_option(request, model.bundle), abstain_option(request, model.bundle)
     body = read_body(request)
     timer.mark_read()
-    decoded = decode(body, model.bundle, request.settings, show_images=debug)
+    decoded = decode(body, model.bundle, request, show_images=debug)
     timer.mark_decoded()
     outputs = model.predict(decoded.inputs)
     timer.mark_predicted(decoded.inputs, outputs)
