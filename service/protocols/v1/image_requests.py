@@ -18,7 +18,7 @@ from service.http.messages import JSON, Request
 from service.images.decoding import FILE_COPIES, EncodedImage, open_image
 from service.images.limits import PixelBudget
 from service.images.network_input import NetworkInput, read_image
-from service.protocols.parsing import LARGE_BODY, Pixel, decode_json
+from service.protocols.parsing import LARGE_BODY, PIXEL_BYTES, Pixel, decode_json, parsing_memory
 
 ARRAYS_PER_INSTANCE = 40  # brackets that a 28x28 array opens, and room for those around it
 
@@ -57,16 +57,19 @@ def decode(body: Body, request: Request) -> list[NetworkInput]:
 
 def _decode_json(data: bytes, request: Request) -> list[NetworkInput]:
     settings = request.settings
-    instances = _parse(data, settings.max_rows)
-    _check_count(len(instances), settings.max_rows, "instances")
-    files = [(i, one.b64) for i, one in enumerate(instances) if isinstance(one, ImageFile)]
-    if len(files) > settings.max_files:
-        raise PayloadTooLarge(f"{len(files)} pictures in one request: at most {settings.max_files}")
-    images = {i: _from_array(one, i) for i, one in enumerate(instances) if not isinstance(one, ImageFile)}
-    count = len(instances)
-    del instances
-    if (size := sum(len(file) for _, file in files)) > LARGE_BODY:
-        request.reserve_body(size)
+    max_arrays = ARRAYS_PER_INSTANCE * settings.max_rows
+    memory = parsing_memory(data, PIXEL_BYTES, len(data), max_arrays) if len(data) > LARGE_BODY else 0
+    with request.reserve(memory):
+        instances = _parse(data, settings.max_rows)
+        _check_count(len(instances), settings.max_rows, "instances")
+        files = [(i, one.b64) for i, one in enumerate(instances) if isinstance(one, ImageFile)]
+        if len(files) > settings.max_files:
+            raise PayloadTooLarge(f"{len(files)} pictures in one request: at most {settings.max_files}")
+        images = {i: _from_array(one, i) for i, one in enumerate(instances) if not isinstance(one, ImageFile)}
+        count = len(instances)
+        del instances
+        if (size := sum(len(file) for _, file in files)) > LARGE_BODY:
+            request.reserve_body(size)
     located: list[File] = [(f"instances[{i}]", file) for i, file in files]
     images |= zip((i for i, _ in files), _read_files(located, request), strict=True)
     return [images[i] for i in range(count)]

@@ -47,7 +47,7 @@ def decode(body: Body, bundle: Bundle, request: Request, *, show_images: bool = 
         )
         raise UnsupportedMediaType(f"{bundle.name} does not accept {found}: send {', '.join(accepted)}")
     if not bundle.takes_images:
-        return DecodedRequest({"features": vector_requests.decode(body, bundle.features, request.settings)})
+        return DecodedRequest({"features": vector_requests.decode(body, bundle.features, request)})
     images = image_requests.decode(body, request)
     batch = np.stack([one.image for one in images]) if len(images) > 1 else images[0].image[np.newaxis]
     return DecodedRequest({"image": batch}, images if show_images else ())

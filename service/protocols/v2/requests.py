@@ -15,8 +15,9 @@ from msgspec import Meta
 from service.bundle.manifest import Bundle
 from service.bundle.signature import NUMPY_DTYPES, Arrays, TensorSpec
 from service.errors import BadRequest, NotSupported
+from service.http.messages import Request
 from service.protocols.examples import example_batch
-from service.protocols.parsing import decode_json
+from service.protocols.parsing import FLOAT_BYTES, LARGE_BODY, PIXEL_BYTES, decode_json, parsing_memory
 from service.protocols.v2.tensors import (
     InferInput,
     Name,
@@ -68,19 +69,32 @@ class DecodedInferRequest:
     id: str | None = None
 
 
-def decode(data: bytes, json_length: str | None, bundle: Bundle, settings: Settings) -> DecodedInferRequest:
+def decode(data: bytes, json_length: str | None, bundle: Bundle, request: Request) -> DecodedInferRequest:
     """Decode a body; `json_length` is the request's `Inference-Header-Content-Length`, None without that header.
 
     Raises a `RequestError` that names the tensor. A binary tensor is not copied: its array is a view of the body.
     """
     length = _json_length(json_length, len(data))
     if length == 0:
-        return _raw(data, bundle, settings)
+        return _raw(data, bundle, request.settings)
     if not data:
         raise BadRequest("the body is empty")
     text, tail = (data, b"") if length is None else (data[:length], memoryview(data)[length:])
     lists = sum(1 + math.prod(spec.shape[1:-1]) for spec in bundle.signature.inputs)  # of a row, if it is nested
-    request = decode_json(text, DECODER, MAX_ARRAYS + lists * settings.max_rows)
+    max_arrays = MAX_ARRAYS + lists * request.settings.max_rows
+    if len(text) <= LARGE_BODY:
+        return _json(text, tail, bundle, request.settings, max_arrays)
+    is_pixels = all(spec.datatype == "UINT8" for spec in bundle.signature.inputs)
+    numbers = request.settings.max_rows * sum(math.prod(spec.shape[1:]) for spec in bundle.signature.inputs)
+    memory = parsing_memory(text, PIXEL_BYTES if is_pixels else FLOAT_BYTES, numbers, max_arrays)
+    with request.reserve(memory + len(text)):  # the numbers are copied before they are parsed
+        return _json(text, tail, bundle, request.settings, max_arrays)
+
+
+def _json(
+    text: bytes, tail: memoryview | bytes, bundle: Bundle, settings: Settings, max_arrays: int
+) -> DecodedInferRequest:
+    request = decode_json(text, DECODER, max_arrays)
     arrays, used = {}, 0
     specs = {spec.name: spec for spec in bundle.signature.inputs}
     for i, tensor in enumerate(request.inputs):

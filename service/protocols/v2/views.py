@@ -74,7 +74,7 @@ def infer(request: Request, name: str, version: str | None = None) -> Response:
     timer = request.timer_for(model, "v2")
     body = read_decompressed(request)
     timer.mark_read()
-    decoded = decode(body, request.header(JSON_LENGTH), model.bundle, request.settings)
+    decoded = decode(body, request.header(JSON_LENGTH), model.bundle, request)
     timer.mark_decoded()
     outputs = model.predict(decoded.inputs)
     timer.mark_predicted(decoded.inputs, outputs)
