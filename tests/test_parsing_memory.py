@@ -11,7 +11,7 @@ import pytest
 from conftest import IRIS, newest
 
 from service.app import create_app
-from service.errors import BadRequest, RequestError
+from service.errors import BadRequest, PayloadTooLarge, RequestError
 from service.http.body import Body
 from service.http.messages import JSON, Request
 from service.http.routing import DigitalisApp
@@ -72,6 +72,8 @@ BODIES: dict[str, Callable[[DigitalisApp, Request], object]] = {
     "V1 28x28 arrays": v1_body(f'{{"instances":[{",".join([IMAGE] * ROWS)}]}}'),
     "V1 one endless row of pixels": v1_body('{"instances":[[[' + "0," * 4_000_000 + "0]]]}"),
     "V1 a text of wide characters": v1_body('{"instances":[],"signature_name":"' + "a" * 10**6 + '\\ud83d\\ude00"}'),
+    "V2 an endless shape": v2_body("iris", name="features", datatype="FP32", shape=[300] * 10**6),
+    "V2 many parameters": v2_body("iris", data=[], parameters={str(i): 1 for i in range(20_000)}, **FEATURES),
     "V2 rows": v2_body("iris", data=FLOATS, **FEATURES),
     "V2 rows, flat": v2_body("iris", data=[number for row in FLOATS for number in row], **FEATURES),
     "V2 28x28 arrays": v2_body("mnist-deep", data=np.zeros((ROWS, 28, 28), int).tolist(), **PIXELS),
@@ -95,6 +97,12 @@ def test_a_large_body_takes_no_more_than_what_is_reserved_for_it(
         tracemalloc.stop()
     assert peak <= memory.acquired + SLACK
     assert memory.handling == 0
+
+
+def test_more_parameters_than_a_request_may_have_are_rejected_before_they_are_parsed(app: DigitalisApp) -> None:
+    decode = v2_body("iris", data=[], parameters={str(i): 1 for i in range(30_000)}, **FEATURES)
+    with pytest.raises(PayloadTooLarge, match="more fields and parameters than one request may have"):
+        decode(app, app.request_of({}))
 
 
 def test_a_small_body_is_not_measured(app: DigitalisApp, monkeypatch: pytest.MonkeyPatch) -> None:

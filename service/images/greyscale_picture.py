@@ -1,5 +1,6 @@
 """A picture in any of Pillow's modes to greyscale, reduced before anything of it is copied."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -50,12 +51,8 @@ def reduction_factor(size: tuple[int, int], *, is_transparent: bool) -> int:
     """The smallest whole number that width and height must be divided by."""
     pixels = size[0] * size[1]
     if is_transparent:
-        return max(1, min(size) // TRANSPARENT_SIDE, _root(pixels / TRANSPARENT_PIXELS))
-    return _root(pixels / WORKING_PIXELS)
-
-
-def _root(ratio: float) -> int:
-    return max(1, int(np.ceil(np.sqrt(ratio))))
+        return max(1, min(size) // TRANSPARENT_SIDE, math.ceil(math.sqrt(pixels / TRANSPARENT_PIXELS)))
+    return max(1, math.ceil(math.sqrt(pixels / WORKING_PIXELS)))
 
 
 def greyscale(picture: Picture) -> NDArray[np.uint8]:
