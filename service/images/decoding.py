@@ -29,6 +29,17 @@ warnings.filterwarnings("ignore", module="PIL")  # an odd file is the client's c
 
 
 @dataclass(frozen=True)
+class Geometry:
+    """Of an image file, upright: its size in pixels, the size at which it was decoded, and its EXIF orientation."""
+
+    width: int
+    height: int
+    decoded_width: int
+    decoded_height: int
+    orientation: int
+
+
+@dataclass(frozen=True)
 class DecodedImage:
     """`grey` is UINT8 [height, width], upright, maybe at a reduced size.
 
@@ -39,6 +50,12 @@ class DecodedImage:
     width: int
     height: int
     orientation: int = 1
+
+    @property
+    def geometry(self) -> Geometry:
+        """What is known of it without its pixels."""
+        height, width = self.grey.shape
+        return Geometry(self.width, self.height, width, height, self.orientation)
 
 
 @dataclass(frozen=True)
@@ -53,8 +70,8 @@ class EncodedImage:
     in_bands: bool
 
     def decode(self) -> DecodedImage:
-        """Upright, greyscale, without transparency. Raises `BadRequest` for a damaged file."""
-        with _damage_is_a_bad_request(), self.image:
+        """Upright, greyscale, without transparency. Can be done once. Raises `BadRequest` for a damaged file."""
+        with _damage_is_a_bad_request(), contextlib.closing(self.image):  # Pillow's pixels are freed
             grey = greyscale(self._picture())
         orientation = _orientation_of(self.image, self.data)
         width, height = (self.height, self.width) if is_turned(orientation) else (self.width, self.height)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from service.images.decoding import DecodedImage, EncodedImage
+from service.images.decoding import EncodedImage, Geometry
 from service.images.normaliser import NormalisedDigit, normalise_with_report
 
 
@@ -14,7 +14,7 @@ class NetworkInput:
     """`image` UINT8 [28, 28], 0 = paper, 255 = ink; and how it was made, unless the client sent it as an array."""
 
     image: NDArray[np.uint8]
-    decoded: DecodedImage | None = None
+    geometry: Geometry | None = None
     normalised: NormalisedDigit | None = None
 
 
@@ -25,4 +25,4 @@ def read_image(encoded: EncodedImage) -> NetworkInput:
     """
     decoded = encoded.decode()
     normalised = normalise_with_report(decoded.grey)
-    return NetworkInput(normalised.image, decoded, normalised)
+    return NetworkInput(normalised.image, decoded.geometry, normalised)
