@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
 from service.errors import BadRequest, RequestError
-from service.images.decoding_memory import decoding_memory
+from service.images.decoding_memory import decoding_memory, is_run_length_encoded
 from service.images.file_formats import ImageData, extract_image_data
 from service.images.greyscale_picture import WORKING_PIXELS, Picture, greyscale, in_memory
 from service.images.limits import PixelBudget
@@ -22,6 +22,7 @@ from service.images.png_bands import can_decode_in_bands, decode_png_bands
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 DRAFT_SIZE = 640  # pixels of the shorter side: larger JPEGs are decoded at a reduced size
 FILE_COPIES = 4  # the most that there are: of a WebP file ours, Pillow's, libwebp's, and its metadata
+WEBP_WEIGHT, RUN_LENGTH_WEIGHT = 3, 16  # a pixel takes so many times as long as one of a PNG or JPEG file
 MAX_READS = 250_000  # of a file, by Pillow's own code: it reads some formats byte by byte
 
 Image.MAX_IMAGE_PIXELS = None  # `PixelBudget` is checked before anything is decoded; Pillow would only warn
@@ -97,7 +98,7 @@ def open_image(data: bytes | memoryview, budget: PixelBudget) -> EncodedImage:
         extracted = extract_image_data(data)
         image = Image.open(_BoundedReader(extracted.file), formats=FORMATS)
         width, height = image.size
-        budget.spend(width, height)
+        budget.spend(width, height, _weight(image))
         if isinstance(image, JpegImagePlugin.JpegImageFile):
             image.draft(None, (DRAFT_SIZE, DRAFT_SIZE))
             image.decodermaxblock = len(extracted.file)  # libjpeg may go over all that it has, each time it gets more
@@ -142,6 +143,12 @@ def _damage_is_a_bad_request() -> Iterator[None]:
         raise BadRequest(f"not an image in a supported format ({', '.join(FORMATS)})") from None
     except Exception as error:  # noqa: BLE001 - damaged files raise nearly anything
         raise BadRequest(f"a damaged image: {error}") from None
+
+
+def _weight(image: Image.Image) -> int:
+    if is_run_length_encoded(image):
+        return RUN_LENGTH_WEIGHT
+    return WEBP_WEIGHT if image.format == "WEBP" else 1
 
 
 def _eight_bit_mode(image: Image.Image) -> str:

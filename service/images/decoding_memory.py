@@ -24,6 +24,11 @@ def stored_bytes(mode: str, pixels: int) -> int:
     return pixels * (2 if mode in TWO_BYTE_MODES else BYTES_PER_PIXEL)
 
 
+def is_run_length_encoded(image: Image.Image) -> bool:
+    """Whether it is a BMP file that Pillow decodes in Python."""
+    return isinstance(image, BmpImagePlugin.BmpImageFile) and image.tile[0].codec_name == "bmp_rle"
+
+
 def decoding_memory(image: Image.Image, full_size: tuple[int, int], *, has_several_scans: bool, in_bands: bool) -> int:
     """The bytes at the peak, for a picture that Pillow has opened, and that it will decode at `image.size`.
 
@@ -63,7 +68,7 @@ def _decoder_bytes(image: Image.Image, full_size: tuple[int, int], *, has_severa
         return _strip_bytes(image)
     if isinstance(image, GifImagePlugin.GifImageFile):
         return pixels
-    if isinstance(image, BmpImagePlugin.BmpImageFile) and image.tile[0].codec_name == "bmp_rle":
+    if is_run_length_encoded(image):
         return 2 * pixels  # Pillow expands the runs into bytes first
     return 0
 

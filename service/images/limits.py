@@ -14,16 +14,16 @@ class PixelBudget:
         self.max_pixels = max_pixels
         self.remaining = TOTAL_IMAGES * max_pixels
 
-    def spend(self, width: int, height: int) -> None:
-        """Count an image, before anything is decoded.
+    def spend(self, width: int, height: int, weight: int = 1) -> None:
+        """Count an image, before anything is decoded; `weight` times, if decoding takes longer than that of others.
 
         Raises `PayloadTooLarge` for one that is too large, or one too many, and `UnprocessableInput` for one of a shape
         that no digit has.
         """
-        pixels = width * height
+        pixels = width * height * weight
         self.remaining -= pixels
         if pixels > self.max_pixels:
-            raise PayloadTooLarge(f"{width}x{height} pixels: at most {self.max_pixels:,} in all")
+            raise PayloadTooLarge(f"{width}x{height} pixels: at most {self.max_pixels // weight:,} in all")
         if max(width, height) > MAX_SIDE:
             raise PayloadTooLarge(f"{width}x{height} pixels: at most {MAX_SIDE:,} on a side")
         if max(width, height) > MAX_ASPECT * min(width, height):
@@ -32,4 +32,5 @@ class PixelBudget:
             )
         if self.remaining < 0:
             total = TOTAL_IMAGES * self.max_pixels
-            raise PayloadTooLarge(f"the images of one request have over {total:,} pixels: send fewer")
+            weighted = "" if weight == 1 else f" (those of this format count {weight} times)"
+            raise PayloadTooLarge(f"the images of one request have over {total:,} pixels{weighted}: send fewer")
