@@ -32,6 +32,7 @@ def main() -> int:
         ("uploads", "accuracy on real and synthetic uploads, by source", commands.add_uploads),
         ("confidence", "calibration, and detection of images that show no digit", commands.add_confidence),
         ("preprocessing", "latency of decoding, normalising and inference", commands.add_preprocessing),
+        ("memory", "peak memory of decoding the largest pictures", commands.add_memory),
         ("observability", "overhead of metrics, request ids and logs", commands.add_observability),
         ("serve", "load test: requests/s, latency and memory beside other servers", add_serve),
         ("overload", "more requests than the service can handle: what is rejected, and how soon", add_overload),

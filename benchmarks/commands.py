@@ -154,3 +154,24 @@ def add_observability(parser: argparse.ArgumentParser) -> None:
         observability_overhead.measure(args.rounds)
 
     parser.set_defaults(run=run)
+
+
+def add_memory(parser: argparse.ArgumentParser) -> None:
+    """`memory`: peak memory of a picture."""
+    describe(
+        parser,
+        "Measure the peak memory of decoding and normalising one picture, for every format and mode, at the largest\n"
+        "size that the service accepts; beside it, the estimate that the service reserves. Takes minutes.",
+        """
+        python -m benchmarks memory                       every format and mode
+        python -m benchmarks memory --only WebP           those whose name contains WebP
+        """,
+    )
+    parser.add_argument("--only", default="", metavar="WORDS", help="the pictures whose name contains these words")
+
+    def run(args: argparse.Namespace) -> None:
+        from benchmarks import picture_memory
+
+        picture_memory.measure(args.only)
+
+    parser.set_defaults(run=run)

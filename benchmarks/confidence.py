@@ -19,7 +19,8 @@ from benchmarks.uploads import load_uploads, open_model, predict_uploads
 from service.bundle.signature import Arrays
 from service.errors import UnprocessableInput
 from service.images import normaliser
-from service.images.decoding import PixelBudget, decode_image
+from service.images.decoding import decode_image
+from service.images.limits import PixelBudget
 from service.inference.abstention import abstention_reason
 from service.inference.model import Model
 from training.datasets.dataset import Split

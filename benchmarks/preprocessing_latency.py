@@ -12,7 +12,8 @@ from PIL import Image
 from benchmarks.synthetic_uploads import UploadStyle, draw_strokes, render_upload
 from benchmarks.uploads import open_model
 from service.images import normaliser
-from service.images.decoding import PixelBudget, decode_image
+from service.images.decoding import decode_image
+from service.images.limits import PixelBudget
 
 
 def sample_files() -> dict[str, bytes]:

@@ -13,6 +13,7 @@
         ├── UnsupportedMediaType   415
         ├── UnprocessableInput     422  well-formed, but there is no prediction for it (a blank image)
         ├── NotSupported           501  part of the protocol, not implemented here
+        ├── ServiceOverloaded      503  no memory is free for it now; the response has Retry-After
         ├── ModelUnavailable       503  its bundle cannot be opened: an operator has to replace it
         ├── ShuttingDown           503  readiness, after SIGTERM
         └── InferenceFailed        500  a fault of the service: logged, the response carries the request id only
@@ -44,9 +45,13 @@ class DeviceUnavailable(StartError):
 
 
 class RequestError(DigitalisError):
-    """One request cannot be handled; `status` is the HTTP status of the response."""
+    """One request cannot be handled; `status` is the HTTP status of the response.
+
+    `retry_after` is the number of seconds after which the client may try again, if that would help.
+    """
 
     status: ClassVar[int] = 500
+    retry_after: ClassVar[int | None] = None
 
 
 class BadRequest(RequestError):
@@ -101,6 +106,13 @@ class ShuttingDown(RequestError):
     """The service is about to end; requests are served until then, but should be sent elsewhere."""
 
     status = 503
+
+
+class ServiceOverloaded(RequestError):
+    """The request would be handled at another time: others take the memory that it needs."""
+
+    status = 503
+    retry_after = 1
 
 
 class InferenceFailed(RequestError):

@@ -169,7 +169,7 @@ class Settings:
     max_image_pixels: int = _setting(
         64_000_000, _count, "64000000", "largest image, width times height; four times that for all images of a request"
     )
-    max_files: int = _setting(256, _count, "256", "most files in a form")
+    max_files: int = _setting(256, _count, "256", "most image files in a request: in a form, or in JSON as base64")
     max_rows: int = _setting(10_000, _count, "10000", "most instances or CSV rows in a request")
     graceful_timeout: int = _setting(30, _count, "30", "seconds that requests in flight have to finish after SIGTERM")
     drain_delay: int = _setting(

@@ -10,7 +10,7 @@ from benchmarks.__main__ import main
 from benchmarks.leave_one_source_out import CANDIDATES
 from service.errors import BundleError
 
-COMMANDS = ("train", "uploads", "confidence", "preprocessing", "observability", "serve")
+COMMANDS = ("train", "uploads", "confidence", "preprocessing", "memory", "observability", "serve")
 
 
 @pytest.mark.parametrize(

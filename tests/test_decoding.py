@@ -9,7 +9,9 @@ from conftest import SAMPLES
 from PIL import Image, ImageFile
 
 from service.errors import BadRequest, PayloadTooLarge
-from service.images.decoding import PixelBudget, decode_image
+from service.images.decoding import Geometry, decode_image, open_image
+from service.images.limits import PixelBudget
+from service.images.network_input import read_image
 from service.images.normaliser import is_normalised, normalise
 
 SEVEN = Image.open(SAMPLES / "7.png")
@@ -103,6 +105,16 @@ def test_an_exif_orientation_stored_as_a_fraction_is_used_only_if_it_is_an_integ
 def test_a_12_megapixel_photo_is_accepted() -> None:
     photo = encoded(SEVEN.resize((4000, 3000)).convert("RGB"), "JPEG")
     assert is_normalised(normalise(decode_image(photo, PixelBudget(64_000_000)).grey))
+
+
+def test_nothing_of_a_picture_stays_in_memory_once_it_is_normalised() -> None:
+    encoded_image = open_image(FILES["RGB"], PixelBudget(10**6))
+    network_input = read_image(encoded_image)
+    with pytest.raises(ValueError, match="closed image"):
+        encoded_image.image.getpixel((0, 0))
+    arrays = [value for value in vars(network_input).values() if isinstance(value, np.ndarray)]
+    assert [array.shape for array in arrays] == [(28, 28)]
+    assert network_input.geometry == Geometry(240, 240, 240, 240, 1)
 
 
 def test_too_many_pixels_are_rejected_before_they_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:

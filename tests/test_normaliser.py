@@ -23,7 +23,8 @@ from benchmarks.uploads import (
     predict_uploads,
 )
 from service.errors import UnprocessableInput
-from service.images.decoding import PixelBudget, decode_image
+from service.images.decoding import decode_image
+from service.images.limits import PixelBudget
 from service.images.network_input import NetworkInput
 from service.images.normaliser import NormalisedDigit, is_normalised, normalise, normalise_with_report
 from service.images.normaliser.paper import darkness, lightness
@@ -345,7 +346,7 @@ def test_a_large_photo_is_decoded_at_reduced_size_and_its_box_is_in_pixels_of_th
     assert (picture.width, picture.height) == (4000, 3000)
     assert max(picture.grey.shape) <= 1280
     digit = normalise_with_report(picture.grey)
-    left, top, width, height = debug_of(NetworkInput(digit.image, picture, digit)).box
+    left, top, width, height = debug_of(NetworkInput(digit.image, picture.geometry, digit)).box
     assert np.abs(np.array([left, top, width, height]) - (1970, 1000, 160, 1000)).max() <= 60
 
 
@@ -361,7 +362,7 @@ def test_the_box_is_inside_a_picture_of_any_aspect_ratio(width: int, height: int
     except UnprocessableInput:
         assert min(width, height) < 10, "only a picture that is too narrow for a digit may be rejected"
         return
-    box = debug_of(NetworkInput(digit.image, picture, digit)).box
+    box = debug_of(NetworkInput(digit.image, picture.geometry, digit)).box
     assert 0 <= box[0] <= box[0] + box[2] <= width
     assert height / 2 < box[1] <= box[1] + box[3] <= height
 

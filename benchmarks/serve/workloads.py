@@ -64,7 +64,8 @@ def iris_row_v2() -> Workload:
 
 def png_form() -> Workload:
     """One 28x28 PNG in a multipart form. The sample is already normalised, so that every server can classify it."""
-    from service.images.decoding import PixelBudget, decode_image
+    from service.images.decoding import decode_image
+    from service.images.limits import PixelBudget
     from service.images.normaliser import normalise
 
     file = BytesIO()

@@ -2,7 +2,7 @@
 
 import contextlib
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import IO, NamedTuple
 
 from service.errors import BadRequest, PayloadTooLarge, UnsupportedMediaType
@@ -16,7 +16,9 @@ IMAGE = "image/*"
 UNTYPED = ("", "application/octet-stream", "application/x-www-form-urlencoded", "text/plain")
 
 ANY_ZLIB_OR_GZIP = zlib.MAX_WBITS | 32  # zlib tells by the header which of the two it is
-MAX_GZIP_MEMBERS = 100  # decompressing a member copies the rest of the body
+MAX_GZIP_MEMBERS = 100  # of an ordinary body there is one
+DECOMPRESSED_AT_ONCE = 2**18  # bytes; a body that is no larger than this is not reserved
+COMPRESSED_AT_ONCE = 2**16  # bytes: zlib copies what it has not used of its input
 
 
 class Body(NamedTuple):
@@ -47,7 +49,7 @@ def read_decompressed(request: Request) -> bytes:
     limit = request.settings.max_body_bytes
     data = _read(request, limit)
     encoding = (request.header("Content-Encoding") or "").strip().lower()
-    return data if encoding in ("", "identity") else _decompress(data, encoding, limit)
+    return data if encoding in ("", "identity") else _decompress(request, data, encoding, limit)
 
 
 def _read(request: Request, limit: int) -> bytes:
@@ -77,22 +79,36 @@ def _drain(stream: IO[bytes], length: int) -> None:
             length -= len(part)
 
 
-def _decompress(data: bytes, encoding: str, limit: int) -> bytes:
-    """The plain bytes of all members of a gzip or zlib body."""
+def _decompress(request: Request, data: bytes, encoding: str, limit: int) -> bytes:
+    """The plain bytes of all members of a gzip or zlib body; their memory is reserved as they grow."""
     if encoding not in ("gzip", "x-gzip", "deflate"):
         raise UnsupportedMediaType(f"Content-Encoding {encoding}: send identity, gzip or deflate")
-    plain = b""
-    for _ in range(MAX_GZIP_MEMBERS):
-        decompressor = zlib.decompressobj(ANY_ZLIB_OR_GZIP)
-        try:
-            plain += decompressor.decompress(data, limit + 1 - len(plain))
-        except zlib.error as error:
-            raise BadRequest(f"the body is not {encoding}: {error}") from None
+    plain = bytearray()
+    for part in _members(data, encoding):
+        plain += part
         if len(plain) > limit:
             raise PayloadTooLarge(f"the body decompresses to more than {limit} bytes")
-        if not decompressor.eof:
-            raise BadRequest(f"the {encoding} body ends too soon")
-        data = decompressor.unused_data
-        if not data:
-            return plain
+        if len(plain) > DECOMPRESSED_AT_ONCE:
+            request.reserve_body(2 * len(part))  # the parts, and all of them as bytes
+    return bytes(plain)
+
+
+def _members(data: bytes, encoding: str) -> Iterator[bytes]:
+    """The plain bytes of one member after the other, at most `DECOMPRESSED_AT_ONCE` at a time."""
+    rest = memoryview(data)
+    for _ in range(MAX_GZIP_MEMBERS):
+        decompressor = zlib.decompressobj(ANY_ZLIB_OR_GZIP)
+        while not decompressor.eof:
+            window = rest[:COMPRESSED_AT_ONCE]
+            try:
+                plain = decompressor.decompress(window, DECOMPRESSED_AT_ONCE)
+            except zlib.error as error:
+                raise BadRequest(f"the body is not {encoding}: {error}") from None
+            unused = len(decompressor.unconsumed_tail) + len(decompressor.unused_data)
+            if not (plain or decompressor.eof or window):
+                raise BadRequest(f"the {encoding} body ends too soon")
+            yield plain
+            rest = rest[len(window) - unused :]
+        if not rest:
+            return
     raise BadRequest(f"the {encoding} body has over {MAX_GZIP_MEMBERS} members: compress it as one")

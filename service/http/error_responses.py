@@ -21,7 +21,9 @@ def error_response(error: Exception, environ: WSGIEnvironment) -> Response:
     timer = environ[TIMER]
     timer.reason = type(error).__name__
     if isinstance(error, RequestError) and error.status != 500:
-        return json_error(str(error)[:MAX_MESSAGE], error.status)
+        response = json_error(str(error)[:MAX_MESSAGE], error.status)
+        retry_after = () if error.retry_after is None else (("Retry-After", str(error.retry_after)),)
+        return response._replace(headers=retry_after)
     request = f"{environ['REQUEST_METHOD']} {decode_path(environ['PATH_INFO'])}"
     log.error("request %s: %s failed", timer.request_id, request, exc_info=error)
     return json_error(f"internal error; the log has it as request {timer.request_id}", 500)

@@ -1,6 +1,7 @@
 """The files of a `multipart/form-data` body, as browsers and curl send it (RFC 7578, RFC 2046 section 5.1)."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from werkzeug.http import parse_options_header
@@ -8,6 +9,7 @@ from werkzeug.http import parse_options_header
 from service.errors import BadRequest, PayloadTooLarge
 
 MAX_PARTS = 1000
+MAX_HEAD_BYTES = 2**13  # of a part; Werkzeug's parser of header options takes time in proportion to their square
 # The usual spelling, which needs no parser of header options.
 SIMPLE_FILE_NAME = re.compile(rb'(?im)^content-disposition:[^\r\n]*; *filename="([^"\\\r\n%]*)" *\r?$')
 DISPOSITION = re.compile(rb"(?im)^content-disposition:([^\r\n]*)")
@@ -15,10 +17,10 @@ DISPOSITION = re.compile(rb"(?im)^content-disposition:([^\r\n]*)")
 
 @dataclass(frozen=True)
 class Upload:
-    """One file of a form."""
+    """One file of a form; `data` is a view of the form's body."""
 
     name: str
-    data: bytes
+    data: memoryview
 
 
 def parse_files(data: bytes, content_type: str) -> list[Upload]:
@@ -26,23 +28,36 @@ def parse_files(data: bytes, content_type: str) -> list[Upload]:
     boundary = parse_options_header(content_type)[1].get("boundary", "").encode("latin1", "replace")
     if not boundary:
         raise BadRequest("the form cannot be read: its Content-Type has no boundary")
-    delimiter = b"\r\n--" + boundary
-    if data.count(delimiter) > MAX_PARTS:
-        raise PayloadTooLarge(f"the form has over {MAX_PARTS} parts")
-    _, *parts = (b"\r\n" + data).split(delimiter)
-    if not parts or not parts[-1].startswith(b"--"):
-        raise BadRequest("the form cannot be read: it has no end (--boundary--, with lines that end with CR LF)")
     uploads = []
-    for part in parts[:-1]:
-        head, blank, content = part.partition(b"\r\n\r\n")
-        if not blank or head.split(b"\r\n", 1)[0].strip(b" \t"):
+    for start, end in _parts(data, b"\r\n--" + boundary):
+        blank = data.find(b"\r\n\r\n", start, min(end, start + MAX_HEAD_BYTES + 4))
+        if blank == -1 and end - start > MAX_HEAD_BYTES:
+            raise BadRequest(f"the form cannot be read: the header of a part is over {MAX_HEAD_BYTES} bytes")
+        head = data[start:blank]
+        if blank == -1 or head.split(b"\r\n", 1)[0].strip(b" \t"):
             raise BadRequest("the form cannot be read: a part has no header, or text follows a boundary")
         name = _file_name(head)
         if name is not None:
-            uploads.append(Upload(name, content))
+            uploads.append(Upload(name, memoryview(data)[blank + 4 : end]))
     if not uploads:
         raise BadRequest("no file in the form: send at least one, as `curl -F image=@digit.png` does")
     return uploads
+
+
+def _parts(data: bytes, delimiter: bytes) -> Iterator[tuple[int, int]]:
+    """Where the header of each part begins, and where its content ends."""
+    if data.count(delimiter) > MAX_PARTS:
+        raise PayloadTooLarge(f"the form has over {MAX_PARTS} parts")
+    # The first delimiter may be the first line, without a line break before it, or follow a preamble.
+    at = -2 if data.startswith(delimiter[2:]) else data.find(delimiter)
+    start = len(data)
+    while at != -1:
+        start = at + len(delimiter)
+        at = data.find(delimiter, start)
+        if at != -1:
+            yield start, at
+    if data[start : start + 2] != b"--":
+        raise BadRequest("the form cannot be read: it has no end (--boundary--, with lines that end with CR LF)")
 
 
 def _file_name(head: bytes) -> str | None:

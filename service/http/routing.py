@@ -19,7 +19,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter, RequestRedirect
 
 from service.http.error_responses import error_response, handle_exception, handle_http_exception, to_flask
-from service.http.messages import Request, Response, decode_path, json_bytes
+from service.http.messages import RESERVED_BODY, Request, Response, decode_path, json_bytes, release_body
 from service.inference.repository import ModelRepository
 from service.observability.middleware import RequestMiddleware
 from service.settings import Settings
@@ -70,14 +70,18 @@ class DigitalisApp(flask.Flask):
         if environ["REQUEST_METHOD"] == "POST":
             path = environ["PATH_INFO"]
             view, arguments = (self._cached_fast_match if len(path) <= MAX_CACHED_PATH else self._match_fast_view)(path)
-        if view is None:
-            response: Iterable[bytes] = super().wsgi_app(environ, start_response)
-            return response
         try:
-            result = view(self.request_of(environ), **arguments)
-        except Exception as error:  # noqa: BLE001 - it becomes an error response, and is logged if it is a fault of ours
-            result = error_response(error, environ)
-        return result(environ, start_response)
+            if view is None:
+                response: Iterable[bytes] = super().wsgi_app(environ, start_response)
+                return response
+            try:
+                result = view(self.request_of(environ), **arguments)
+            except Exception as error:  # noqa: BLE001 - becomes an error response; is logged if it is a fault of ours
+                result = error_response(error, environ)
+            return result(environ, start_response)
+        finally:
+            if RESERVED_BODY in environ:
+                release_body(environ)
 
     def raise_routing_exception(self, request: flask.Request) -> NoReturn:
         """As Flask's; but a redirect names no host: it would be whatever the client has sent as `Host`."""

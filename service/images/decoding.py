@@ -1,25 +1,43 @@
 """Image files: bytes to an upright greyscale picture, and an array to a PNG file."""
 
+import contextlib
 import io
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, ImageStat, UnidentifiedImageError
+from PIL import Image, JpegImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
-from service.errors import BadRequest, PayloadTooLarge, RequestError
-from service.images.normaliser import to_greyscale
+from service.errors import BadRequest, RequestError
+from service.images.decoding_memory import decoding_memory, is_run_length_encoded
+from service.images.file_formats import ImageData, extract_image_data
+from service.images.greyscale_picture import WORKING_PIXELS, Picture, greyscale, in_memory
+from service.images.limits import PixelBudget
+from service.images.orientation import is_turned, read_orientation, upright
+from service.images.png_bands import can_decode_in_bands, decode_png_bands
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
-DRAFT_SIZE = 640  # pixels of the shorter side: larger JPEGs and transparent images are decoded at a reduced size
-EXIF_KEYS = {"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"}  # where Pillow finds the orientation
-DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
-BUDGET_IMAGES = 4  # all images of one request may have this many times the pixels of the largest one allowed
+DRAFT_SIZE = 640  # pixels of the shorter side: larger JPEGs are decoded at a reduced size
+FILE_COPIES = 4  # the most that there are: of a WebP file ours, Pillow's, libwebp's, and its metadata
+WEBP_WEIGHT, RUN_LENGTH_WEIGHT = 3, 16  # a pixel takes so many times as long as one of a PNG or JPEG file
+MAX_READS = 250_000  # of a file, by Pillow's own code: it reads some formats byte by byte
 
 Image.MAX_IMAGE_PIXELS = None  # `PixelBudget` is checked before anything is decoded; Pillow would only warn
 warnings.filterwarnings("ignore", module="PIL")  # an odd file is the client's concern, and not news for the operator
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Of an image file, upright: its size in pixels, the size at which it was decoded, and its EXIF orientation."""
+
+    width: int
+    height: int
+    decoded_width: int
+    decoded_height: int
+    orientation: int
 
 
 @dataclass(frozen=True)
@@ -34,51 +52,66 @@ class DecodedImage:
     height: int
     orientation: int = 1
 
-
-class PixelBudget:
-    """The pixels that one image may have, and those that remain for all images of the request."""
-
-    def __init__(self, max_pixels: int) -> None:
-        self.max_pixels = max_pixels
-        self.remaining = BUDGET_IMAGES * max_pixels
-
-    def spend(self, image: Image.Image) -> None:
-        """Raise `PayloadTooLarge`, before anything is decoded, for an image that is too large, or one too many."""
-        pixels = image.width * image.height
-        self.remaining -= pixels
-        if pixels > self.max_pixels:
-            raise PayloadTooLarge(f"{image.width}x{image.height} pixels: at most {self.max_pixels:,} in all")
-        if self.remaining < 0:
-            total = BUDGET_IMAGES * self.max_pixels
-            raise PayloadTooLarge(f"the images of one request have over {total:,} pixels: send fewer")
+    @property
+    def geometry(self) -> Geometry:
+        """What is known of it without its pixels."""
+        height, width = self.grey.shape
+        return Geometry(self.width, self.height, width, height, self.orientation)
 
 
-def decode_image(data: bytes, budget: PixelBudget) -> DecodedImage:
-    """Decode an image file: upright, greyscale, without transparency.
+@dataclass(frozen=True)
+class EncodedImage:
+    """An image file of which the header is read; `memory` is the bytes that decoding it takes at its peak."""
 
-    PNG, JPEG, WebP, BMP, GIF (its first frame) and TIFF (its first page), in any of their modes. Raises `BadRequest`
-    for bytes that are no such file or are truncated, `PayloadTooLarge` before too many pixels are decoded.
+    image: Image.Image
+    data: ImageData
+    width: int
+    height: int
+    memory: int
+    in_bands: bool
+
+    def decode(self) -> DecodedImage:
+        """Upright, greyscale, without transparency. Can be done once. Raises `BadRequest` for a damaged file."""
+        with _damage_is_a_bad_request(), contextlib.closing(self.image):  # Pillow's pixels are freed
+            grey = greyscale(self._picture())
+        orientation = _orientation_of(self.image, self.data)
+        width, height = (self.height, self.width) if is_turned(orientation) else (self.width, self.height)
+        return DecodedImage(upright(grey, orientation), width, height, orientation)
+
+    def _picture(self) -> Picture:
+        if self.in_bands:
+            bands = partial(decode_png_bands, self.data.file)
+            return Picture(self.image.size, _eight_bit_mode(self.image), self.image.has_transparency_data, bands)
+        if isinstance(self.image, WebPImagePlugin.WebPImageFile):
+            return in_memory(_decode_webp(self.image))
+        return in_memory(self.image)
+
+
+def open_image(data: bytes | memoryview, budget: PixelBudget) -> EncodedImage:
+    """Read the header of an image file: PNG, JPEG, WebP, BMP, GIF (its first frame) or TIFF (its first page).
+
+    Raises `BadRequest` for bytes that are no such file, and what `PixelBudget.spend` raises.
     """
     if not data:
         raise BadRequest("an empty file")
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            budget.spend(image)
-            width, height = image.size
-            image.draft(None, (DRAFT_SIZE, DRAFT_SIZE))  # for JPEGs alone
-            orientation = _orientation(image)
-            if orientation > 1:
-                stored = image.size
-                ImageOps.exif_transpose(image, in_place=True)
-                if image.size != stored:  # turned by 90 degrees here; Pillow itself turns a TIFF when it opens it
-                    width, height = height, width
-            return DecodedImage(_grey(image), width, height, orientation)
-    except (RequestError, MemoryError):
-        raise
-    except UnidentifiedImageError:
-        raise BadRequest(f"not an image in a supported format ({', '.join(FORMATS)})") from None
-    except Exception as error:  # noqa: BLE001 - damaged files raise nearly anything
-        raise BadRequest(f"a damaged image: {error}") from None
+    with _damage_is_a_bad_request():
+        extracted = extract_image_data(data)
+        image = Image.open(_BoundedReader(extracted.file), formats=FORMATS)
+        width, height = image.size
+        budget.spend(width, height, _weight(image))
+        if isinstance(image, JpegImagePlugin.JpegImageFile):
+            image.draft(None, (DRAFT_SIZE, DRAFT_SIZE))
+            image.decodermaxblock = len(extracted.file)  # libjpeg may go over all that it has, each time it gets more
+        in_bands = image.format == "PNG" and width * height > WORKING_PIXELS and can_decode_in_bands(extracted.file)
+        several_scans = extracted.has_several_scans
+        memory = decoding_memory(image, (width, height), has_several_scans=several_scans, in_bands=in_bands)
+        memory += {"WEBP": FILE_COPIES, "JPEG": 2}.get(image.format or "", 1) * len(data)
+        return EncodedImage(image, extracted, width, height, memory, in_bands)
+
+
+def decode_image(data: bytes | memoryview, budget: PixelBudget) -> DecodedImage:
+    """Open and decode an image file; raises what `open_image` and `EncodedImage.decode` raise."""
+    return open_image(data, budget).decode()
 
 
 def encode_png(image: NDArray[np.uint8]) -> bytes:
@@ -88,44 +121,50 @@ def encode_png(image: NDArray[np.uint8]) -> bytes:
     return file.getvalue()
 
 
-def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8; 1 (upright) if there is none, or an invalid one."""
-    if image.format == "PNG":
-        image.load()  # its EXIF chunk may follow the pixels
-    if not (image.info.keys() & EXIF_KEYS or image.format == "TIFF"):
-        return 1
-    found = image.getexif().get(ExifTags.Base.Orientation, 1)
-    return int(found) if found in range(1, 9) else 1  # files have 6, 6.0 and 6/1
+class _BoundedReader(io.BytesIO):
+    """A file that may be read `MAX_READS` times."""
+
+    reads = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.reads += 1
+        if self.reads > MAX_READS:
+            raise ValueError("it consists of too many small parts")
+        return super().read(size)
 
 
-def _grey(image: Image.Image) -> NDArray[np.uint8]:
-    if image.mode in DEEP_MODES:
-        return _to_uint8(np.asarray(image))
-    if image.has_transparency_data:
-        rgba = image if image.mode == "RGBA" else image.convert("RGBA")
-        factor = min(rgba.size) // DRAFT_SIZE
-        return to_greyscale(_flatten_alpha(rgba.reduce(factor) if factor > 1 else rgba))
-    if image.mode in ("1", "L"):
-        return np.asarray(image if image.mode == "L" else image.convert("L"))
-    return to_greyscale(image.convert("RGB"))
+@contextlib.contextmanager
+def _damage_is_a_bad_request() -> Iterator[None]:
+    try:
+        yield
+    except (RequestError, MemoryError):
+        raise
+    except UnidentifiedImageError:
+        raise BadRequest(f"not an image in a supported format ({', '.join(FORMATS)})") from None
+    except Exception as error:  # noqa: BLE001 - damaged files raise nearly anything
+        raise BadRequest(f"a damaged image: {error}") from None
 
 
-def _to_uint8(deep: NDArray[Any]) -> NDArray[np.uint8]:
-    """16-bit samples by their upper byte; 32-bit and float samples by the smallest usual range that contains them."""
-    if deep.dtype.kind == "u" and deep.dtype.itemsize == 2:
-        return np.asarray(deep >> 8, np.uint8)
-    highest = float(deep.max())
-    if not (np.isfinite(highest) and deep.min() >= 0):
-        raise ValueError("its samples are negative or not finite")
-    full = next((full for full in (1.0, 255.0, 65535.0) if highest <= full), highest)
-    return np.asarray(np.rint(deep * np.float32(255 / full)), np.uint8)
+def _weight(image: Image.Image) -> int:
+    if is_run_length_encoded(image):
+        return RUN_LENGTH_WEIGHT
+    return WEBP_WEIGHT if image.format == "WEBP" else 1
 
 
-def _flatten_alpha(image: Image.Image) -> Image.Image:
-    """RGBA -> RGB: transparent pixels become white behind dark strokes, black behind light ones."""
-    alpha = image.getchannel("A")
-    strokes = ImageStat.Stat(image.convert("L"), mask=alpha.point(lambda opacity: 255 if opacity >= 128 else 0))
-    level = 0 if strokes.count[0] and strokes.mean[0] >= 128 else 255
-    flat = Image.new("RGB", image.size, (level, level, level))
-    flat.paste(image, mask=alpha)
-    return flat
+def _eight_bit_mode(image: Image.Image) -> str:
+    return "L" if image.mode == "I;16" else image.mode
+
+
+def _orientation_of(image: Image.Image, data: ImageData) -> int:
+    exif, xmp = (data.exif or image.info.get("exif", b""), data.xmp or image.info.get("xmp", b""))
+    return read_orientation(exif, xmp)
+
+
+def _decode_webp(image: WebPImagePlugin.WebPImageFile) -> Image.Image:
+    """The first frame. Pillow's own `load` holds the frame four times: twice in libwebp, as bytes, and as a picture."""
+    decoder, image._decoder = image._decoder, None  # noqa: SLF001 - Pillow has no other way to free it early
+    frame = decoder.get_next()
+    if frame is None:
+        raise ValueError("its first frame cannot be decoded")
+    del decoder
+    return Image.frombuffer(image.rawmode, image.size, frame[0], "raw", image.rawmode, 0, 1)

@@ -16,6 +16,7 @@ REASONS = (
     "UnsupportedMediaType",
     "UnprocessableInput",
     "NotSupported",
+    "ServiceOverloaded",
     "InferenceFailed",
 )
 

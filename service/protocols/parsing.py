@@ -10,6 +10,12 @@ from service.errors import BadRequest, PayloadTooLarge
 
 FP32_OVERFLOW_GUARD = 1e70  # below the square of the largest FP32 number, 1.2e77: no element overflows
 
+LARGE_BODY = 2**16  # bytes: what a smaller one takes is not reserved
+PIXEL_BYTES = 12  # of an integer up to 255 as Python holds it in a list, and as UINT8
+FLOAT_BYTES = 72  # of a number as Python holds it in a tuple or list, as FP64 and as FP32
+ARRAY_BYTES = 128  # of an array or object without its elements
+WIDEST_CHARACTERS = 7  # times the bytes of a text: 4 bytes for each character, and the parser's own buffer
+
 Pixel = Annotated[int, msgspec.Meta(ge=0, le=255)]
 T = TypeVar("T")
 
@@ -18,6 +24,17 @@ class ModelNames(msgspec.Struct):
     """The names of the models, as KServe lists them."""
 
     models: list[str]
+
+
+def parsing_memory(data: bytes, number_bytes: int, max_numbers: int, max_arrays: int) -> int:
+    """The most bytes that a body of JSON or CSV takes while it is parsed and becomes an array.
+
+    `number_bytes` is `PIXEL_BYTES` or `FLOAT_BYTES`. What has more than `max_numbers` or `max_arrays` is not parsed.
+    """
+    numbers = min(data.count(b",") + data.count(b"\n") + 1, max_numbers)
+    arrays = min(data.count(b"[") + data.count(b"{"), max_arrays)
+    is_wide = b"\\u" in data or not data.isascii()
+    return numbers * number_bytes + arrays * ARRAY_BYTES + len(data) * (WIDEST_CHARACTERS if is_wide else 1)
 
 
 def decode_json(data: bytes, decoder: msgspec.json.Decoder[T], max_arrays: int | None = None, root: str = "") -> T:

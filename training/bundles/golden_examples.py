@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from service.bundle.golden import Golden
 from service.bundle.manifest import Column
 from service.bundle.signature import NUMPY_DTYPES, Signature, TensorSpec
-from service.images.decoding import PixelBudget, decode_image
+from service.images.decoding import decode_image
+from service.images.limits import PixelBudget
 from service.images.normaliser import normalise
 from training.errors import TrainingError
 from training.networks.network import Network

@@ -11,11 +11,11 @@ from service.bundle.manifest import Bundle
 from service.bundle.signature import Arrays
 from service.errors import BadRequest, UnsupportedMediaType
 from service.http.body import UNTYPED, Body
+from service.http.messages import Request
 from service.images.decoding import encode_png
 from service.images.network_input import NetworkInput
 from service.protocols.examples import example_batch
 from service.protocols.v1 import image_requests, vector_requests
-from service.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def media_types(bundle: Bundle) -> dict[str, Any]:
     return image_requests.MEDIA_TYPES if bundle.takes_images else vector_requests.media_types(bundle.features)
 
 
-def decode(body: Body, bundle: Bundle, settings: Settings, *, show_images: bool = False) -> DecodedRequest:
+def decode(body: Body, bundle: Bundle, request: Request, *, show_images: bool = False) -> DecodedRequest:
     """Decode every instance of the body, in order.
 
     Raises a `RequestError`: 400 malformed, 413 over a limit, 415 not a media type of this model, 422 unprocessable.
@@ -47,8 +47,8 @@ def decode(body: Body, bundle: Bundle, settings: Settings, *, show_images: bool 
         )
         raise UnsupportedMediaType(f"{bundle.name} does not accept {found}: send {', '.join(accepted)}")
     if not bundle.takes_images:
-        return DecodedRequest({"features": vector_requests.decode(body, bundle.features, settings)})
-    images = image_requests.decode(body, settings)
+        return DecodedRequest({"features": vector_requests.decode(body, bundle.features, request)})
+    images = image_requests.decode(body, request)
     batch = np.stack([one.image for one in images]) if len(images) > 1 else images[0].image[np.newaxis]
     return DecodedRequest({"image": batch}, images if show_images else ())
 

@@ -134,21 +134,21 @@ def _probabilities_type(labels: tuple[str, ...]) -> Callable[..., Any]:
 def debug_of(source: NetworkInput) -> NormalisationDebug:
     """What `?debug=ink` shows of one image."""
     png = "data:image/png;base64," + base64.b64encode(encode_png(source.image)).decode()
-    decoded, normalised = source.decoded, source.normalised
-    if decoded is None or normalised is None:  # the client sent an array, which is the network's own input
+    geometry, normalised = source.geometry, source.normalised
+    if geometry is None or normalised is None:  # the client sent an array, which is the network's own input
         height, width = source.image.shape
         return NormalisationDebug(png, untouched=True, width=width, height=height, box=(0, 0, width, height))
     # A large file is decoded at a reduced size.
-    down, across = decoded.height / decoded.grey.shape[0], decoded.width / decoded.grey.shape[1]
+    down, across = geometry.height / geometry.decoded_height, geometry.width / geometry.decoded_width
     left, top, width, height = (round(at * by) for at, by in zip(normalised.box, (across, down) * 2, strict=True))
     return NormalisationDebug(
         png,
         normalised.already_normalised,
-        decoded.width,
-        decoded.height,
+        geometry.width,
+        geometry.height,
         box=(left, top, width, height),
         pieces=normalised.pieces,
         inverted=normalised.inverted,
         lines_removed=normalised.lines,
-        exif_orientation=decoded.orientation,
+        exif_orientation=geometry.orientation,
     )

@@ -16,8 +16,15 @@ from service.bundle.manifest import Column
 from service.bundle.signature import all_finite
 from service.errors import BadRequest, PayloadTooLarge
 from service.http.body import CSV, Body
-from service.http.messages import JSON
-from service.protocols.parsing import as_fp32, decode_json
+from service.http.messages import JSON, Request
+from service.protocols.parsing import (
+    FLOAT_BYTES,
+    LARGE_BODY,
+    WIDEST_CHARACTERS,
+    as_fp32,
+    decode_json,
+    parsing_memory,
+)
 from service.settings import Settings
 
 MAX_LINE = 2**16  # characters
@@ -27,8 +34,17 @@ Rows = list[tuple[float, ...]]
 Locate = Callable[[int], str]  # the index of a row -> where in the body it is
 
 
-def decode(body: Body, features: tuple[Column, ...], settings: Settings) -> NDArray[np.float32]:
+def decode(body: Body, features: tuple[Column, ...], request: Request) -> NDArray[np.float32]:
     """All rows of a body, in order: FP32 [n, features]. Raises a `RequestError` that names the row that failed."""
+    if len(body.data) <= LARGE_BODY:
+        return _decode(body, features, request.settings)
+    text = WIDEST_CHARACTERS * len(body.data) if body.media_type == CSV else 0  # decoded, and by the line
+    rows = request.settings.max_rows + EXTRA_INSTANCES
+    with request.reserve(text + parsing_memory(body.data, FLOAT_BYTES, rows * len(features), rows)):
+        return _decode(body, features, request.settings)
+
+
+def _decode(body: Body, features: tuple[Column, ...], settings: Settings) -> NDArray[np.float32]:
     rows, locate = (_csv if body.media_type == CSV else _json)(body.data, features, settings.max_rows)
     if not rows:
         raise BadRequest("no rows: send at least one")

@@ -9,6 +9,7 @@ from service.errors import (
     ModelUnavailable,
     PayloadTooLarge,
     ReportNotFound,
+    ServiceOverloaded,
     UnprocessableInput,
     UnsupportedMediaType,
 )
@@ -31,7 +32,14 @@ from service.protocols.v1.responses import encode, response_type
 v1 = flask.Blueprint("v1", __name__, url_prefix="/v1/models")
 
 MODEL_ERRORS = (ModelNotFound, ModelUnavailable)
-PREDICT_ERRORS = (*MODEL_ERRORS, BadRequest, PayloadTooLarge, UnsupportedMediaType, UnprocessableInput)
+PREDICT_ERRORS = (
+    *MODEL_ERRORS,
+    BadRequest,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    UnprocessableInput,
+    ServiceOverloaded,
+)
 DEBUG = Parameter("debug", "query", {"enum": ["ink"]}, "show the image that the network got for each picture")
 ABSTAIN = Parameter("abstain", "query", {"enum": ["true", "false"]}, "whether unsure predictions have no label")
 
@@ -55,7 +63,7 @@ def predict(request: Request, name: str, version: str | None = None) -> Response
     debug, abstain = debug_option(request, model.bundle), abstain_option(request, model.bundle)
     body = read_body(request)
     timer.mark_read()
-    decoded = decode(body, model.bundle, request.settings, show_images=debug)
+    decoded = decode(body, model.bundle, request, show_images=debug)
     timer.mark_decoded()
     outputs = model.predict(decoded.inputs)
     timer.mark_predicted(decoded.inputs, outputs)

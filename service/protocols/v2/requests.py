@@ -14,9 +14,10 @@ from msgspec import Meta
 
 from service.bundle.manifest import Bundle
 from service.bundle.signature import NUMPY_DTYPES, Arrays, TensorSpec
-from service.errors import BadRequest, NotSupported
+from service.errors import BadRequest, NotSupported, PayloadTooLarge
+from service.http.messages import Request
 from service.protocols.examples import example_batch
-from service.protocols.parsing import decode_json
+from service.protocols.parsing import FLOAT_BYTES, LARGE_BODY, PIXEL_BYTES, decode_json, parsing_memory
 from service.protocols.v2.tensors import (
     InferInput,
     Name,
@@ -29,6 +30,8 @@ from service.protocols.v2.tensors import (
 from service.settings import Settings
 
 MAX_ARRAYS = 10_000  # arrays and objects around the tensors' data
+MAX_FIELDS = 25_000  # fields and parameters of 100 inputs and outputs, and colons in names
+SHAPE_FACTOR = 10  # times its bytes: an integer of three digits as Python holds it in a list
 
 
 class InferOutput(msgspec.Struct):
@@ -68,19 +71,39 @@ class DecodedInferRequest:
     id: str | None = None
 
 
-def decode(data: bytes, json_length: str | None, bundle: Bundle, settings: Settings) -> DecodedInferRequest:
+def decode(data: bytes, json_length: str | None, bundle: Bundle, request: Request) -> DecodedInferRequest:
     """Decode a body; `json_length` is the request's `Inference-Header-Content-Length`, None without that header.
 
     Raises a `RequestError` that names the tensor. A binary tensor is not copied: its array is a view of the body.
     """
     length = _json_length(json_length, len(data))
     if length == 0:
-        return _raw(data, bundle, settings)
+        return _raw(data, bundle, request.settings)
     if not data:
         raise BadRequest("the body is empty")
     text, tail = (data, b"") if length is None else (data[:length], memoryview(data)[length:])
     lists = sum(1 + math.prod(spec.shape[1:-1]) for spec in bundle.signature.inputs)  # of a row, if it is nested
-    request = decode_json(text, DECODER, MAX_ARRAYS + lists * settings.max_rows)
+    max_arrays = MAX_ARRAYS + lists * request.settings.max_rows
+    if len(text) <= LARGE_BODY:
+        return _json(text, tail, bundle, request.settings, max_arrays)
+    if text.count(b":") > MAX_FIELDS:
+        raise PayloadTooLarge("more fields and parameters than one request may have")
+    with request.reserve(_parsing_memory(text, bundle, request.settings, max_arrays)):
+        return _json(text, tail, bundle, request.settings, max_arrays)
+
+
+def _parsing_memory(text: bytes, bundle: Bundle, settings: Settings, max_arrays: int) -> int:
+    is_pixels = all(spec.datatype == "UINT8" for spec in bundle.signature.inputs)
+    numbers = settings.max_rows * sum(math.prod(spec.shape[1:]) for spec in bundle.signature.inputs)
+    data = parsing_memory(text, PIXEL_BYTES if is_pixels else FLOAT_BYTES, numbers, max_arrays)
+    # The numbers are copied before they are parsed; a shape is parsed before its length is checked.
+    return max(data + len(text), SHAPE_FACTOR * len(text))
+
+
+def _json(
+    text: bytes, tail: memoryview | bytes, bundle: Bundle, settings: Settings, max_arrays: int
+) -> DecodedInferRequest:
+    request = decode_json(text, DECODER, max_arrays)
     arrays, used = {}, 0
     specs = {spec.name: spec for spec in bundle.signature.inputs}
     for i, tensor in enumerate(request.inputs):

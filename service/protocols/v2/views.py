@@ -14,6 +14,7 @@ from service.errors import (
     ModelUnavailable,
     NotSupported,
     PayloadTooLarge,
+    ServiceOverloaded,
     UnprocessableInput,
     UnsupportedMediaType,
 )
@@ -58,6 +59,7 @@ INFER_ERRORS = (
     UnsupportedMediaType,
     UnprocessableInput,
     NotSupported,
+    ServiceOverloaded,
 )
 LENGTH = Parameter(JSON_LENGTH, "header", {"type": "integer", "minimum": 0}, "bytes of JSON before binary tensors")
 INDEX_DECODER = msgspec.json.Decoder(IndexRequest)
@@ -75,7 +77,7 @@ def infer(request: Request, name: str, version: str | None = None) -> Response:
     timer = request.timer_for(model, "v2")
     body = read_decompressed(request)
     timer.mark_read()
-    decoded = decode(body, request.header(JSON_LENGTH), model.bundle, request.settings)
+    decoded = decode(body, request.header(JSON_LENGTH), model.bundle, request)
     timer.mark_decoded()
     outputs = model.predict(decoded.inputs)
     timer.mark_predicted(decoded.inputs, outputs)
@@ -139,7 +141,9 @@ def statistics(name: str | None = None, version: str | None = None) -> flask.Res
 
 
 @v2.post("/repository/index")
-@describe(list[IndexEntry], {JSON: IndexRequest}, [BadRequest, PayloadTooLarge, UnsupportedMediaType])
+@describe(
+    list[IndexEntry], {JSON: IndexRequest}, [BadRequest, PayloadTooLarge, UnsupportedMediaType, ServiceOverloaded]
+)
 def index() -> flask.Response:
     """Every version of every model. `{"ready": true}` in the body asks for those that are ready only."""
     body = read_decompressed(current_app.request_of(flask.request.environ))

@@ -1,0 +1,58 @@
+"""JPEG: tables and scans of a file, without what applications add to it (ITU-T T.81, annex B)."""
+
+import re
+from collections.abc import Iterator
+
+from service.images.file_formats.image_data import ImageData
+
+# A marker, after any other bytes: neither a fill byte, nor an escaped FF, nor a restart inside of a scan.
+MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
+FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+PROGRESSIVE_FRAMES = (0xC2, 0xC6, 0xCA, 0xCE)
+START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
+JFIF, APP1, ADOBE = 0xE0, 0xE1, 0xEE
+APPLICATION_AND_COMMENT = {*range(0xE0, 0xF0), 0xFE}
+EXIF, XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
+MAX_SEGMENTS = 2000  # extended XMP and depth maps fill hundreds
+MAX_SCANS = 32  # libjpeg goes over all pixels in each: progressive files have ten or so
+
+
+def extract_jpeg(data: bytes | memoryview) -> ImageData:
+    """The tables and scans up to the end of the first picture; JFIF's and Adobe's segments tell its colours."""
+    view = memoryview(data)
+    kept: list[bytes | memoryview] = [b"\xff\xd8"]
+    exif, xmp, components, is_progressive = b"", b"", 0, False
+    for marker, start, end in _segments(data):
+        content = view[start + 4 : end]
+        if marker == START_OF_SCAN:
+            kept.append(view[start:])
+            _check_scans(data, end)
+            return ImageData(b"".join(kept), exif, xmp, is_progressive or content[0] < components)
+        if marker in FRAMES:
+            components, is_progressive = content[5], is_progressive or marker in PROGRESSIVE_FRAMES
+        if marker == APP1 and content[: len(EXIF)] == EXIF:
+            exif = exif or bytes(content[len(EXIF) :])
+        elif marker == APP1 and content[: len(XMP)] == XMP:
+            xmp = bytes(content)
+        elif marker in (JFIF, ADOBE) or marker not in APPLICATION_AND_COMMENT:
+            kept.append(view[start:end])
+    raise ValueError("it has no pixels")
+
+
+def _check_scans(data: bytes | memoryview, at: int) -> None:
+    """Raise `ValueError` if too many follow the first scan."""
+    scans = 1 + sum(marker == START_OF_SCAN for marker, _, _ in _segments(data, at))
+    if scans > MAX_SCANS:
+        raise ValueError(f"it has {scans} scans: at most {MAX_SCANS}")
+
+
+def _segments(data: bytes | memoryview, at: int = 2) -> Iterator[tuple[int, int, int]]:
+    """Marker, beginning and end of each segment up to the end of the picture; the pixels follow a start of scan."""
+    for _ in range(MAX_SEGMENTS):
+        found = MARKER.search(data, at)
+        if found is None or data[found.start() + 1] == END_OF_IMAGE:
+            return
+        start = found.start()
+        at = start + 2 + max(2, int.from_bytes(data[start + 2 : start + 4]))
+        yield data[start + 1], start, at
+    raise ValueError(f"it has over {MAX_SEGMENTS:,} segments")

@@ -1,0 +1,166 @@
+"""What is taken out of image files before Pillow reads them, and large PNG files decoded in bands."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from conftest import SAMPLES
+from PIL import Image, PngImagePlugin
+
+from service.errors import BadRequest, PayloadTooLarge, UnprocessableInput
+from service.images.decoding import decode_image, open_image
+from service.images.file_formats import extract_image_data
+from service.images.file_formats.png import Header, write_png
+from service.images.limits import PixelBudget
+from service.images.orientation import read_orientation
+from service.images.png_bands import can_decode_in_bands, decode_png_bands
+
+SEVEN = Image.open(SAMPLES / "7.png").convert("L")
+WIDTH, HEIGHT = 37, 53
+CHANNELS = {"L": 0, "LA": 4, "RGB": 2, "RGBA": 6, "P": 3}
+SAMPLES_PER_PIXEL = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "P": 1}
+XMP = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+
+
+def encoded(image: Image.Image, file_format: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, file_format, **options)
+    return file.getvalue()
+
+
+def random_png(mode: str, depth: int = 8) -> bytes:
+    """Random bytes in rows that use all five filters: whatever they are, they are a picture."""
+    random = np.random.default_rng(0)
+    rows = random.integers(0, 256, (HEIGHT, 1 + WIDTH * SAMPLES_PER_PIXEL[mode] * depth // 8), np.uint8)
+    rows[:, 0] = random.integers(0, 5, HEIGHT)
+    header = Header(WIDTH, HEIGHT, depth, CHANNELS[mode], 0, 0, 0).encode()
+    palette = random.integers(0, 256, 768, np.uint8).tobytes()
+    tables: list[tuple[bytes, list[bytes | memoryview]]] = [(b"IHDR", [header])]
+    if mode == "P":
+        tables += [(b"PLTE", [palette]), (b"tRNS", [palette[:256]])]
+    return write_png([*tables, (b"IDAT", [zlib.compress(rows.tobytes())]), (b"IEND", [])])
+
+
+def joined(bands: list[Image.Image]) -> np.ndarray:
+    return np.concatenate([np.asarray(band) for band in bands])
+
+
+@pytest.mark.parametrize("rows", [1, 7, HEIGHT - 1, HEIGHT, 1000])
+@pytest.mark.parametrize("mode", CHANNELS)
+def test_bands_of_a_png_are_the_picture_that_pillow_decodes(mode: str, rows: int) -> None:
+    file = random_png(mode)
+    assert can_decode_in_bands(file)
+    with Image.open(io.BytesIO(file)) as whole:
+        expected = np.asarray(whole.convert("RGBA"))
+    bands = list(decode_png_bands(file, rows))
+    assert sum(band.height for band in bands) == HEIGHT
+    assert np.array_equal(joined([band.convert("RGBA") for band in bands]), expected)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+def test_bands_of_a_16_bit_png_have_the_upper_bytes_of_its_samples(mode: str) -> None:
+    file = random_png(mode, depth=16)
+    with Image.open(io.BytesIO(file)) as whole:
+        expected = np.asarray(whole) >> 8 if mode == "L" else np.asarray(whole)
+    bands = [band.convert("RGBA") if mode == "LA" else band for band in decode_png_bands(file, 7)]
+    assert np.array_equal(joined(bands), expected)
+
+
+def test_a_png_that_ends_too_soon_is_rejected_in_bands_too() -> None:
+    file = random_png("RGB")
+    stream = zlib.decompress(file[41:-16])[:-100]
+    header = Header(WIDTH, HEIGHT, 8, 2, 0, 0, 0).encode()
+    short = write_png([(b"IHDR", [header]), (b"IDAT", [zlib.compress(stream)]), (b"IEND", [])])
+    with pytest.raises(ValueError, match="truncated"):
+        list(decode_png_bands(short, 7))
+
+
+def test_a_picture_of_any_size_is_the_same_in_bands_and_as_a_whole() -> None:
+    """In bands because it is large; as a whole because it is interlaced, or in another format."""
+    large = SEVEN.resize((4400, 4400)).convert("RGB")
+    in_bands = decode_image(encoded(large, "PNG", compress_level=1), PixelBudget(10**8))
+    whole = decode_image(encoded(large, "BMP"), PixelBudget(10**8))
+    assert in_bands.grey.shape == (2200, 2200)
+    assert (in_bands.width, in_bands.height) == (4400, 4400)
+    assert np.array_equal(in_bands.grey, whole.grey)
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "GIF", "TIFF"])
+def test_metadata_is_left_out_and_the_pixels_stay(file_format: str) -> None:
+    secret = b"left out" * 1000
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Comment", secret.decode(), zip=False)
+    options: dict[str, dict[str, object]] = {
+        "PNG": {"pnginfo": text, "icc_profile": secret},
+        "JPEG": {"comment": secret, "icc_profile": secret},
+        "GIF": {"comment": secret},
+        "TIFF": {"icc_profile": secret},
+    }
+    file = encoded(SEVEN, file_format, **options[file_format])
+    extracted = extract_image_data(file)
+    with Image.open(io.BytesIO(file)) as original, Image.open(io.BytesIO(extracted.file)) as image:
+        assert not {"icc_profile", "comment", "Comment"} & image.info.keys()
+        assert np.array_equal(np.asarray(image.convert("RGB")), np.asarray(original.convert("RGB")))
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP"])
+def test_the_xmp_orientation_is_applied_if_there_is_no_exif(file_format: str) -> None:
+    text = PngImagePlugin.PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", XMP.decode())
+    file = encoded(
+        SEVEN.crop((0, 0, 200, 240)), file_format, **({"pnginfo": text} if file_format == "PNG" else {"xmp": XMP})
+    )
+    picture = decode_image(file, PixelBudget(10**6))
+    assert (picture.orientation, picture.width, picture.height) == (6, 240, 200)
+
+
+def test_the_exif_data_that_imagemagick_writes_as_text_is_read() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Raw profile type exif", f"\nexif\n{len(exif.tobytes())}\n{exif.tobytes().hex()}\n", zip=True)
+    assert decode_image(encoded(SEVEN, "PNG", pnginfo=text), PixelBudget(10**6)).orientation == 6
+
+
+@pytest.mark.parametrize(
+    "exif", [b"", b"II*\0", b"MM\0*\0\0\0\x08", b"II*\0" + struct.pack("<IH", 8, 65535), b"\xff" * 99]
+)
+def test_damaged_exif_data_is_taken_for_none(exif: bytes) -> None:
+    assert read_orientation(exif, b"") == 1
+
+
+def test_a_file_of_which_part_of_the_metadata_is_damaged_is_still_read() -> None:
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 65535)
+    assert decode_image(encoded(SEVEN, "JPEG", exif=exif), PixelBudget(10**6)).orientation == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "error", "message"),
+    [
+        ((32_769, 200), PayloadTooLarge, "32769x200 pixels: at most 32,768 on a side"),
+        ((2, 1001), UnprocessableInput, "2x1001 pixels: no digit has this shape; one side may be 500 times the other"),
+    ],
+)
+def test_a_picture_of_an_impossible_shape_is_rejected(
+    size: tuple[int, int], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        open_image(encoded(Image.new("L", size), "PNG"), PixelBudget(10**9))
+
+
+def test_only_usual_compressions_of_tiff_are_read() -> None:
+    for compression in ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"):
+        assert decode_image(encoded(SEVEN, "TIFF", compression=compression), PixelBudget(10**6)).grey.shape == (
+            240,
+            240,
+        )
+    with pytest.raises(BadRequest, match="compression 50000 is not supported: use LZW"):
+        open_image(encoded(SEVEN, "TIFF", compression="zstd"), PixelBudget(10**6))
+
+
+def test_a_big_tiff_is_read() -> None:
+    file = encoded(SEVEN, "TIFF", big_tiff=True)
+    assert file[2] == 43
+    assert np.array_equal(decode_image(file, PixelBudget(10**6)).grey, np.asarray(SEVEN))
