@@ -7,8 +7,9 @@ TEST_GPU := .venv-test-gpu/.installed
 CLIENTS := .venv-clients/.installed
 PROMETHEUS := build/prometheus/.unpacked
 RECIPES ?= all
+FUZZ_SECONDS ?= 600
 
-.PHONY: serve test test-slow test-gpu gpu peers check train locks clean help
+.PHONY: serve test test-slow test-gpu gpu fuzz peers check train locks clean help
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +31,9 @@ test-gpu: gpu $(TEST) $(TEST_GPU) ## the tests that need an NVIDIA GPU: TorchScr
 gpu:
 	@nvidia-smi -L 2>/dev/null || { echo "make test-gpu needs an NVIDIA GPU, and nvidia-smi -L lists none here" >&2; exit 1; }
 
+fuzz: $(TEST) ## fuzz all that reads what clients send, each part for FUZZ_SECONDS (default: 600)
+	PYTHONPATH=tests .venv-test/bin/python -m fuzz --seconds $(FUZZ_SECONDS)
+
 peers: $(TEST) $(CLIENTS) ## what `python -m benchmarks serve` needs: the other servers, without running any test
 
 check: $(TEST) ## lint, formatting and types
@@ -44,7 +48,7 @@ locks: ## resolve deploy/locks/ again to the newest versions that pyproject.toml
 	deploy/locks/resolve
 
 clean: ## remove all environments and every cache
-	rm -rf .venv .venv-test .venv-test-gpu .venv-clients .venv-peers .mypy_cache .ruff_cache .pytest_cache build *.egg-info
+	rm -rf .venv .venv-test .venv-test-gpu .venv-clients .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The lock is installed to the hash, then this project, editable, with no more of its own to fetch.

@@ -168,6 +168,15 @@ def test_a_client_that_accepts_openmetrics_gets_openmetrics(service: RunningServ
     assert service.client.get("/metrics").headers["Content-Type"].startswith("text/plain")
 
 
+@pytest.mark.parametrize("media_type", ["application/openmetrics-text", "text/plain"])
+def test_a_client_that_accepts_a_version_that_is_no_number_gets_the_text_format(
+    service: RunningService, media_type: str
+) -> None:
+    response = service.client.get("/metrics", headers={"Accept": f"{media_type}; version=1.x"})
+    assert response.status_code == 200
+    assert response.headers["Content-Type"].startswith("text/plain")
+
+
 @pytest.mark.parametrize("given", ["abc-123", "a" * 128, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"])
 def test_a_well_formed_request_id_is_returned(service: RunningService, given: str) -> None:
     for response in (

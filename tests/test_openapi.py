@@ -95,6 +95,19 @@ def test_a_parameter_is_described_only_for_paths_that_accept_it(document: Any) -
     assert parameters("/v2/models/iris/infer") == ["Inference-Header-Content-Length"]
 
 
+@pytest.mark.parametrize(("name", "status"), [("If-Modified-Since", 206), ("If-Range", 200)])
+@pytest.mark.parametrize(
+    "date", ["1 Jan 99999999999999999999 00:00:00 GMT", "1 Jan 2026 00:00:00 +99999999999999999999"]
+)
+def test_a_date_that_is_too_large_is_as_any_invalid_one(
+    service: RunningService, name: str, status: int, date: str
+) -> None:
+    """Without `If-Modified-Since` the requested range is sent; an `If-Range` that does not match asks for the whole."""
+    response = service.client.get("/docs/swagger-ui.css", headers={name: date, "Range": "bytes=0-9"})
+    assert response.status_code == status
+    assert response.text.startswith(".swagger")
+
+
 def test_every_example_request_of_the_document_succeeds_without_warnings(service: RunningService) -> None:
     document = service.client.get("/openapi.json").json()
     posts = {path: item["post"] for path, item in document["paths"].items() if "post" in item and "{" not in path}

@@ -1,7 +1,7 @@
 """All counters as Prometheus reads them: names and units by its conventions, seconds and bytes."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 from math import inf
 from pathlib import Path
@@ -33,8 +33,16 @@ def render(counters: SharedCounters, models: ModelRepository, accept: str) -> tu
     """The metrics and their media type: Prometheus' text format, or OpenMetrics if the `Accept` header has it."""
     registry = CollectorRegistry()
     registry.register(_Collector(counters, models))
-    encode, media_type = choose_encoder(accept)
+    encode, media_type = _choose_encoder(accept)
     return encode(registry), media_type
+
+
+def _choose_encoder(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
+    """What `prometheus_client` chooses, and the text format for a version that it cannot compare, such as `1.x`."""
+    try:
+        return choose_encoder(accept)
+    except TypeError:
+        return choose_encoder("")
 
 
 class _Collector:

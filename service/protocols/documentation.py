@@ -7,6 +7,7 @@ import re
 
 import flask
 from flask_swagger_ui import get_swaggerui_blueprint
+from werkzeug.http import parse_date
 
 from service.http.messages import JSON, json_bytes
 from service.http.routing import DigitalisApp
@@ -59,3 +60,15 @@ def documentation_blueprint(app: DigitalisApp) -> flask.Blueprint:
         return flask.Response(document_bytes(), content_type=JSON)
 
     return documentation
+
+
+def _replace_dates_out_of_range() -> None:
+    """Make a date that is too large for Python an invalid one, which is ignored; Werkzeug would raise an exception."""
+    for name in ("HTTP_IF_MODIFIED_SINCE", "HTTP_IF_RANGE"):
+        try:
+            parse_date(flask.request.environ.get(name))
+        except OverflowError:
+            flask.request.environ[name] = "out of range"
+
+
+swagger_ui.before_request(_replace_dates_out_of_range)
