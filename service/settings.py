@@ -116,7 +116,9 @@ class Settings:
 
     bind: str = _setting("127.0.0.1:8000", _address, "127.0.0.1:8000", "host:port to listen on")
     workers: int = _setting(available_cores, _count, "one per core", "worker processes; each opens every model")
-    request_threads: int = _setting(2, _count, "2", "requests over 5 ms that one worker runs at a time; others wait")
+    request_threads: int = _setting(
+        4, _count, "4", "slow requests that one worker runs at a time, if each takes over 250 ms; others wait"
+    )
     queue_timeout_ms: int = _setting(
         1000,
         _count,

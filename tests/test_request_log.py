@@ -80,6 +80,19 @@ def test_a_request_is_slow_from_slow_ms_on(duration_ns: int, lines: int, caplog:
     assert len(caplog.records) == lines
 
 
+@pytest.mark.parametrize(("mode", "lines"), [("slow", 2), ("all", 5)])
+def test_an_overload_does_not_fill_the_log(mode: str, lines: int, caplog: pytest.LogCaptureFixture) -> None:
+    """Of the requests with status 503, one in a second is logged."""
+    log = RequestLog(mode, 1000)
+    with caplog.at_level(logging.INFO, "service.requests"):
+        for at in (5.0, 5.1, 5.9, 6.1, 6.2):
+            timer = RequestTimer(SharedCounters({}).worker(), "")
+            timer.finish(503)
+            timer.finished_at = int(at * 1e9)
+            log.on_response(timer, {}, 503)
+    assert len(caplog.records) == lines
+
+
 def test_log_requests_none_logs_no_request(tmp_path: Path) -> None:
     lines, log = log_of_three_requests(tmp_path, "none")
     assert lines == []

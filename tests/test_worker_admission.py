@@ -62,6 +62,7 @@ class OverloadedWorker(SteppedWorker):
         self.application = Timed()
         super().__init__(self.application, threads=1, options=WorkerOptions(**options))  # type: ignore[arg-type]
         self.clock = self.loop.clock = self.runner.admission._clock = self.application.clock
+        self.election._clock = self.clock
         self.loop.limit_log._clock = self.clock
 
     def learn(self, path: bytes) -> None:
@@ -122,20 +123,20 @@ def test_a_request_that_is_known_to_be_slow_waits_for_a_thread_and_a_quick_one_d
 
 
 def test_a_request_that_would_wait_for_too_long_is_rejected_at_once(worker: OverloadedWorker) -> None:
-    """Each takes 0.2 seconds: a fourth one would have to wait for 0.6. Its connection stays open.
+    """Each takes 0.15 seconds: a fourth one would have to wait for 0.45. Its connection stays open.
 
-    Half of the time that a request may wait is left for errors of the estimates.
+    Over half of the time that a request may wait is left for errors of the estimates.
     """
-    worker.learn(b"0.2")
+    worker.learn(b"0.15")
     thread = worker.block()
     clients = [worker.client() for _ in range(4)]
     for client in clients:
-        client.send(POST % b"0.2")
+        client.send(POST % b"0.15")
     assert [client.response() for client in clients[:3]] == [None] * 3
     response = clients[3].response()
     assert response
     assert (response.status, response.fields["retry-after"]) == (503, "1")
-    assert b"3 requests are waiting, which takes some 0.6 seconds" in response.body
+    assert b"3 requests are waiting, which takes some 0.5 seconds" in response.body
     assert b"1 seconds are allowed (queue_timeout)" in response.body
     assert clients[3].exchange(GET).status == 200
     worker.unblock(thread)
@@ -162,15 +163,30 @@ def test_a_request_that_has_waited_for_too_long_is_rejected(worker: OverloadedWo
     thread = worker.block()
     client = worker.client()
     client.send(POST % b"0.1")
-    worker.clock.advance(1)
-    worker.step()
+    worker.clock.advance(0.9)
+    worker.runner.admission._estimates["/gate", 0] = 0.0
+    worker.runner.run_queued()
     assert client.response() is None
-    worker.clock.advance(0.1)
+    worker.clock.advance(0.2)
     worker.runner.run_queued()
     assert "the request has waited for 1.1 seconds" in error(client)
     assert client.exchange(GET).status == 200
     worker.unblock(thread)
     assert "0.1" not in worker.application.paths
+
+
+def test_a_request_that_will_have_waited_for_too_long_is_rejected_before(worker: OverloadedWorker) -> None:
+    """The last one: those before it take longer than was expected."""
+    worker.learn(b"0.15")
+    thread = worker.block()
+    clients = [worker.client() for _ in range(3)]
+    for client in clients:
+        client.send(POST % b"0.15")
+    worker.runner.admission._passed, worker.runner.admission._estimated = 5.0, 1.0
+    worker.step()
+    assert "2 requests wait before this one, some 1.5 seconds" in error(clients[2])
+    assert [client.response() for client in clients[:2]] == [None, None]
+    worker.unblock(thread)
 
 
 def test_no_more_requests_wait_than_the_limit() -> None:
@@ -269,7 +285,7 @@ def request(path: str, size: int = 0) -> ParsedRequest:
 
 
 def test_an_estimate_follows_what_requests_take_by_path_and_size() -> None:
-    admission = Admission(WorkerOptions(), LeaderElection(1, lambda _connection: None), Clock())
+    admission = Admission(WorkerOptions(), LeaderElection(1, 1, lambda _connection: None, Clock()), Clock())
     admission.learn(request("/a", 100), 0.1, 1)
     assert admission.estimate(request("/a", 100)) == 0.1
     assert admission.estimate(request("/a", 120)) == 0.1, "of about the same size"
@@ -286,14 +302,15 @@ def test_an_estimate_follows_what_requests_take_by_path_and_size() -> None:
 
 
 def test_what_requests_take_beside_others_is_shared() -> None:
-    admission = Admission(WorkerOptions(), LeaderElection(1, lambda _connection: None), Clock())
+    admission = Admission(WorkerOptions(), LeaderElection(1, 1, lambda _connection: None, Clock()), Clock())
     admission.learn(request("/a"), 0.4, 4)
     assert admission.estimate(request("/a")) == 0.1
 
 
 def test_where_all_takes_longer_than_estimated_fewer_requests_may_wait() -> None:
     """On a machine that is busy with other things, say: the time from one end to the next one tells."""
-    clock, election = Clock(), LeaderElection(1, lambda _connection: None)
+    clock = Clock()
+    election = LeaderElection(1, 1, lambda _connection: None, clock)
     admission = Admission(WorkerOptions(queue_timeout=1.0), election, clock)
     admission.learn(request("/a"), 0.1, 1)
     running, waiting, late = (connection_with(request("/a")) for _ in range(3))
@@ -321,7 +338,7 @@ def connection_with(first: ParsedRequest) -> Connection:
 
 
 def test_clients_cannot_fill_the_memory_with_paths() -> None:
-    admission = Admission(WorkerOptions(), LeaderElection(1, lambda _connection: None), Clock())
+    admission = Admission(WorkerOptions(), LeaderElection(1, 1, lambda _connection: None, Clock()), Clock())
     for number in range(2 * MAX_ESTIMATES):
         admission.learn(request(f"/{number}"), 0.1, 1)
     assert len(admission._estimates) == MAX_ESTIMATES

@@ -22,7 +22,7 @@ from stepped_worker import DEADLINE, MAX_BODY, Client, Clock, SteppedWorker, ech
 from service import gunicorn_conf
 from service.settings import Settings
 from service.worker.admission import UNKNOWN_QUICK_BITS
-from service.worker.leader import InFlight, LeaderElection
+from service.worker.leader import LONG, InFlight, LeaderElection
 from service.worker.options import WorkerOptions
 from service.worker.siblings import FAILED, READY, SIGNAL_DELAY, Siblings
 from service.worker.worker import DRAIN_GRACE, LEADERLESS_LIMIT, MAX_START, Worker
@@ -152,7 +152,7 @@ def slow_requests(election: LeaderElection) -> list[Any]:
 
 def test_a_request_that_is_finished_is_not_slow() -> None:
     unregistered: list[Any] = []
-    election = LeaderElection(1, unregistered.append)
+    election = LeaderElection(1, 1, unregistered.append, Clock())
     quick = begin(election, "a")
     assert election.finish(quick)
     election.promote_follower(quick)
@@ -167,10 +167,12 @@ def test_a_request_that_is_finished_is_not_slow() -> None:
 
 def test_no_follower_is_promoted_when_no_thread_is_left() -> None:
     """With 2 for slow requests there are four; a fourth slow request leaves none to lead, a fifth cannot run."""
-    election = LeaderElection(2, lambda _connection: None)
+    clock = Clock()
+    election = LeaderElection(2, 1, lambda _connection: None, clock)
     saturated, exhausted = [], []
     for name in "abcd":
         election.promote_follower(begin(election, name))
+        clock.advance(LONG)
         saturated.append(election.is_saturated)
         exhausted.append(election.is_exhausted)
     assert slow_requests(election) == ["a", "b", "c", "d"]
@@ -179,6 +181,24 @@ def test_no_follower_is_promoted_when_no_thread_is_left() -> None:
     election.promote_follower(last)
     assert slow_requests(election) == ["a", "b", "c", "d"]
     assert election.finish(last)
+
+
+def test_slow_requests_run_one_after_the_other_unless_they_take_long() -> None:
+    """On one core; with two cores, two at a time. Never more than there are threads."""
+    for cores in (1, 2):
+        clock = Clock()
+        election = LeaderElection(3, cores, lambda _connection: None, clock)
+        found = []
+        for name in "ab":
+            found.append(election.is_saturated)
+            election.promote_follower(election.begin(name, ParsedRequest({}, keep_alive=True), clock.now))  # type: ignore[arg-type]
+        found.append(election.is_saturated)
+        clock.advance(LONG)
+        found.append(election.is_saturated)
+        election.promote_follower(election.begin("c", ParsedRequest({}, keep_alive=True), clock.now))  # type: ignore[arg-type]
+        clock.advance(LONG)
+        found.append(election.is_saturated)
+        assert found == [False, cores == 1, True, False, True]
 
 
 # Timeouts.

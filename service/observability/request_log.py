@@ -13,6 +13,7 @@ from service.observability.request_timer import RequestTimer
 
 ENCODER = msgspec.json.Encoder()
 TRACE = re.compile(r"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C's traceparent
+OVERLOAD_INTERVAL_NS = 1_000_000_000
 NO_TRACE = "0" * 32
 FAULTS = (500, 504)  # statuses of a fault of the service
 DURATION_FIELDS = ("decode_ms", "infer_ms", "encode_ms", "total_ms")
@@ -74,12 +75,14 @@ class Logger(glogging.Logger):  # type: ignore[misc]  # Gunicorn is not typed
 class RequestLog:
     """One line for each request (`all`), for slow, rejected and failed requests (`slow`), or for `none`.
 
-    Of the request it has the path and the client's ids, and no other content.
+    Of the request it has the path and the client's ids, and no other content. In the mode `slow`, of the requests with
+    status 503 one in a second is logged: in an overload there are thousands.
     """
 
     def __init__(self, mode: str, slow_ms: int) -> None:
         self._mode = mode
         self._slow_ns = slow_ms * 1_000_000
+        self._next_overload_ns = 0
 
     def on_response(self, timer: RequestTimer, environ: dict[str, Any], status: int) -> None:
         """Log the request, if it is to be logged."""
@@ -87,6 +90,10 @@ class RequestLog:
             return
         if self._mode == "slow" and status < 400 and timer.durations_ns[-1] < self._slow_ns:
             return
+        if self._mode == "slow" and status == 503:
+            if timer.finished_at < self._next_overload_ns:
+                return
+            self._next_overload_ns = timer.finished_at + OVERLOAD_INTERVAL_NS
         fields = _log_fields(timer, environ, status)
         level = logging.ERROR if status in FAULTS else logging.INFO
         log.log(level, "%s %s %d", fields["method"], fields["path"], status, extra={"fields": fields})

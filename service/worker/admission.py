@@ -20,9 +20,10 @@ from service.worker.wsgi import ParsedRequest
 QUICK = 0.005  # seconds: a request for which more is estimated runs on a thread of its own from the start
 UNKNOWN_QUICK_BITS = 16  # of its body's size: a larger one of unknown duration is not taken for quick
 UNKNOWN_QUICK, UNKNOWN_SLOW = 0.001, 0.02  # seconds, estimated where nothing is known
-ADMITTED_SHARE = 0.5  # of the time that a request may wait: it is rejected if it would wait for longer, as estimated
+ADMITTED_SHARE = 0.4  # of the time that a request may wait: it is rejected if it would wait for longer, as estimated
 WEIGHT_OF_MORE, WEIGHT_OF_LESS = 0.2, 0.5  # of the latest measurement in an estimate: the first one is often too long
-PACE_WEIGHT, MAX_PACE = 0.1, 10.0  # of the latest comparison of time with estimates; and the largest result
+PACE_MEMORY = 0.9  # of earlier comparisons of time with estimates, at each new one
+MAX_PACE = 10.0
 MAX_ESTIMATES = 1000  # paths and sizes that are remembered
 
 Kind = tuple[str, int]  # a path, and the power of two of the body's size
@@ -71,7 +72,7 @@ class Admission:
         self._election = election
         self._clock = clock
         self._estimates: dict[Kind, float] = {}
-        self._pace = 1.0  # seconds that pass while what is estimated to take a second is done
+        self._passed = self._estimated = 0.0  # seconds, of slow requests that have ended while others waited
         self._slow_since: float | None = None  # slow requests wait, and one of them ended then
 
     def __len__(self) -> int:
@@ -99,8 +100,8 @@ class Admission:
         """A request that was taken for slow has ended; called on the thread that has run it."""
         now, since = self._clock(), self._slow_since
         if since is not None:
-            pace = self._pace + PACE_WEIGHT * ((now - since) / connection.estimate - self._pace)
-            self._pace = min(max(pace, 1.0), MAX_PACE)
+            self._passed = PACE_MEMORY * self._passed + (now - since)
+            self._estimated = PACE_MEMORY * self._estimated + connection.estimate
         self._slow_since = now if self.slow else None
 
     def queue(self, connection: Connection) -> None:
@@ -123,18 +124,29 @@ class Admission:
         (self.quick if connection in self.quick.connections else self.slow).remove(connection)
 
     def take_expired(self) -> tuple[Connection, Overloaded] | None:
-        """Remove a connection whose request has waited for too long, if there is one."""
+        """Remove a connection whose request has waited for too long, or will have, as all takes longer than expected."""
         now = self._clock()
         for line in (self.quick, self.slow):
             if line and now > self.deadline(line.connections[0]):
                 connection = line.take()
                 waited = now - connection.queued_at
                 return connection, self._too_long(f"the request has waited for {waited:.1f} seconds", waited)
+        if self.slow:
+            last = self.slow.connections[-1]
+            wait = self._expected_wait(self.slow, now) - self._pace * last.estimate
+            if now + wait > self.deadline(last):
+                self.slow.remove(last)
+                return last, self._too_long(f"{len(self)} requests wait before this one, some {wait:.1f} seconds", wait)
         return None
 
     def deadline(self, connection: Connection) -> float:
         """When the handling of its request must have begun."""
         return connection.queued_at + self._options.queue_timeout
+
+    @property
+    def _pace(self) -> float:
+        """Seconds that pass while what is estimated to take a second is done."""
+        return min(max(self._passed / self._estimated, 1.0), MAX_PACE) if self._estimated else 1.0
 
     def _expected_wait(self, line: Line, now: float) -> float:
         """Seconds until another request of a line would have its turn."""

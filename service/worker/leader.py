@@ -34,25 +34,38 @@ class InFlight:
 RESERVE = 2  # threads beside those for slow requests: the leader, and one for a request that was taken for quick
 
 
+LONG = 0.25  # seconds that a slow request runs before another one may start beside it
+
+
 class LeaderElection:
     """One leader among `threads` + `RESERVE` threads, of which `threads` may run requests that are known to be slow.
+
+    Of these, `cores` run at the same time as long as each takes less than `LONG`: on the same core more of them would end
+    none sooner, and would keep the leader from reading. One that takes longer keeps no others waiting.
 
     `unregister` is called for a connection whose request has become slow: nothing is read from it until the response.
     """
 
-    def __init__(self, threads: int, unregister: Callable[[Connection], None]) -> None:
+    def __init__(
+        self, threads: int, cores: int, unregister: Callable[[Connection], None], clock: Callable[[], float]
+    ) -> None:
         self.current: InFlight | None = None  # what the leader is running
         self.slow: dict[Connection, InFlight] = {}
         self.stuck_threads = 0  # whose requests have timed out: they may never return
         self._threads = threads
+        self._cores = cores
+        self._clock = clock
         self._unregister = unregister
         self._promotions: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._lock = threading.Lock()
 
     @property
     def is_saturated(self) -> bool:
-        """Whether as many requests as may be slow at once are so: no other one that is known to be slow may run."""
-        return len(self.slow) + self.stuck_threads >= self._threads
+        """Whether no other request that is known to be slow may start now."""
+        if len(self.slow) + self.stuck_threads >= self._threads:
+            return True
+        since = self._clock() - LONG
+        return sum([one.started_at > since for one in tuple(self.slow.values())]) >= self._cores
 
     @property
     def is_exhausted(self) -> bool:

@@ -22,6 +22,7 @@ class WorkerOptions:
     - `queue_timeout`: a request that has waited for longer than this gets 503; one that is expected to wait for half of
       it, as estimates may be wrong, gets 503 at once.
     - `max_queued`: as many requests may wait for their turn; others get 503.
+    - `cores`: as many requests that are known to be slow run at the same time (`leader`).
     - `response_timeout`: a request without a response after this time gets 504, and the worker is replaced.
     - `max_body_bytes`: of a longer body the application receives one byte more than this, so that it can respond 413.
     - `memory_budget_bytes`: what the requests of the worker may hold (`memory`).
@@ -38,6 +39,7 @@ class WorkerOptions:
     min_rate: int = 8192
     queue_timeout: float = 1.0
     max_queued: int = 1000
+    cores: int = 1
     response_timeout: float = 60.0
     max_body_bytes: int = 16 * 2**20
     memory_budget_bytes: int = 256 * 2**20

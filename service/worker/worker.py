@@ -86,7 +86,9 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
         self._is_shutting_down = False
         counts = ConnectionCounts(self._counts_memory, self.age, self.clock)
         self._loop = EventLoop(self.sockets, self.PIPE, counts, _max_connections(cfg), options, self.clock)
-        self._election = LeaderElection(cfg.threads, lambda connection: self._loop.register(connection, 0))
+        self._election = LeaderElection(
+            cfg.threads, options.cores, lambda connection: self._loop.register(connection, 0), self.clock
+        )
         self._runner = RequestRunner(self.wsgi, self._loop, self._election, options)
         self._runner.responder.max_requests = self.max_requests
         sys.setswitchinterval(SWITCH_INTERVAL)
