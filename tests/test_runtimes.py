@@ -15,7 +15,7 @@ from running_service import ROOT, clean_environment
 from service.bundle.loading import load_bundle
 from service.bundle.signature import Arrays
 from service.errors import BadRequest, DeviceUnavailable, InferenceFailed, ReportNotFound
-from service.inference.model import Model
+from service.inference.model import MAX_BATCH, Model
 from service.inference.repository import find_bundles
 from service.inference.runtimes import open_runtime
 from service.settings import Settings
@@ -87,6 +87,23 @@ def test_a_runtime_computes_what_numpy_does(settings: Settings, folder: Path, ro
     for spec, expected in zip(bundle.signature.outputs, arrays, strict=True):
         assert outputs[spec.name].dtype == np.float32
         np.testing.assert_allclose(outputs[spec.name], expected, atol=1e-5 * max(1, np.abs(expected).max()))
+
+
+def test_a_large_batch_is_predicted_in_parts_and_in_order(settings: Settings) -> None:
+    """What lies between the layers would take hundreds of megabytes for all rows at once."""
+    model = Model.open(IRIS, settings)
+    rows, original = [], model.runtime.run
+
+    def run(inputs: Arrays) -> Arrays:
+        rows.append(len(inputs["features"]))
+        return original(inputs)
+
+    model.runtime.run = run  # type: ignore[method-assign]
+    batch = {"features": np.random.default_rng(1).uniform(0, 8, (2 * MAX_BATCH + 1, 4)).astype(np.float32)}
+    found = model.predict(batch)
+    assert rows == [MAX_BATCH, MAX_BATCH, 1]
+    for name, whole in original(batch).items():
+        np.testing.assert_allclose(found[name], whole, rtol=0, atol=1e-6)
 
 
 def test_a_bundle_without_a_report_is_named_in_the_error(settings: Settings) -> None:

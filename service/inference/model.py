@@ -21,6 +21,8 @@ from service.images.normaliser import NORMALISER
 from service.inference.runtimes import Runtime, open_runtime
 from service.settings import Settings
 
+MAX_BATCH = 1024  # rows in one run of a network: what lies between its layers takes memory for each of them
+
 
 class Model:
     """Checks the inputs against the signature, runs them, and checks the outputs."""
@@ -59,13 +61,21 @@ class Model:
         except SignatureMismatch as mismatch:
             raise BadRequest(f"{self.bundle.name}: {mismatch}") from None
         try:
-            outputs = self.runtime.run(inputs)
+            outputs = self._run(inputs)
             signature.check_outputs(outputs)
         except NotFinite:
             raise UnprocessableInput(f"{self.bundle.name} has no finite output for such large numbers") from None
         except Exception as error:  # the inputs were valid, so any other failure is the service's
             raise InferenceFailed(f"{self.id} failed on {self.runtime.device}") from error
         return outputs
+
+    def _run(self, inputs: Arrays) -> Arrays:
+        rows = len(next(iter(inputs.values())))
+        if rows <= MAX_BATCH:
+            return self.runtime.run(inputs)
+        starts = range(0, rows, MAX_BATCH)
+        parts = [self.runtime.run({name: it[at : at + MAX_BATCH] for name, it in inputs.items()}) for at in starts]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def report(self) -> bytes:
         """The bundle's HTML report; raises `ReportNotFound` if it has none."""

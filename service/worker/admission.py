@@ -124,7 +124,7 @@ class Admission:
         (self.quick if connection in self.quick.connections else self.slow).remove(connection)
 
     def take_expired(self) -> tuple[Connection, Overloaded] | None:
-        """Remove a connection whose request has waited for too long, or will have, as all takes longer than expected."""
+        """Remove a connection whose request has waited for too long, or will have: all takes longer than expected."""
         now = self._clock()
         for line in (self.quick, self.slow):
             if line and now > self.deadline(line.connections[0]):

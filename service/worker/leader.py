@@ -40,8 +40,8 @@ LONG = 0.25  # seconds that a slow request runs before another one may start bes
 class LeaderElection:
     """One leader among `threads` + `RESERVE` threads, of which `threads` may run requests that are known to be slow.
 
-    Of these, `cores` run at the same time as long as each takes less than `LONG`: on the same core more of them would end
-    none sooner, and would keep the leader from reading. One that takes longer keeps no others waiting.
+    Of these, `cores` run at the same time as long as each takes less than `LONG`: on the same core more of them would
+    end none sooner, and would keep the leader from reading. One that takes longer keeps no others waiting.
 
     `unregister` is called for a connection whose request has become slow: nothing is read from it until the response.
     """
