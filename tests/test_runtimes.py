@@ -15,7 +15,7 @@ from running_service import ROOT, clean_environment
 from service.bundle.loading import load_bundle
 from service.bundle.signature import Arrays
 from service.errors import BadRequest, DeviceUnavailable, InferenceFailed, ReportNotFound
-from service.inference.model import MAX_BATCH, Model
+from service.inference.model import MAX_CPU_BATCH, Model
 from service.inference.repository import find_bundles
 from service.inference.runtimes import open_runtime
 from service.settings import Settings
@@ -99,9 +99,9 @@ def test_a_large_batch_is_predicted_in_parts_and_in_order(settings: Settings) ->
         return original(inputs)
 
     model.runtime.run = run  # type: ignore[method-assign]
-    batch = {"features": np.random.default_rng(1).uniform(0, 8, (2 * MAX_BATCH + 1, 4)).astype(np.float32)}
+    batch = {"features": np.random.default_rng(1).uniform(0, 8, (2 * MAX_CPU_BATCH + 1, 4)).astype(np.float32)}
     found = model.predict(batch)
-    assert rows == [MAX_BATCH, MAX_BATCH, 1]
+    assert rows == [MAX_CPU_BATCH, MAX_CPU_BATCH, 1]
     for name, whole in original(batch).items():
         np.testing.assert_allclose(found[name], whole, rtol=0, atol=1e-6)
 

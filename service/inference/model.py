@@ -21,7 +21,7 @@ from service.images.normaliser import NORMALISER
 from service.inference.runtimes import Runtime, open_runtime
 from service.settings import Settings
 
-MAX_BATCH = 1024  # rows in one run of a network: what lies between its layers takes memory for each of them
+MAX_CPU_BATCH = 256  # rows in one run of a network: what lies between its layers takes memory for each, and is kept
 
 
 class Model:
@@ -71,10 +71,10 @@ class Model:
 
     def _run(self, inputs: Arrays) -> Arrays:
         rows = len(next(iter(inputs.values())))
-        if rows <= MAX_BATCH:
+        if rows <= MAX_CPU_BATCH or self.runtime.device != "cpu":
             return self.runtime.run(inputs)
-        starts = range(0, rows, MAX_BATCH)
-        parts = [self.runtime.run({name: it[at : at + MAX_BATCH] for name, it in inputs.items()}) for at in starts]
+        starts = range(0, rows, MAX_CPU_BATCH)
+        parts = [self.runtime.run({name: it[at : at + MAX_CPU_BATCH] for name, it in inputs.items()}) for at in starts]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def report(self) -> bytes:

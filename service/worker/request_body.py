@@ -42,8 +42,8 @@ class RequestBody:
         """Add what has arrived."""
         if self._stream is None:
             self._stream = io.BytesIO(data)  # shares the bytes: nearly all bodies come in one piece
-            self._stream.seek(len(data))
         else:
+            self._stream.seek(self.received)
             self._stream.write(data)
         self.received += len(data)
 
@@ -84,10 +84,16 @@ class RequestBody:
             self._view.release()
             self._view = None
         stream = self._stream or io.BytesIO()
-        stream.truncate(min(self.received, limit))
+        if self.reserved:
+            stream.truncate(self.received)
+            self._release_surplus()
+        if self.received > limit:
+            stream.truncate(limit)
         stream.seek(0)
-        surplus = self.reserved - self.received
-        if surplus > 0:  # of a chunked body: its length was not known
-            self._memory.release_body(surplus)
-            self.reserved -= surplus
         return stream
+
+    def _release_surplus(self) -> None:
+        """Give back what was reserved and has not arrived, as the length of a chunked body is not known."""
+        surplus = max(self.reserved - self.received, 0)
+        self._memory.release_body(surplus)
+        self.reserved -= surplus

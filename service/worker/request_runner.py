@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from wsgiref.types import WSGIApplication
 
-from service.worker.admission import Admission, Line
+from service.worker.admission import QUICK, Admission, Line
 from service.worker.connection import Connection
 from service.worker.event_loop import EventLoop
 from service.worker.leader import LeaderElection
@@ -169,10 +169,12 @@ class RequestRunner:
         in_flight = election.begin(connection, request, self._loop.clock())
         if is_slow:
             election.promote_follower(in_flight)
-        running = election.running
+        running: float = election.running
         response = self.responder.respond(request)
         seconds = self._loop.clock() - in_flight.started_at
-        self.admission.learn(request, seconds, (running + election.running) / 2)
+        if seconds > QUICK:  # otherwise hardly anything has changed meanwhile
+            running = (running + election.running) / 2
+        self.admission.learn(request, seconds, running)
         if election.finish(in_flight):
             self._send(connection, response)
             return True
