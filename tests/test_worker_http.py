@@ -225,13 +225,15 @@ def test_a_malformed_chunk_reaches_the_application_as_an_error(client: Client) -
     [
         (b"Transfer-Encoding: gzip, chunked\r\n", 501, "Transfer-Encoding gzip, chunked is not supported"),
         (b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n", 501, "Transfer-Encoding gzip,chunked"),
-        (b"Transfer-Encoding: identity\r\n", 501, "Transfer-Encoding identity is not supported"),
-        (b"Transfer-Encoding: gzip\r\n", 501, "Transfer-Encoding gzip is not supported"),
-        (b"Transfer-Encoding: xchunked\r\n", 501, "Transfer-Encoding xchunked is not supported"),
+        (b"Transfer-Encoding: identity\r\n", 400, "Transfer-Encoding identity is not supported"),
+        (b"Transfer-Encoding: gzip\r\n", 400, "Transfer-Encoding gzip is not supported"),
+        (b"Transfer-Encoding: xchunked\r\n", 400, "Transfer-Encoding xchunked is not supported"),
         (b"Transfer-Encoding: chunked, gzip\r\n", 400, "Transfer-Encoding"),
         (b"Transfer-Encoding: chunked, chunked\r\n", 400, "Transfer-Encoding"),
         (b"Transfer-Encoding: \r\n", 400, "Transfer-Encoding"),
         (b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n", 400, "Transfer-Encoding"),
+        (OFFER + b"Transfer-Encoding: identity\r\n", 400, "Transfer-Encoding identity is not supported"),
+        (OFFER + b"Transfer-Encoding: xchunked\r\n", 400, "Transfer-Encoding xchunked is not supported"),
         (OFFER + b"Transfer-Encoding: gzip, chunked\r\n", 501, "Transfer-Encoding gzip, chunked is not supported"),
     ],
 )

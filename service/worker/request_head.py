@@ -147,9 +147,12 @@ def check_head(environ: WSGIEnvironment, version: str) -> int:
 def _check_transfer_coding(coding: str, version: str) -> None:
     if version == "1.0":  # which has none: a server before this one may have found another end of the body
         raise Rejected(BAD_REQUEST, "Transfer-Encoding needs HTTP/1.1")
-    if coding.strip().lower() != "chunked":
+    codings = [one.strip() for one in coding.lower().split(",")]
+    if codings != ["chunked"]:
+        # RFC 9112, 6.1 and 6.3: without chunked at the end, nobody knows where the body ends.
+        status = "501 Not Implemented" if codings[-1] == "chunked" else BAD_REQUEST
         message = f"Transfer-Encoding {coding[:MAX_QUOTED]} is not supported: send chunked, or a Content-Length"
-        raise Rejected("501 Not Implemented", message)
+        raise Rejected(status, message)
 
 
 def environ_key(name: bytes) -> str:
