@@ -86,7 +86,7 @@ class Worker(LeaderFollowerWorker):
         request_timeout=_settings.read_timeout,
         queue_timeout=_settings.queue_timeout_ms / 1000,
         max_queued=_settings.max_queued,
-        cores=_settings.threads_per_inference,
+        cores=_settings.cores_per_worker,
         response_timeout=_settings.answer_timeout,
         max_body_bytes=_settings.max_body_bytes,
         memory_budget_bytes=_settings.memory_budget_bytes,

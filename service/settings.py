@@ -7,6 +7,7 @@ must not be ignored silently. Only the names that Kubernetes injects for a Servi
 
 import dataclasses
 import difflib
+import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from service.errors import SettingsError
+from service.worker.memory import LARGEST_SHARE, MemoryBudget
 
 PREFIX = "DIGITALIS_"
 MIN_HEARTBEAT_TIMEOUT = 3  # seconds
@@ -123,7 +125,7 @@ class Settings:
         1000,
         _count,
         "1000",
-        "milliseconds that a request may wait for its turn; it gets 503 if half of that is expected",
+        "milliseconds that a request may wait; one that is expected to wait for half of it gets 503 at once",
     )
     max_queued: int = _setting(1000, _count, "1000", "requests of one worker that may wait; further ones get 503")
     max_connections: int = _setting(
@@ -207,12 +209,31 @@ class Settings:
                 values[fields[name].name] = fields[name].metadata["parse"](text)
             except ValueError as expected:
                 raise SettingsError(f"{name}={text!r}: expected {expected}") from None
-        return cls(**values)
+        settings = cls(**values)
+        settings.check_consistency()
+        return settings
+
+    def check_consistency(self) -> None:
+        """Raise `SettingsError` for values that are valid alone, and not together."""
+        for_bodies = MemoryBudget(self.memory_budget_bytes).for_bodies
+        if self.max_body_bytes > for_bodies:
+            needed = (
+                f"{PREFIX}MAX_BODY_BYTES is {self.max_body_bytes}, and the bodies of a worker may take {for_bodies}"
+            )
+            raise SettingsError(
+                f"{needed} of {PREFIX}MEMORY_BUDGET_BYTES ({self.memory_budget_bytes}): "
+                f"set that to {math.ceil(self.max_body_bytes / (1 - LARGEST_SHARE))} or more"
+            )
 
     @property
     def threads_per_inference(self) -> int:
         """`intra_op_threads`, or as many as keep workers x threads within the cores."""
-        return self.intra_op_threads or max(available_cores() // self.workers, 1)
+        return self.intra_op_threads or self.cores_per_worker
+
+    @property
+    def cores_per_worker(self) -> int:
+        """The cores that a worker has if each has as many as the others; at least 1."""
+        return max(available_cores() // self.workers, 1)
 
     @classmethod
     def documentation_rows(cls) -> list[tuple[str, str, str]]:

@@ -40,6 +40,7 @@ def test_every_setting_can_be_set() -> None:
         "log_level": "debug",
         "abstain": "true",
         "log_requests": "all",
+        "memory_budget_bytes": "700000000",
     }
     for field in dataclasses.fields(Settings):
         text = texts.get(field.name, "7")
@@ -72,6 +73,14 @@ def test_an_invalid_setting_is_an_error_that_names_it_and_what_is_expected(name:
         Settings.from_env({name: value})
     assert name in str(error.value)
     assert hint in str(error.value)
+
+
+def test_the_largest_body_must_fit_into_the_memory_budget() -> None:
+    """Otherwise it would get 503 for ever. The message says how large the budget must be at least."""
+    with pytest.raises(SettingsError, match="DIGITALIS_MAX_BODY_BYTES is 200000000, .* set that to 533333334 or more"):
+        Settings.from_env({"DIGITALIS_MAX_BODY_BYTES": "200000000"})
+    found = Settings.from_env({"DIGITALIS_MAX_BODY_BYTES": "200000000", "DIGITALIS_MEMORY_BUDGET_BYTES": "533333334"})
+    assert found.max_body_bytes == 200_000_000
 
 
 def test_an_invalid_setting_stops_the_start_with_one_line() -> None:

@@ -79,8 +79,8 @@ def test_a_request_that_would_wait_for_too_long_gets_503(tmp_path: Path) -> None
         wait_until(lambda: entered(tmp_path) == 2)
         response = predict(service)
         assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
-        assert "the request has waited for 1.0 seconds" in response.json()["error"]
-        assert "1 seconds are allowed (DIGITALIS_QUEUE_TIMEOUT_MS)" in response.json()["error"]
+        assert "the request has waited for 1.0 s" in response.json()["error"]
+        assert "1 s are allowed (DIGITALIS_QUEUE_TIMEOUT_MS)" in response.json()["error"]
         assert response.headers["X-Request-ID"]
         assert service.client.get("/v2/health/ready").status_code == 200
         assert 'digitalis_requests_total{model="",protocol="",status="503",version=""} 1.0' in (

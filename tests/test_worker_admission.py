@@ -11,20 +11,15 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 import pytest
 from stepped_worker import DEADLINE, Client, Clock, SteppedWorker, echo
 
-from service.worker.admission import (
-    MAX_ESTIMATES,
-    MAX_PACE,
-    QUICK,
-    UNKNOWN_QUICK_BITS,
-    WEIGHT_OF_LESS,
-    WEIGHT_OF_MORE,
-    Admission,
-)
+from service.worker.admission import MAX_PACE, QUICK, Admission
 from service.worker.connection import Connection
-from service.worker.leader import InFlight, LeaderElection
+from service.worker.estimates import MAX_ESTIMATES, UNKNOWN_QUICK_BITS, WEIGHT_OF_LESS, WEIGHT_OF_MORE, Estimates
+from service.worker.http_parser import MAX_AHEAD
+from service.worker.leader import LONG_AFTER, InFlight, LeaderElection
 from service.worker.options import WorkerOptions
 from service.worker.request_body import RequestBody
 from service.worker.request_head import Overloaded
+from service.worker.request_runner import MAX_IN_A_ROW
 from service.worker.wsgi import ParsedRequest
 
 POST = b"POST /%s HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
@@ -71,10 +66,10 @@ class OverloadedWorker(SteppedWorker):
         assert response.status == 200
         self.application.paths.clear()
 
-    def block(self) -> threading.Thread:
-        """Let a request in that is slow, on another thread."""
-        client = self.client()
-        client.socket.send(POST % b"gate")
+    def block(self, client: Client | None = None) -> threading.Thread:
+        """Let a request in that is slow, on another thread; by default one of another client."""
+        if client is None:
+            self.client().socket.send(POST % b"gate")
         thread = threading.Thread(target=self._lead)
         thread.start()
         assert self.application.entered.acquire(timeout=DEADLINE)
@@ -89,9 +84,10 @@ class OverloadedWorker(SteppedWorker):
         self.step()
 
     def _lead(self) -> None:
-        for connection in self.loop.poll(0):
-            assert self.runner.serve(connection)
-        self.runner.run_queued()
+        is_leader = True
+        while is_leader:
+            is_leader = all(self.runner.serve(connection) for connection in self.loop.poll(0))
+            is_leader = is_leader and self.runner.run_queued()
 
 
 @pytest.fixture
@@ -123,39 +119,39 @@ def test_a_request_that_is_known_to_be_slow_waits_for_a_thread_and_a_quick_one_d
 
 
 def test_a_request_that_would_wait_for_too_long_is_rejected_at_once(worker: OverloadedWorker) -> None:
-    """Each takes 0.15 seconds: a fourth one would have to wait for 0.45. Its connection stays open.
+    """Each takes 0.2 seconds: a fourth one would have to wait for 0.6. Its connection stays open.
 
-    Over half of the time that a request may wait is left for errors of the estimates.
+    Half of the time that a request may wait is left for errors of the estimates.
     """
-    worker.learn(b"0.15")
+    worker.learn(b"0.2")
     thread = worker.block()
     clients = [worker.client() for _ in range(4)]
     for client in clients:
-        client.send(POST % b"0.15")
+        client.send(POST % b"0.2")
     assert [client.response() for client in clients[:3]] == [None] * 3
     response = clients[3].response()
     assert response
     assert (response.status, response.fields["retry-after"]) == (503, "1")
-    assert b"3 requests are waiting, which takes some 0.5 seconds" in response.body
-    assert b"1 seconds are allowed (queue_timeout)" in response.body
+    assert b"the request would wait for some 0.6 s" in response.body
+    assert b"0.5 of 1 s are allowed (queue_timeout)" in response.body
     assert clients[3].exchange(GET).status == 200
     worker.unblock(thread)
     assert [client.response() is not None for client in clients[:3]] == [True] * 3
 
 
 def test_what_a_running_request_still_takes_is_counted(worker: OverloadedWorker) -> None:
-    worker.learn(b"0.1")
-    worker.runner.admission._estimates["/gate", 0] = 3.0
+    worker.learn(b"0.2")
+    worker.runner.admission.estimates._seconds["/gate", 0] = 0.2
     thread = worker.block()
-    first, second = worker.client(), worker.client()
-    first.send(POST % b"0.1")
-    assert "0 requests are waiting, which takes some 3.0 seconds" in error(first)
-    worker.clock.advance(2.8)
-    second.send(POST % b"0.1")
+    clients = [worker.client() for _ in range(3)]
+    for client in clients:
+        client.send(POST % b"0.2")
+    assert "the request would wait for some 0.6 s" in error(clients[2])
+    worker.clock.advance(0.15)
+    clients[2].send(POST % b"0.2")
+    assert clients[2].response() is None, "0.45 now"
     worker.unblock(thread)
-    response = second.response()
-    assert response
-    assert response.status == 200
+    assert all(client.response() for client in clients)
 
 
 def test_a_request_that_has_waited_for_too_long_is_rejected(worker: OverloadedWorker) -> None:
@@ -164,12 +160,12 @@ def test_a_request_that_has_waited_for_too_long_is_rejected(worker: OverloadedWo
     client = worker.client()
     client.send(POST % b"0.1")
     worker.clock.advance(0.9)
-    worker.runner.admission._estimates["/gate", 0] = 0.0
+    worker.runner.admission.estimates._seconds["/gate", 0] = 0.0
     worker.runner.run_queued()
     assert client.response() is None
     worker.clock.advance(0.2)
     worker.runner.run_queued()
-    assert "the request has waited for 1.1 seconds" in error(client)
+    assert "the request has waited for 1.1 s, and 1 s are allowed" in error(client)
     assert client.exchange(GET).status == 200
     worker.unblock(thread)
     assert "0.1" not in worker.application.paths
@@ -177,21 +173,21 @@ def test_a_request_that_has_waited_for_too_long_is_rejected(worker: OverloadedWo
 
 def test_a_request_that_will_have_waited_for_too_long_is_rejected_before(worker: OverloadedWorker) -> None:
     """The last one: those before it take longer than was expected."""
-    worker.learn(b"0.15")
+    worker.learn(b"0.2")
     thread = worker.block()
     clients = [worker.client() for _ in range(3)]
     for client in clients:
-        client.send(POST % b"0.15")
-    worker.runner.admission._passed, worker.runner.admission._estimated = 5.0, 1.0
+        client.send(POST % b"0.2")
+    worker.runner.admission._passed, worker.runner.admission._estimated = 4.0, 1.0
     worker.step()
-    assert "2 requests wait before this one, some 1.5 seconds" in error(clients[2])
+    assert "the request would wait for some 1.6 s" in error(clients[2])
     assert [client.response() for client in clients[:2]] == [None, None]
     worker.unblock(thread)
 
 
 def test_no_more_requests_wait_than_the_limit() -> None:
     with OverloadedWorker(max_queued=2) as worker:
-        worker.runner.admission._estimates["/0.1", 0] = 2 * QUICK
+        worker.runner.admission.estimates._seconds["/0.1", 0] = 2 * QUICK
         thread = worker.block()
         clients = [worker.client() for _ in range(3)]
         for client in clients:
@@ -261,6 +257,49 @@ def test_a_client_that_sends_more_while_it_waits_has_its_responses_in_order(work
     assert paths == ["/0.3", "/health", "/0.25"]
 
 
+def test_what_arrives_before_the_next_turn_of_a_connection_waits_for_it() -> None:
+    """After many requests in a row, say: the connection must not be read, and run, a second time meanwhile."""
+    with SteppedWorker() as worker:
+        client = worker.client()
+        client.socket.send(GET * MAX_IN_A_ROW)
+        for connection in worker.loop.poll(0):
+            worker.serve(connection)
+        client.socket.send(POST % b"0")
+        worker.step()
+        for _ in range(MAX_IN_A_ROW + 1):
+            assert client.response()
+        assert client.exchange(GET).status == 200
+
+
+def test_what_arrives_after_a_request_has_expired_waits_for_the_next_turn(worker: OverloadedWorker) -> None:
+    worker.learn(b"0.1")
+    thread = worker.block()
+    client = worker.client()
+    client.send(POST % b"0.1")
+    worker.clock.advance(1.1)
+    worker.runner.run_queued()
+    assert error(client)
+    client.socket.send(POST % b"0.001")
+    worker.unblock(thread)
+    assert client.response()
+    assert worker.application.paths == ["gate", "0.001"]
+
+
+def test_requests_that_were_not_parsed_yet_are_run_after_a_slow_one(worker: OverloadedWorker) -> None:
+    """Their heads are so long that they are parsed one at a time, and the last one that is parsed ahead is slow."""
+    client, head = worker.client(), b"X-A: " + b"a" * 600
+    long_request = (POST % b"%s").replace(b"Host: x", b"Host: x\r\n" + head)
+    client.socket.send(b"".join(long_request % path for path in [b"0"] * (MAX_AHEAD - 1) + [b"gate", b"0", b"0"]))
+    thread = worker.block(client)
+    worker.unblock(thread)
+    for _ in range(MAX_AHEAD + 2):
+        assert client.response()
+    assert worker.poll() == 0, "nothing is left to do"
+    client.close()
+    worker.step()
+    assert not worker.connections
+
+
 def test_reaching_a_limit_is_logged_once_a_minute(worker: OverloadedWorker, caplog: pytest.LogCaptureFixture) -> None:
     worker.learn(b"0.4")
     thread = worker.block()
@@ -285,26 +324,48 @@ def request(path: str, size: int = 0) -> ParsedRequest:
 
 
 def test_an_estimate_follows_what_requests_take_by_path_and_size() -> None:
-    admission = Admission(WorkerOptions(), LeaderElection(1, 1, lambda _connection: None, Clock()), Clock())
-    admission.learn(request("/a", 100), 0.1, 1)
-    assert admission.estimate(request("/a", 100)) == 0.1
-    assert admission.estimate(request("/a", 120)) == 0.1, "of about the same size"
-    assert admission.estimate(request("/a", 300)) < QUICK, "nothing is known"
-    assert admission.estimate(request("/b", 100)) < QUICK
-    assert admission.estimate(request("/b", LARGE)) > QUICK
-    admission.learn(request("/a", 100), 0.2, 1)
-    assert admission.estimate(request("/a", 100)) == pytest.approx(0.1 + WEIGHT_OF_MORE * 0.1)
-    admission.learn(request("/b", 100), 1.0, 1)
-    admission.learn(request("/b", 100), 0.2, 1)
-    assert admission.estimate(request("/b", 100)) == pytest.approx(1.0 - WEIGHT_OF_LESS * 0.8), (
-        "falls sooner than rises"
-    )
+    estimates = Estimates()
+    a, b, large = (estimates.kind(request(*one)) for one in (("/a", 100), ("/b", 100), ("/b", LARGE)))
+    estimates.learn(a, 0.1, 1)
+    assert estimates.seconds(a) == 0.1
+    assert estimates.kind(request("/a", 120)) == a, "of about the same size"
+    assert estimates.kind(request("/a", 300)) != a
+    assert estimates.seconds(b) < QUICK, "nothing is known"
+    assert estimates.seconds(large) > QUICK
+    estimates.learn(a, 0.2, 1)
+    assert estimates.seconds(a) == pytest.approx(0.1 + WEIGHT_OF_MORE * 0.1)
+    estimates.learn(b, 1.0, 1)
+    estimates.learn(b, 0.2, 1)
+    assert estimates.seconds(b) == pytest.approx(1.0 - WEIGHT_OF_LESS * 0.8), "falls sooner than rises"
 
 
 def test_what_requests_take_beside_others_is_shared() -> None:
-    admission = Admission(WorkerOptions(), LeaderElection(1, 1, lambda _connection: None, Clock()), Clock())
-    admission.learn(request("/a"), 0.4, 4)
-    assert admission.estimate(request("/a")) == 0.1
+    estimates = Estimates()
+    estimates.learn(("/a", 0), 0.4, 4)
+    assert estimates.seconds(("/a", 0)) == 0.1
+
+
+def test_a_few_kinds_of_requests_are_remembered_and_the_oldest_forgotten() -> None:
+    estimates = Estimates()
+    for number in range(MAX_ESTIMATES + 1):
+        estimates.learn((f"/{number}", 0), 0.1, 1)
+    assert len(estimates._seconds) == MAX_ESTIMATES
+    assert estimates.seconds(("/0", 0)) < QUICK
+    assert estimates.seconds((f"/{MAX_ESTIMATES}", 0)) == 0.1
+
+
+def test_nothing_is_learned_from_requests_that_fail_or_never_wait() -> None:
+    """Or clients could fill the memory with paths, and make the estimate of a slow kind of request too small."""
+
+    def not_found(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("404 Not Found" if environ["PATH_INFO"] == "/nothing" else "200 OK", [])
+        return []
+
+    with SteppedWorker(not_found) as worker:
+        client = worker.client()
+        for path in (b"GET /health", b"POST /nothing", b"POST /model"):
+            client.exchange(path + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert list(worker.runner.admission.estimates._seconds) == [("/model", 0)]
 
 
 def test_where_all_takes_longer_than_estimated_fewer_requests_may_wait() -> None:
@@ -312,10 +373,11 @@ def test_where_all_takes_longer_than_estimated_fewer_requests_may_wait() -> None
     clock = Clock()
     election = LeaderElection(1, 1, lambda _connection: None, clock)
     admission = Admission(WorkerOptions(queue_timeout=1.0), election, clock)
-    admission.learn(request("/a"), 0.1, 1)
+    admission.estimates.learn(("/a", 0), 0.1, 1)
     running, waiting, late = (connection_with(request("/a")) for _ in range(3))
+    for one in (running, waiting, late):
+        admission.estimate(one)
     election.promote_follower(election.begin(running, request("/a"), clock.now))
-    running.estimate = 0.1
     admission.queue(waiting)
     admission.finish_slow(running)
     for _ in range(100):
@@ -323,7 +385,7 @@ def test_where_all_takes_longer_than_estimated_fewer_requests_may_wait() -> None
         admission.finish_slow(running)
     assert admission._pace == pytest.approx(3, rel=0.01)
     election.slow[running] = InFlight(running, request("/a"), clock.now)
-    with pytest.raises(Overloaded, match="1 requests are waiting, which takes some 0"):
+    with pytest.raises(Overloaded, match=r"the request would wait for some 0\.6 s, and 0\.5 of 1 s are allowed"):
         admission.queue(late)
     for _ in range(100):
         clock.advance(1000)
@@ -331,14 +393,23 @@ def test_where_all_takes_longer_than_estimated_fewer_requests_may_wait() -> None
     assert admission._pace == MAX_PACE
 
 
+def test_a_request_that_takes_long_keeps_others_waiting_for_a_moment_only() -> None:
+    """Another one may start beside it then, as long as there is a thread."""
+    clock = Clock()
+    election = LeaderElection(4, 1, lambda _connection: None, clock)
+    admission = Admission(WorkerOptions(queue_timeout=1.0), election, clock)
+    admission.estimates.learn(("/a", 0), 20.0, 1)
+    running, waiting = (connection_with(request("/a")) for _ in range(2))
+    admission.estimate(running)
+    election.promote_follower(election.begin(running, request("/a"), clock.now))
+    assert admission.estimate(waiting) == LONG_AFTER
+    admission.queue(waiting)
+    assert election.is_saturated
+    clock.advance(LONG_AFTER)
+    assert not election.is_saturated
+
+
 def connection_with(first: ParsedRequest) -> Connection:
-    found = Mock(spec_set=["requests", "is_queued", "queued_at", "estimate"])
+    found = Mock(spec_set=["requests", "state", "queued_at", "estimate", "kind"])
     found.requests = [first]
     return cast(Connection, found)
-
-
-def test_clients_cannot_fill_the_memory_with_paths() -> None:
-    admission = Admission(WorkerOptions(), LeaderElection(1, 1, lambda _connection: None, Clock()), Clock())
-    for number in range(2 * MAX_ESTIMATES):
-        admission.learn(request(f"/{number}"), 0.1, 1)
-    assert len(admission._estimates) == MAX_ESTIMATES

@@ -16,7 +16,7 @@ from stepped_worker import Client, Clock, SteppedWorker, unix_listener
 
 from service.worker import balancing
 from service.worker.balancing import ConnectionCounts, map_counts
-from service.worker.connection import LINGER, SPARE_KEEPALIVE
+from service.worker.connection import LINGER, SPARE_KEEPALIVE, State
 from service.worker.event_loop import EVICT_AFTER, SPARE_CONNECTIONS
 from service.worker.listeners import ACCEPT_BACKOFF, MAX_ACCEPTS
 from service.worker.options import WorkerOptions
@@ -539,10 +539,21 @@ def test_counts_are_seen_by_other_processes() -> None:
     assert not mine.is_overloaded()
 
 
+def test_a_connection_may_be_closed_twice_and_while_others_are_looked_through(worker: SteppedWorker) -> None:
+    """A thread that has run a slow request closes its connection if the client has gone."""
+    for _ in range(5):
+        worker.client()
+    for connection in worker.connections:
+        worker.loop.close(connection)
+        worker.loop.close(connection)
+    assert not worker.connections
+
+
 def test_a_connection_that_is_being_run_is_not_polled(worker: SteppedWorker) -> None:
     client = worker.client()
     (connection,) = worker.connections
     worker.loop.register(connection, 0)
+    connection.state = State.RUNNING
     client.socket.send(GET)
     assert list(worker.loop.poll(0)) == []
     worker.clock.advance(1000)

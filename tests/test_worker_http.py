@@ -1,5 +1,6 @@
 """HTTP/1.1 as the worker's connections speak it, byte by byte and without a process: RFC 9110 and 9112."""
 
+import contextlib
 import itertools
 import json
 import logging
@@ -11,7 +12,7 @@ from stepped_worker import MAX_BODY, Client, Response, SteppedWorker
 
 from service.worker.connection import MAX_DISCARD_FACTOR
 from service.worker.request_head import MAX_FIELDS
-from service.worker.request_runner import MAX_SAFE_IN_A_ROW
+from service.worker.request_runner import MAX_IN_A_ROW
 
 GET = b"GET /path?a=1 HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST /path HTTP/1.1\r\nHost: x\r\n"
@@ -106,7 +107,7 @@ def test_many_pipelined_requests_do_not_starve_other_connections(worker: Stepped
     other.socket.sendall(GET)
     worker.poll()
     assert other.response()
-    assert greedy.receive().count(b"HTTP/1.1 200") <= 2 * MAX_SAFE_IN_A_ROW
+    assert greedy.receive().count(b"HTTP/1.1 200") <= 2 * MAX_IN_A_ROW
     assert read_all(worker, greedy, 1000) == 1000
 
 
@@ -330,7 +331,8 @@ def test_an_invalid_request_gets_an_error_response_in_json(
     other, client = worker.client(), worker.client()
     with caplog.at_level(logging.WARNING, "gunicorn.error"):
         for start in range(0, len(head), piece):
-            client.send(head[start : start + piece])
+            with contextlib.suppress(BrokenPipeError):  # the worker reads some more, and then closes the connection
+                client.send(head[start : start + piece])
             if client.receive():
                 break
     (response,) = responses(client, 1)

@@ -7,6 +7,7 @@ import contextlib
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Any
 from wsgiref.types import WSGIEnvironment
 
@@ -19,7 +20,16 @@ LINGER = 2.0  # seconds without a byte from the client after which a connection 
 SPARE_KEEPALIVE = 1.0  # seconds that a spare connection may be idle
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 RECV_SIZE = 2**18  # bytes that one read may return,
-HEAD_READ = 2**14  # between bodies, as what is read ahead of a response must be kept
+HEAD_READ = 2**14  # where requests may follow, as what is read ahead of a response must be kept
+
+
+class State(Enum):
+    """Who goes on with a connection, and when."""
+
+    READING = auto()  # the leader, when its socket is ready
+    QUEUED = auto()  # its first request waits in a line of `admission`
+    NEXT_TURN = auto()  # the leader, in its next round: it has had responses, and other connections had none
+    RUNNING = auto()  # the thread that runs its first request
 
 
 @dataclass(frozen=True)
@@ -44,9 +54,10 @@ class Connection(RequestParser):
         self.fd = sock.fileno()
         self.write_buffer = memoryview(b"")  # what the socket has not taken yet
         self.events = 0  # of epoll, for which it is registered
-        self.is_queued = False  # its first request waits for its turn,
-        self.queued_at = 0.0  # since then,
-        self.estimate = 0.0  # and is expected to take so many seconds
+        self.state = State.READING
+        self.kind: tuple[str, int] | None = None  # of its first request, for estimates; None if that never waits,
+        self.estimate = 0.0  # seconds that it is expected to take,
+        self.queued_at = 0.0  # and since when it waits
         self.close_after_write = False  # the last response of the connection is written or in the buffer
         self._recv_buffer = shared.recv_buffer
         self._head_buffer = shared.recv_buffer[:HEAD_READ]
@@ -59,7 +70,7 @@ class Connection(RequestParser):
     @property
     def is_idle(self) -> bool:
         """Between two requests, with nothing to write."""
-        return not (self._started or self.requests or self.write_buffer or self.discarding)
+        return not (self._started or self.requests or self.unparsed or self.write_buffer or self.discarding)
 
     @property
     def is_in_head(self) -> bool:
@@ -69,7 +80,7 @@ class Connection(RequestParser):
     def receive(self) -> None:
         """Read what is there; complete requests are appended to `requests`."""
         free = self._body.free if self._in_body else None
-        buffer = self._recv_buffer if self._in_body or self.discarding else self._head_buffer
+        buffer = self._recv_buffer if self.discarding else self._head_buffer
         try:
             count = self.sock.recv_into(buffer if free is None else free)
         except BlockingIOError:

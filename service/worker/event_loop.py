@@ -14,13 +14,14 @@ from typing import Any
 from wsgiref.types import WSGIEnvironment
 
 from service.worker.balancing import ConnectionCounts
-from service.worker.connection import Connection, Shared
+from service.worker.connection import Connection, Shared, State
 from service.worker.limit_log import LimitLog
 from service.worker.listeners import Listeners
 from service.worker.memory import MemoryBudget
 from service.worker.options import WorkerOptions
 
 MAX_EVENTS = 64  # of one poll: few, so that a connection that becomes ready meanwhile does not wait for a long batch
+BUSY_EVENTS = 16  # of one poll; with more, requests wait until all connections that are ready have been read
 SPARE_CONNECTIONS = 16  # over the limit: for health checks, while all others are in use
 EVICT_AT_ONCE = 64  # connections
 EVICT_INTERVAL = 0.05  # seconds between two looks for connections that can be closed
@@ -44,6 +45,7 @@ class EventLoop:
     ) -> None:
         self.connections: dict[int, Connection] = {}
         self.clock = clock
+        self.is_busy = False  # many connections were ready at the latest poll
         self.memory = MemoryBudget(options.memory_budget_bytes)
         self.limit_log = LimitLog(clock)
         self._options = options
@@ -63,7 +65,9 @@ class EventLoop:
         if now >= self.listeners.paused_until:
             self.resume_accepting()
         timeout = self.listeners.back_off(min(timeout, max(self.listeners.paused_until - now, 0)))
-        for fd, _ in self._epoll.poll(timeout, MAX_EVENTS):
+        events = self._epoll.poll(timeout, MAX_EVENTS)
+        self.is_busy = len(events) > BUSY_EVENTS
+        for fd, _ in events:
             connection = self.connections.get(fd)
             if connection is not None:
                 self.listeners.events_since_accept += 1
@@ -98,6 +102,8 @@ class EventLoop:
 
     def close(self, connection: Connection) -> None:
         """Close a connection and forget it."""
+        if not self.is_open(connection):
+            return
         self.register(connection, 0)
         self.connections.pop(connection.fd, None)
         connection.close()
@@ -111,7 +117,7 @@ class EventLoop:
         """
         now = self.clock()
         for connection in list(self.connections.values()):
-            if not connection.events or connection.is_queued:
+            if connection.state is not State.READING:
                 continue  # its request is being run, or will be
             if connection.has_expired(now, keepalive):
                 if not (connection.is_idle and connection.has_unread()):
@@ -143,7 +149,7 @@ class EventLoop:
     def free_memory(self) -> None:
         """Close connections whose client reads its response slowly, the slowest first, while these take too much."""
         while self.memory.is_exceeded:
-            unread = [one for one in self.connections.values() if one.write_buffer and one.events]
+            unread = [one for one in list(self.connections.values()) if one.write_buffer and one.state is State.READING]
             if not unread:
                 return
             self.close(min(unread, key=lambda one: one.waiting_since))
@@ -155,8 +161,8 @@ class EventLoop:
         now = self.clock()
         evictable = [
             one
-            for one in self.connections.values()
-            if (one.is_idle or one.is_in_head) and one.events and now - one.waiting_since > EVICT_AFTER
+            for one in list(self.connections.values())  # a thread that has run a slow request may close its connection
+            if one.state is State.READING and (one.is_idle or one.is_in_head) and now - one.waiting_since > EVICT_AFTER
         ]
         evictable.sort(key=lambda one: one.waiting_since)
         for connection in evictable[:EVICT_AT_ONCE]:

@@ -31,17 +31,17 @@ class InFlight:
     started_at: float
 
 
-RESERVE = 2  # threads beside those for slow requests: the leader, and one for a request that was taken for quick
+EXTRA_THREADS = 2  # threads beside those for slow requests: the leader, and one for a request that was taken for quick
 
 
-LONG = 0.25  # seconds that a slow request runs before another one may start beside it
+LONG_AFTER = 0.25  # seconds that a slow request runs before another one may start beside it
 
 
 class LeaderElection:
-    """One leader among `threads` + `RESERVE` threads, of which `threads` may run requests that are known to be slow.
+    """One leader among `threads` + `EXTRA_THREADS` threads; `threads` may run requests that are known to be slow.
 
-    Of these, `cores` run at the same time as long as each takes less than `LONG`: on the same core more of them would
-    end none sooner, and would keep the leader from reading. One that takes longer keeps no others waiting.
+    Of these, `cores` run at the same time as long as each takes less than `LONG_AFTER`: on the same core more of them
+    would end none sooner, and would keep the leader from reading. One that takes longer keeps no others waiting.
 
     `unregister` is called for a connection whose request has become slow: nothing is read from it until the response.
     """
@@ -62,9 +62,11 @@ class LeaderElection:
     @property
     def is_saturated(self) -> bool:
         """Whether no other request that is known to be slow may start now."""
+        if not self.slow:
+            return self.stuck_threads >= self._threads
         if len(self.slow) + self.stuck_threads >= self._threads:
             return True
-        since = self._clock() - LONG
+        since = self._clock() - LONG_AFTER
         return sum([one.started_at > since for one in tuple(self.slow.values())]) >= self._cores
 
     @property
@@ -114,5 +116,5 @@ class LeaderElection:
 
     def close(self) -> None:
         """Let all followers end."""
-        for _ in range(self._threads + RESERVE):
+        for _ in range(self._threads + EXTRA_THREADS):
             self._promotions.put(item=False)

@@ -19,6 +19,7 @@ class MemoryBudget:
     def __init__(self, total: int) -> None:
         self.total = total
         self.largest = int(total * LARGEST_SHARE)
+        self.for_bodies = total - self.largest
         self.bodies = 0  # bytes that are reserved for bodies, and for responses that are still to be sent
         self.handling = 0  # bytes that are reserved for the handling of requests
         self._waiting: deque[object] = deque()
@@ -27,7 +28,7 @@ class MemoryBudget:
     def reserve_body(self, size: int) -> bool:
         """Reserve at once, or return False if the bodies would leave less than `largest`."""
         with self._changed:
-            if self.bodies + size > self.total - self.largest or self.bodies + self.handling + size > self.total:
+            if self.bodies + size > self.for_bodies or self.bodies + self.handling + size > self.total:
                 return False
             self.bodies += size
             return True
@@ -40,7 +41,7 @@ class MemoryBudget:
     @property
     def is_exceeded(self) -> bool:
         """Whether bodies and responses take more than bodies may."""
-        return self.bodies > self.total - self.largest
+        return self.bodies > self.for_bodies
 
     def release_body(self, size: int) -> None:
         """Give back what was reserved for a body or counted for a response."""

@@ -20,7 +20,7 @@ class WorkerOptions:
     - `request_timeout`: a request's head must have arrived this long after its first byte. A body, and the reading of a
       response, must go on by `min_rate` bytes a second in each such period, or come to its end.
     - `queue_timeout`: a request that has waited for longer than this gets 503; one that is expected to wait for half of
-      it, as estimates may be wrong, gets 503 at once.
+      it gets 503 at once: estimates may be wrong.
     - `max_queued`: as many requests may wait for their turn; others get 503.
     - `cores`: as many requests that are known to be slow run at the same time (`leader`).
     - `response_timeout`: a request without a response after this time gets 504, and the worker is replaced.

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from wsgiref.types import WSGIApplication
 
 from service.worker.admission import QUICK, Admission, Line
-from service.worker.connection import Connection
+from service.worker.connection import Connection, State
 from service.worker.event_loop import EventLoop
 from service.worker.leader import LeaderElection
 from service.worker.options import WorkerOptions
@@ -21,7 +21,7 @@ from service.worker.request_head import Overloaded, Rejected
 from service.worker.responder import Responder, Response
 from service.worker.wsgi import ParsedRequest
 
-MAX_SAFE_IN_A_ROW = 16  # requests of one connection that run before others have their turn
+MAX_IN_A_ROW = 16  # requests of one connection that run before others have their turn
 RUN_PERIOD = 0.005  # seconds for which quick requests run before the leader reads again
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
@@ -43,28 +43,30 @@ class RequestRunner:
         self._loop = loop
         self._election = election
         self._options = options
-        self._continued: deque[Connection] = deque()  # have had a response, and have another request
+        self._next_turn: deque[Connection] = deque()  # have had responses, and other connections had none
 
     @property
     def has_runnable(self) -> bool:
         """Whether a request could be run now."""
         admission, election = self.admission, self._election
-        slow_may_run, quick_may_run = not election.is_saturated, not election.is_exhausted
-        return bool(self._continued or (admission.quick and quick_may_run) or (admission.slow and slow_may_run))
+        if self._next_turn:
+            return True
+        if admission.quick.connections and not election.is_exhausted:
+            return True
+        return bool(admission.slow.connections) and not election.is_saturated
 
     def serve(self, connection: Connection) -> bool:
         """Read from or write to a connection whose socket is ready, and go on with its requests."""
-        if connection.is_queued:
-            self._check_waiting(connection)
+        if connection.state is not State.READING:
+            if connection.state is State.QUEUED:
+                self._check_waiting(connection)
             return True
-        if (connection.requests or connection.unparsed) and not connection.write_buffer:
-            return True  # it has its next turn soon, and nothing more is read before
         step = connection.flush if connection.write_buffer else connection.receive
         return self.advance(connection) if self._attempt(connection, step) else True
 
     def advance(self, connection: Connection) -> bool:
-        """Respond to the first requests of a connection, or queue them; without any, wait for more."""
-        for _ in range(MAX_SAFE_IN_A_ROW):
+        """Respond to the first requests of a connection, or let them wait; without any, wait for more."""
+        for _ in range(MAX_IN_A_ROW):
             must_parse = connection.unparsed and not (connection.requests or connection.write_buffer)
             if must_parse and not self._attempt(connection, connection.parse_unparsed):
                 return True
@@ -76,7 +78,7 @@ class RequestRunner:
                 self._reject(connection, rejection)
                 continue
             try:
-                if request.environ["REQUEST_METHOD"] not in SAFE_METHODS:
+                if not self._may_run_at_once(connection, request):
                     self.admission.queue(connection)
                     return True
             except Overloaded as overloaded:
@@ -84,22 +86,25 @@ class RequestRunner:
                 continue
             if not self._run(connection, request, is_slow=False):
                 return False
-        self._continued.append(connection)  # other connections have their turn
+        self._continue_later(connection)  # other connections have their turn
         return True
 
     def run_queued(self) -> bool:
         """Run requests that wait for their turn: all slow ones for which there is a thread, quick ones for a moment."""
-        for _ in range(len(self._continued)):
-            connection = self._continued.popleft()
+        for _ in range(len(self._next_turn)):
+            connection = self._next_turn.popleft()
+            connection.state = State.READING
             if self._loop.is_open(connection) and not self.advance(connection):
                 return False
         admission, clock = self.admission, self._loop.clock
+        if admission.is_empty:
+            return True
         self._reject_expired()
-        while admission.slow and not self._election.is_saturated:
+        while admission.slow.connections and not self._election.is_saturated:
             if not self._run_first(admission.slow, is_slow=True):
                 return False
         end = clock() + RUN_PERIOD
-        while admission.quick and not self._election.is_exhausted and clock() <= end:
+        while admission.quick.connections and not self._election.is_exhausted and clock() <= end:
             if not self._run_first(admission.quick, is_slow=False):
                 return False
         return True
@@ -138,6 +143,15 @@ class RequestRunner:
             return Overloaded(self._options.name("max_connections"), "all connections of this worker are in use")
         return None
 
+    def _may_run_at_once(self, connection: Connection, request: ParsedRequest) -> bool:
+        """Whether a request need not wait: it has a safe method, or it is quick and no others wait or will."""
+        connection.queued_at = self._loop.clock()
+        if request.environ["REQUEST_METHOD"] in SAFE_METHODS:
+            connection.kind, connection.estimate = None, 0.0
+            return True
+        is_quick = self.admission.estimate(connection) <= QUICK
+        return is_quick and self.admission.is_empty and not (self._loop.is_busy or self._election.is_exhausted)
+
     def _check_waiting(self, connection: Connection) -> None:
         """The client of a request that waits has sent more, or has hung up: then nobody would read the response."""
         if connection.events != select.EPOLLRDHUP and not connection.has_hung_up():
@@ -154,28 +168,30 @@ class RequestRunner:
         while (found := self.admission.take_expired()) is not None:
             connection, rejection = found
             self._reject(connection, rejection)
-            self._continued.append(connection)
+            self._continue_later(connection)
 
     def _run_first(self, line: Line, *, is_slow: bool) -> bool:
         """Run the first request of a line, and go on with its connection."""
         connection = line.take()
-        request = connection.requests[0]
-        request.environ["worker.deadline"] = self.admission.deadline(connection)
-        return self._run(connection, request, is_slow=is_slow) and self.advance(connection)
+        return self._run(connection, connection.requests[0], is_slow=is_slow) and self.advance(connection)
 
     def _run(self, connection: Connection, request: ParsedRequest, *, is_slow: bool) -> bool:
         """Run a request and send its response; a slow one lets another thread lead meanwhile."""
-        election = self._election
+        election, kind = self._election, connection.kind
+        connection.state = State.RUNNING
+        request.environ["worker.deadline"] = self.admission.deadline(connection)
         in_flight = election.begin(connection, request, self._loop.clock())
         if is_slow:
             election.promote_follower(in_flight)
         running: float = election.running
         response = self.responder.respond(request)
         seconds = self._loop.clock() - in_flight.started_at
-        if seconds > QUICK:  # otherwise hardly anything has changed meanwhile
-            running = (running + election.running) / 2
-        self.admission.learn(request, seconds, running)
+        if kind is not None and response.is_success:
+            if seconds > QUICK:  # otherwise hardly anything has changed meanwhile
+                running = (running + election.running) / 2
+            self.admission.estimates.learn(kind, seconds, running)
         if election.finish(in_flight):
+            connection.state = State.READING
             self._send(connection, response)
             return True
         if is_slow:
@@ -208,12 +224,18 @@ class RequestRunner:
             self._loop.close(connection)
         else:
             self._loop.register(connection, select.EPOLLOUT if connection.write_buffer else select.EPOLLIN)
+            connection.state = State.READING  # last: until then the leader leaves it alone, and sees its event again
 
     def _hand_over(self, connection: Connection) -> None:
         """Leave a connection to the leader, after the response to a slow request, on the thread that has run it."""
-        if connection.requests and not connection.write_buffer:
-            self._continued.append(connection)
+        if (connection.requests or connection.unparsed) and not connection.write_buffer:
+            self._continue_later(connection)
         else:
             self._rearm(connection)
         if self.has_runnable:
             self._loop.wake()
+
+    def _continue_later(self, connection: Connection) -> None:
+        """Go on with a connection in the next round; nothing is read from it until then."""
+        connection.state = State.NEXT_TURN
+        self._next_turn.append(connection)

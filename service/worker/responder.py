@@ -10,6 +10,8 @@ from service.worker.options import WorkerOptions
 from service.worker.request_head import Rejected
 from service.worker.wsgi import ParsedRequest, error_bytes, run_wsgi, serialize
 
+SUCCESS = b"HTTP/1.1 2"
+
 log = logging.getLogger("gunicorn.error")
 
 
@@ -18,6 +20,11 @@ class Response(NamedTuple):
 
     content: bytes
     is_last: bool
+
+    @property
+    def is_success(self) -> bool:
+        """Whether its status is 2xx."""
+        return self.content.startswith(SUCCESS)
 
 
 class Responder:

@@ -19,7 +19,7 @@ from gunicorn.workers import base
 
 from service.worker.balancing import ConnectionCounts, map_counts
 from service.worker.event_loop import EventLoop
-from service.worker.leader import RESERVE, InFlight, LeaderElection
+from service.worker.leader import EXTRA_THREADS, InFlight, LeaderElection
 from service.worker.options import WorkerOptions
 from service.worker.request_runner import RequestRunner
 from service.worker.siblings import DrainDecision, Siblings
@@ -92,7 +92,7 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
         self._runner = RequestRunner(self.wsgi, self._loop, self._election, options)
         self._runner.responder.max_requests = self.max_requests
         sys.setswitchinterval(SWITCH_INTERVAL)
-        for _ in range(cfg.threads + RESERVE):
+        for _ in range(cfg.threads + EXTRA_THREADS):
             threading.Thread(target=self._thread_main, daemon=True).start()
         self._election.release()
 
@@ -151,7 +151,7 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
     def _poll_timeout(self) -> float:
         if self._runner.has_runnable:
             return 0
-        return WATCHDOG_INTERVAL if len(self._runner.admission) else HOUSEKEEPING_INTERVAL
+        return HOUSEKEEPING_INTERVAL if self._runner.admission.is_empty else WATCHDOG_INTERVAL
 
     def _housekeeping(self) -> bool:
         """Report to Gunicorn, call the hook, expire connections. Returns whether this thread is still the leader.
