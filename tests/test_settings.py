@@ -77,7 +77,7 @@ def test_an_invalid_setting_is_an_error_that_names_it_and_what_is_expected(name:
 
 def test_the_largest_body_must_fit_into_the_memory_budget() -> None:
     """Otherwise it would get 503 for ever. The message says how large the budget must be at least."""
-    with pytest.raises(SettingsError, match="DIGITALIS_MAX_BODY_BYTES is 200000000, .* set that to 533333334 or more"):
+    with pytest.raises(SettingsError, match="set that to 533333334 or more"):
         Settings.from_env({"DIGITALIS_MAX_BODY_BYTES": "200000000"})
     found = Settings.from_env({"DIGITALIS_MAX_BODY_BYTES": "200000000", "DIGITALIS_MEMORY_BUDGET_BYTES": "533333334"})
     assert found.max_body_bytes == 200_000_000
