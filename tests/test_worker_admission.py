@@ -141,7 +141,7 @@ def test_a_request_that_would_wait_for_too_long_is_rejected_at_once(worker: Over
 
 def test_what_a_running_request_still_takes_is_counted(worker: OverloadedWorker) -> None:
     worker.learn(b"0.2")
-    worker.runner.admission.estimates._seconds["/gate", 0] = 0.2
+    worker.runner.admission.estimates._seconds["POST", "/gate", 0] = 0.2
     thread = worker.block()
     clients = [worker.client() for _ in range(3)]
     for client in clients:
@@ -160,7 +160,7 @@ def test_a_request_that_has_waited_for_too_long_is_rejected(worker: OverloadedWo
     client = worker.client()
     client.send(POST % b"0.1")
     worker.clock.advance(0.9)
-    worker.runner.admission.estimates._seconds["/gate", 0] = 0.0
+    worker.runner.admission.estimates._seconds["POST", "/gate", 0] = 0.0
     worker.runner.run_queued()
     assert client.response() is None
     worker.clock.advance(0.2)
@@ -187,7 +187,7 @@ def test_a_request_that_will_have_waited_for_too_long_is_rejected_before(worker:
 
 def test_no_more_requests_wait_than_the_limit() -> None:
     with OverloadedWorker(max_queued=2) as worker:
-        worker.runner.admission.estimates._seconds["/0.1", 0] = 2 * QUICK
+        worker.runner.admission.estimates._seconds["POST", "/0.1", 0] = 2 * QUICK
         thread = worker.block()
         clients = [worker.client() for _ in range(3)]
         for client in clients:
@@ -300,6 +300,22 @@ def test_requests_that_were_not_parsed_yet_are_run_after_a_slow_one(worker: Over
     assert not worker.connections
 
 
+def test_a_page_that_takes_some_time_waits_until_others_have_been_read(worker: OverloadedWorker) -> None:
+    """Metrics, say: many of them at once must not keep health checks waiting."""
+    page = b"GET /0.007 HTTP/1.1\r\nHost: x\r\n\r\n"
+    clients = [worker.client() for _ in range(4)]
+    assert clients[0].exchange(page).status == 200
+    for client in clients[:3]:
+        client.socket.send(page)
+    clients[3].socket.send(GET)
+    worker.application.paths.clear()
+    for connection in worker.loop.poll(0):
+        worker.serve(connection)
+    assert worker.application.paths == ["health"]
+    worker.step()
+    assert worker.application.paths == ["health"] + ["0.007"] * 3
+
+
 def test_reaching_a_limit_is_logged_once_a_minute(worker: OverloadedWorker, caplog: pytest.LogCaptureFixture) -> None:
     worker.learn(b"0.4")
     thread = worker.block()
@@ -320,7 +336,7 @@ def test_reaching_a_limit_is_logged_once_a_minute(worker: OverloadedWorker, capl
 def request(path: str, size: int = 0) -> ParsedRequest:
     body = RequestBody(None)  # type: ignore[arg-type]  # nothing is reserved
     body.append(bytes(size))
-    return ParsedRequest({"PATH_INFO": path}, keep_alive=True, body=body)
+    return ParsedRequest({"REQUEST_METHOD": "POST", "PATH_INFO": path}, keep_alive=True, body=body)
 
 
 def test_an_estimate_follows_what_requests_take_by_path_and_size() -> None:
@@ -341,20 +357,20 @@ def test_an_estimate_follows_what_requests_take_by_path_and_size() -> None:
 
 def test_what_requests_take_beside_others_is_shared() -> None:
     estimates = Estimates()
-    estimates.learn(("/a", 0), 0.4, 4)
-    assert estimates.seconds(("/a", 0)) == 0.1
+    estimates.learn(("POST", "/a", 0), 0.4, 4)
+    assert estimates.seconds(("POST", "/a", 0)) == 0.1
 
 
 def test_a_few_kinds_of_requests_are_remembered_and_the_oldest_forgotten() -> None:
     estimates = Estimates()
     for number in range(MAX_ESTIMATES + 1):
-        estimates.learn((f"/{number}", 0), 0.1, 1)
+        estimates.learn(("POST", f"/{number}", 0), 0.1, 1)
     assert len(estimates._seconds) == MAX_ESTIMATES
-    assert estimates.seconds(("/0", 0)) < QUICK
-    assert estimates.seconds((f"/{MAX_ESTIMATES}", 0)) == 0.1
+    assert estimates.seconds(("POST", "/0", 0)) < QUICK
+    assert estimates.seconds(("POST", f"/{MAX_ESTIMATES}", 0)) == 0.1
 
 
-def test_nothing_is_learned_from_requests_that_fail_or_never_wait() -> None:
+def test_nothing_is_learned_from_requests_that_fail() -> None:
     """Or clients could fill the memory with paths, and make the estimate of a slow kind of request too small."""
 
     def not_found(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -363,9 +379,9 @@ def test_nothing_is_learned_from_requests_that_fail_or_never_wait() -> None:
 
     with SteppedWorker(not_found) as worker:
         client = worker.client()
-        for path in (b"GET /health", b"POST /nothing", b"POST /model"):
+        for path in (b"POST /nothing", b"GET /model", b"POST /model"):
             client.exchange(path + b" HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert list(worker.runner.admission.estimates._seconds) == [("/model", 0)]
+        assert list(worker.runner.admission.estimates._seconds) == [("GET", "/model", 0), ("POST", "/model", 0)]
 
 
 def test_where_all_takes_longer_than_estimated_fewer_requests_may_wait() -> None:
@@ -373,7 +389,7 @@ def test_where_all_takes_longer_than_estimated_fewer_requests_may_wait() -> None
     clock = Clock()
     election = LeaderElection(1, 1, lambda _connection: None, clock)
     admission = Admission(WorkerOptions(queue_timeout=1.0), election, clock)
-    admission.estimates.learn(("/a", 0), 0.1, 1)
+    admission.estimates.learn(("POST", "/a", 0), 0.1, 1)
     running, waiting, late = (connection_with(request("/a")) for _ in range(3))
     for one in (running, waiting, late):
         admission.estimate(one)
@@ -398,7 +414,7 @@ def test_a_request_that_takes_long_keeps_others_waiting_for_a_moment_only() -> N
     clock = Clock()
     election = LeaderElection(4, 1, lambda _connection: None, clock)
     admission = Admission(WorkerOptions(queue_timeout=1.0), election, clock)
-    admission.estimates.learn(("/a", 0), 20.0, 1)
+    admission.estimates.learn(("POST", "/a", 0), 20.0, 1)
     running, waiting = (connection_with(request("/a")) for _ in range(2))
     admission.estimate(running)
     election.promote_follower(election.begin(running, request("/a"), clock.now))

@@ -16,7 +16,7 @@ from stepped_worker import Client, Clock, SteppedWorker, unix_listener
 
 from service.worker import balancing
 from service.worker.balancing import ConnectionCounts, map_counts
-from service.worker.connection import LINGER, SPARE_KEEPALIVE, State
+from service.worker.connection import LINGER, SPARE_SECONDS, State
 from service.worker.event_loop import EVICT_AFTER, SPARE_CONNECTIONS
 from service.worker.listeners import ACCEPT_BACKOFF, MAX_ACCEPTS
 from service.worker.options import WorkerOptions
@@ -120,8 +120,7 @@ def test_while_no_connection_is_idle_spare_ones_are_for_health_checks() -> None:
     """Those with a safe method; each is closed after its response."""
     with SteppedWorker(max_connections=2) as worker:
         for _ in range(2):
-            worker.client().send(POST + b"Content-Length: 5\r\n\r\nhel")
-        worker.clock.advance(EVICT_AFTER + 1)
+            worker.client().send(POST + b"Content-Length: 900\r\n\r\nhel")
         probe, other = worker.client(), worker.client()
         response = probe.exchange(GET)
         assert (response.status, response.fields["connection"]) == (200, "close")
@@ -133,11 +132,22 @@ def test_while_no_connection_is_idle_spare_ones_are_for_health_checks() -> None:
         assert b"all connections of this worker are in use (max_connections)" in response.body
 
 
-def test_a_spare_connection_may_be_idle_for_a_second_only() -> None:
+@pytest.mark.parametrize("sent", [b"nonsense\r\n\r\n", POST + b"Content-Length: 900\r\n\r\nx"])
+def test_connections_that_are_of_no_use_make_room_for_others(sent: bytes) -> None:
+    """Those that only discard what arrives, and those whose body hardly does."""
+    with SteppedWorker(max_connections=2) as worker:
+        for _ in range(2):
+            worker.client().send(sent)
+        worker.clock.advance(EVICT_AFTER + 0.1)
+        worker.client()
+        assert len(worker.connections) == 1
+
+
+def test_a_spare_connection_may_be_open_for_a_second_only() -> None:
     with SteppedWorker(max_connections=1) as worker:
         worker.client().send(POST + b"Content-Length: 5\r\n\r\nhel")
         spare = worker.client()
-        worker.clock.advance(SPARE_KEEPALIVE)
+        worker.clock.advance(SPARE_SECONDS)
         worker.expire()
         assert len(worker.connections) == 2
         worker.clock.advance(0.1)

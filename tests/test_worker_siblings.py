@@ -38,9 +38,9 @@ def told_long_ago(decision: DrainDecision, clock: Clock) -> bool:
 
 def test_a_worker_knows_the_phases_of_younger_ones(siblings: Siblings) -> None:
     siblings.set_starting(3)
-    assert siblings.younger(1) == {READY, STARTING}
-    assert siblings.younger(2) == {STARTING}
-    assert siblings.younger(3) == set()
+    assert siblings.younger(1) == {2: READY, 3: STARTING}
+    assert siblings.younger(2) == {3: STARTING}
+    assert siblings.younger(3) == {}
 
 
 def test_a_worker_that_ends_before_it_is_ready_has_failed_and_one_that_was_ready_is_forgotten(
@@ -50,13 +50,13 @@ def test_a_worker_that_ends_before_it_is_ready_has_failed_and_one_that_was_ready
         siblings.set_starting(age)
     siblings.set_ready(4)
     assert [siblings.set_ended(age) for age in (3, 4)] == [True, False]
-    assert siblings.younger(2) == {FAILED}
+    assert siblings.younger(2) == {3: FAILED}
 
 
 def test_a_slot_that_has_a_new_owner_is_not_changed_by_the_end_of_the_old_one(siblings: Siblings) -> None:
     siblings.set_starting(2 + SLOTS)
     siblings.set_ended(2)
-    assert siblings.younger(2) == {STARTING}
+    assert siblings.younger(2) == {2 + SLOTS: STARTING}
 
 
 def test_the_service_has_served_once_a_worker_has_been_ready() -> None:
@@ -108,8 +108,12 @@ def test_a_worker_that_is_replaced_waits_until_all_younger_ones_are_ready(
     assert not first.is_shutdown
 
 
-def test_a_worker_goes_on_if_all_that_were_to_replace_it_have_failed(siblings: Siblings, clock: Clock) -> None:
-    second = DrainDecision(siblings, 2, DELAY, clock)
+@pytest.mark.parametrize("age", [1, 2])
+def test_a_worker_goes_on_if_all_that_were_to_replace_it_have_failed(
+    siblings: Siblings, clock: Clock, age: int
+) -> None:
+    """The first one too: the second one is younger and serves, but does not replace it."""
+    second = DrainDecision(siblings, age, DELAY, clock)
     siblings.set_starting(3)
     assert not told_long_ago(second, clock)
     siblings.set_failed(3)

@@ -493,7 +493,7 @@ def test_a_worker_goes_on_when_the_younger_ones_have_failed(caplog: pytest.LogCa
     with running() as worker, worker.connect() as client:
         worker.worker.siblings.set_starting(2)
         worker.worker.siblings.set_ended(2)
-        assert worker.worker.siblings.younger(1) == {FAILED}
+        assert set(worker.worker.siblings.younger(1).values()) == {FAILED}
         worker.worker.alive = False
         wait_until(lambda: worker.worker._drain_decision._told_at)
         worker.tick(SIGNAL_DELAY)
@@ -509,7 +509,7 @@ def test_a_start_may_take_ten_minutes_and_a_worker_that_runs_reports_to_gunicorn
         worker.tick()
         wait_until(lambda: worker.worker._last_housekeeping)
         wait_until(lambda: worker.worker.tmp.last_update() < started + 60)
-        assert worker.worker.siblings.younger(0) == {READY}
+        assert worker.worker.siblings.younger(0) == {1: READY}
         cfg, log = worker.worker.cfg, worker.worker.log
         starting = type(worker.worker)(2, os.getppid(), [], None, 30, cfg, log)
         assert starting.tmp.last_update() > started + MAX_START - 1

@@ -10,6 +10,7 @@ from service.errors import BadRequest, PayloadTooLarge
 
 MAX_PARTS = 1000
 MAX_HEAD_BYTES = 2**13  # of a part; Werkzeug's parser of header options takes time in proportion to their square
+MAX_HEADS_BYTES = 2**18  # of all parts together
 # The usual spelling, which needs no parser of header options.
 SIMPLE_FILE_NAME = re.compile(rb'(?im)^content-disposition:[^\r\n]*; *filename="([^"\\\r\n%]*)" *\r?$')
 DISPOSITION = re.compile(rb"(?im)^content-disposition:([^\r\n]*)")
@@ -28,12 +29,15 @@ def parse_files(data: bytes, content_type: str) -> list[Upload]:
     boundary = parse_options_header(content_type)[1].get("boundary", "").encode("latin1", "replace")
     if not boundary:
         raise BadRequest("the form cannot be read: its Content-Type has no boundary")
-    uploads = []
+    uploads, heads_bytes = [], 0
     for start, end in _parts(data, b"\r\n--" + boundary):
         blank = data.find(b"\r\n\r\n", start, min(end, start + MAX_HEAD_BYTES + 4))
         if blank == -1 and end - start > MAX_HEAD_BYTES:
             raise BadRequest(f"the form cannot be read: the header of a part is over {MAX_HEAD_BYTES} bytes")
         head = data[start:blank]
+        heads_bytes += len(head)
+        if heads_bytes > MAX_HEADS_BYTES:
+            raise BadRequest(f"the form cannot be read: the headers of its parts are over {MAX_HEADS_BYTES} bytes")
         if blank == -1 or head.split(b"\r\n", 1)[0].strip(b" \t"):
             raise BadRequest("the form cannot be read: a part has no header, or text follows a boundary")
         name = _file_name(head)

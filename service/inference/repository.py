@@ -13,6 +13,8 @@ from service.settings import Settings
 
 log = logging.getLogger(__name__)
 
+MAX_COMPARED = 100  # characters of an unknown name: comparing takes time in proportion to their square
+
 
 class ModelRepository:
     """The models found under one folder, by name and version; the highest version that opens is the default.
@@ -91,7 +93,7 @@ class ModelRepository:
         if name in self._versions:
             versions = ", ".join(self._versions[name])
             return ModelNotFound(f"no version {version!r} of {name}: the versions are {versions}")
-        close = difflib.get_close_matches(name.lower(), self._versions, n=1)
+        close = difflib.get_close_matches(name[:MAX_COMPARED].lower(), self._versions, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
         return ModelNotFound(f"no model {name!r}: {hint}the models are {', '.join(self._versions)}")
 

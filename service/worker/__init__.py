@@ -8,7 +8,9 @@ most. It imports nothing else of this project.
     options         limits and hooks that the application's owner sets
     request_runner  what the leader does with a connection: read, admit and run its requests, write
     admission       which requests wait, and which are rejected because they would wait for too long
+    response_sender responses are sent, and connections left in the state that follows
     responder       a request to its response: the application's, or the worker's own
+    estimates       how long requests take, by what earlier ones took
     leader          which thread leads
     event_loop      connections, epoll
     listeners       listening sockets: when connections are accepted

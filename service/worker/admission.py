@@ -136,9 +136,9 @@ class Admission:
             return line.seconds * (1 + len(self._election.slow))
         if not self._election.is_saturated:
             return 0.0
-        running = tuple(self._election.slow.values())
-        remaining = sum([_remaining_seconds(one, now, len(running)) for one in running])
-        return self._pace * (line.seconds + remaining)
+        pace, running = self._pace, tuple(self._election.slow.values())
+        remaining = [pace * _remaining_seconds(one, now, len(running)) for one in running]
+        return pace * line.seconds + sum([min(seconds, LONG_AFTER) for seconds in remaining])
 
     def _would_wait(self, wait: float) -> Overloaded:
         limit = self._options.queue_timeout

@@ -17,7 +17,7 @@ from service.worker.options import WorkerOptions
 
 MAX_DISCARD_FACTOR = 4  # times the largest body: a client that sends more than this after its last response is cut off
 LINGER = 2.0  # seconds without a byte from the client after which a connection that is only discarding is closed
-SPARE_KEEPALIVE = 1.0  # seconds that a spare connection may be idle
+SPARE_SECONDS = 1.0  # that a spare connection may be open
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 RECV_SIZE = 2**18  # bytes that one read may return,
 HEAD_READ = 2**14  # where requests may follow, as what is read ahead of a response must be kept
@@ -55,7 +55,7 @@ class Connection(RequestParser):
         self.write_buffer = memoryview(b"")  # what the socket has not taken yet
         self.events = 0  # of epoll, for which it is registered
         self.state = State.READING
-        self.kind: tuple[str, int] | None = None  # of its first request, for estimates; None if that never waits,
+        self.kind = ("", "", 0)  # of its first request, for estimates,
         self.estimate = 0.0  # seconds that it is expected to take,
         self.queued_at = 0.0  # and since when it waits
         self.close_after_write = False  # the last response of the connection is written or in the buffer
@@ -63,6 +63,7 @@ class Connection(RequestParser):
         self._head_buffer = shared.recv_buffer[:HEAD_READ]
         self._unsent_bytes = 0  # of memory that `write_buffer` keeps
         self._written = 0  # bytes, of all responses
+        self._accepted_at = shared.clock()
         self._discarded = 0
         self._discarding_since = 0.0
         self._half_closed = False
@@ -71,6 +72,20 @@ class Connection(RequestParser):
     def is_idle(self) -> bool:
         """Between two requests, with nothing to write."""
         return not (self._started or self.requests or self.unparsed or self.write_buffer or self.discarding)
+
+    @property
+    def is_evictable(self) -> bool:
+        """Whether the connection may be closed to make room for another one: there is nothing to lose, or hardly."""
+        return self.state is State.READING and (self.is_idle or self.is_in_head or self._half_closed)
+
+    @property
+    def is_in_body(self) -> bool:
+        """A part of the body of a request is there, or none yet."""
+        return self.state is State.READING and self._in_body and not self.requests
+
+    def body_rate(self, now: float) -> float:
+        """Bytes a second of the body, in the present period."""
+        return (self._body.received - self._period_progress) / max(now - self.waiting_since, 1e-3)
 
     @property
     def is_in_head(self) -> bool:
@@ -167,11 +182,13 @@ class Connection(RequestParser):
     def has_expired(self, now: float, keepalive: float) -> bool:
         """Whether the connection is to be closed: idle for too long, its last response read, or not read in time."""
         age = now - self.waiting_since
+        if self.is_spare and now - self._accepted_at > SPARE_SECONDS:
+            return True
         if self.write_buffer:
             return self.is_too_slow(now)
         if self.discarding:
             return age > LINGER or now - self._discarding_since > self._options.request_timeout
-        return self.is_idle and age > (SPARE_KEEPALIVE if self.is_spare else keepalive)
+        return self.is_idle and age > keepalive
 
     def is_too_slow(self, now: float) -> bool:
         """Whether a request arrives, or a response is read, too slowly. Asked about once a second.

@@ -1,4 +1,4 @@
-"""How long requests take, learned from earlier ones of the same path and about the same size.
+"""How long requests take, learned from earlier ones of the same method, path, and about the same size.
 
 What a request takes is measured as a share: a request that took 60 ms while three ran has taken 20 ms of the worker. So
 the estimates stay the same however many requests run at once.
@@ -11,7 +11,7 @@ UNKNOWN_QUICK, UNKNOWN_SLOW = 0.001, 0.02  # seconds, estimated where nothing is
 WEIGHT_OF_MORE, WEIGHT_OF_LESS = 0.2, 0.5  # of the latest measurement in an estimate: the first one is often too long
 MAX_ESTIMATES = 1000  # kinds that are remembered
 
-Kind = tuple[str, int]  # a path, and the power of two of the body's size
+Kind = tuple[str, str, int]  # a method, a path, and the power of two of the body's size
 
 
 class Estimates:
@@ -23,13 +23,13 @@ class Estimates:
     def kind(self, request: ParsedRequest) -> Kind:
         """Requests of the same kind are expected to take the same time."""
         received = request.body.received if request.body else 0
-        return request.environ["PATH_INFO"], received.bit_length()
+        return request.environ["REQUEST_METHOD"], request.environ["PATH_INFO"], received.bit_length()
 
     def seconds(self, kind: Kind) -> float:
         """What a request of this kind takes if it runs alone."""
         found = self._seconds.get(kind)
         if found is None:
-            return UNKNOWN_QUICK if kind[1] <= UNKNOWN_QUICK_BITS else UNKNOWN_SLOW
+            return UNKNOWN_QUICK if kind[2] <= UNKNOWN_QUICK_BITS else UNKNOWN_SLOW
         return found
 
     def learn(self, kind: Kind, seconds: float, running: float) -> None:

@@ -25,6 +25,7 @@ BUSY_EVENTS = 16  # of one poll; with more, requests wait until all connections 
 SPARE_CONNECTIONS = 16  # over the limit: for health checks, while all others are in use
 EVICT_AT_ONCE = 64  # connections
 EVICT_INTERVAL = 0.05  # seconds between two looks for connections that can be closed
+SLOW_BODY_RATE, SLOW_BODY_AGE = 2**15, 2.0  # bytes a second, seconds: a slower one is cut off if others need its memory
 EVICT_AFTER = 0.5  # seconds without a request, or with an incomplete head, after which one may be closed
 
 
@@ -156,13 +157,24 @@ class EventLoop:
             message = "the connection of a client that does not read its response is closed"
             self.limit_log.reached(self._options.name("memory_budget_bytes"), message)
 
+    def slowest_body(self) -> Connection | None:
+        """The connection whose body arrives most slowly, if that is so slow that others should have its memory."""
+        now = self.clock()
+        bodies = [one for one in list(self.connections.values()) if one.is_in_body]
+        old = [one for one in bodies if now - one.waiting_since > SLOW_BODY_AGE]
+        slowest = min(old, key=lambda one: one.body_rate(now), default=None)
+        return slowest if slowest and slowest.body_rate(now) < SLOW_BODY_RATE else None
+
+    def _is_slow_body(self, connection: Connection, now: float) -> bool:
+        return connection.is_in_body and connection.body_rate(now) < self._options.min_rate
+
     def _evict_idle(self) -> None:
-        """Close the connections that have been idle, or have kept the worker waiting for a head, for longest."""
+        """Close the connections that have been idle, or have kept the worker waiting for a request, for longest."""
         now = self.clock()
         evictable = [
             one
             for one in list(self.connections.values())  # a thread that has run a slow request may close its connection
-            if one.state is State.READING and (one.is_idle or one.is_in_head) and now - one.waiting_since > EVICT_AFTER
+            if (one.is_evictable or self._is_slow_body(one, now)) and now - one.waiting_since > EVICT_AFTER
         ]
         evictable.sort(key=lambda one: one.waiting_since)
         for connection in evictable[:EVICT_AT_ONCE]:

@@ -21,6 +21,7 @@ from service.worker.request_head import (
     Rejected,
     head_too_large,
     not_http,
+    too_slow,
 )
 from service.worker.wsgi import ParsedRequest
 
@@ -31,11 +32,7 @@ PIECE = 512  # bytes that are parsed before these are counted again: some twenty
 
 
 class RequestParser(HeadParser):
-    """The receiving half of a connection.
-
-    A body longer than `options.max_body_bytes` is cut to one byte more, so that the application can respond 413; the
-    rest is discarded.
-    """
+    """The receiving half of a connection. Of a body over `max_body_bytes` the application gets one byte more."""
 
     def __init__(
         self, template: WSGIEnvironment, options: WorkerOptions, memory: MemoryBudget, clock: Callable[[], float]
@@ -105,15 +102,19 @@ class RequestParser(HeadParser):
         self._body.release()
         self._body, self._started, self._in_body = RequestBody(self._memory), False, False
 
+    def reject_slow_body(self) -> None:
+        """Respond 408: the body arrives slowly, and others get no memory for theirs."""
+        name = self._options.name("memory_budget_bytes")
+        self._reject(too_slow(f"the body arrives too slowly while others wait for its memory ({name}): try again"))
+
     def reject_slow(self) -> None:
         """Respond 408: the request has not arrived in time."""
         seconds, name = self._options.request_timeout, self._options.name("request_timeout")
+        message = f"the head of the request has not arrived within {seconds:g} s ({name})"
         if self._in_body:
             rate = f"{self._options.min_rate} bytes a second over {seconds:g} s ({name})"
             message = f"the body has stopped or is too slow after {self._body.received} bytes: at least {rate}"
-        else:
-            message = f"the head of the request has not arrived within {seconds:g} s ({name})"
-        self._reject(Rejected("408 Request Timeout", message))
+        self._reject(too_slow(message))
 
     # Called by httptools.
 
@@ -159,8 +160,7 @@ class RequestParser(HeadParser):
     def _parse_pieces(self, data: bytes) -> None:
         """Parse piece by piece, and keep the rest for later once there are enough requests.
 
-        A client that sends thousands of short requests and reads no response must not fill the memory with them. Pieces
-        end with a head, so that llhttp copies no part of one.
+        A client that sends thousands of short requests and reads no response must not fill the memory with them.
         """
         start, view = 0, memoryview(data)
         while start < len(data) and not self.discarding:

@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import select
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from service.worker.balancing import ConnectionCounts
 
 OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 OUT_OF_RESOURCES_PAUSE = 1.0  # seconds
+SEND_BUFFER = 2**17  # bytes, which the kernel doubles
 MAX_ACCEPTS = 128  # connections accepted in a row, which takes one or two milliseconds
 ACCEPT_BACKOFF = 0.005  # seconds for which new connections are left to workers that have fewer
 
@@ -48,6 +50,8 @@ class Listeners:
         self._backoff_until = 0.0  # 0: not backing off
         for listener in listeners:
             listener.settimeout(0)
+            # Connections inherit it. By default the kernel buffers up to 4 MB of each, which no budget would count.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
 
     def __contains__(self, fd: int) -> bool:
         """Whether this is the file descriptor of a listening socket."""

@@ -93,6 +93,7 @@ class HeadParser:
         if not target.startswith(b"/") and b"://" in target:
             target = b"/" + target.split(b"://", 1)[1].partition(b"/")[2]
         path, _, query = target.partition(b"?")
+        environ.pop("HTTP_UPGRADE", None)  # offers are declined, and Werkzeug would take one to WebSocket for meant
         environ["SERVER_PROTOCOL"] = f"HTTP/{version}"
         environ["RAW_URI"] = target.decode("latin1")
         environ["PATH_INFO"] = (urllib.parse.unquote_to_bytes(path) if b"%" in path else path).decode("latin1")
@@ -121,6 +122,11 @@ def check_request_line(method: str, version: str, head: memoryview) -> None:
 def not_http(reason: object = "") -> Rejected:
     """What to raise for bytes that are no request."""
     return Rejected(BAD_REQUEST, f"this is not HTTP/1.1{f': {reason}' if reason else ''}")
+
+
+def too_slow(message: str) -> Rejected:
+    """What to raise for a request that does not arrive in time."""
+    return Rejected("408 Request Timeout", message)
 
 
 def head_too_large() -> Rejected:

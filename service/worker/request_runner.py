@@ -8,8 +8,6 @@ promoted while the application ran, and the thread must not touch the event loop
 
 import logging
 import select
-from collections import deque
-from collections.abc import Callable
 from wsgiref.types import WSGIApplication
 
 from service.worker.admission import QUICK, Admission, Line
@@ -18,17 +16,17 @@ from service.worker.event_loop import EventLoop
 from service.worker.leader import LeaderElection
 from service.worker.options import WorkerOptions
 from service.worker.request_head import Overloaded, Rejected
-from service.worker.responder import Responder, Response
+from service.worker.response_sender import SAFE_METHODS, ResponseSender
 from service.worker.wsgi import ParsedRequest
 
-MAX_IN_A_ROW = 16  # requests of one connection that run before others have their turn
+MAX_IN_A_ROW = 4  # requests of one connection that run before others have their turn
+SAFE_AT_ONCE = 0.001  # seconds: a request with a safe method that takes more waits until others have been read
 RUN_PERIOD = 0.005  # seconds for which quick requests run before the leader reads again
-SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 log = logging.getLogger("gunicorn.error")
 
 
-class RequestRunner:
+class RequestRunner(ResponseSender):
     """Runs the requests of all connections of a worker."""
 
     def __init__(
@@ -38,12 +36,9 @@ class RequestRunner:
         election: LeaderElection,
         options: WorkerOptions,
     ) -> None:
+        super().__init__(application, loop, options)
         self.admission = Admission(options, election, loop.clock)
-        self.responder = Responder(application, options)
-        self._loop = loop
         self._election = election
-        self._options = options
-        self._next_turn: deque[Connection] = deque()  # have had responses, and other connections had none
 
     @property
     def has_runnable(self) -> bool:
@@ -64,8 +59,11 @@ class RequestRunner:
         step = connection.flush if connection.write_buffer else connection.receive
         return self.advance(connection) if self._attempt(connection, step) else True
 
-    def advance(self, connection: Connection) -> bool:
-        """Respond to the first requests of a connection, or let them wait; without any, wait for more."""
+    def advance(self, connection: Connection, *, has_turn: bool = False) -> bool:
+        """Respond to the first requests of a connection, or let them wait; without any, wait for more.
+
+        `has_turn`: a request that takes some time, and has a safe method, has waited for this.
+        """
         for _ in range(MAX_IN_A_ROW):
             must_parse = connection.unparsed and not (connection.requests or connection.write_buffer)
             if must_parse and not self._attempt(connection, connection.parse_unparsed):
@@ -78,12 +76,13 @@ class RequestRunner:
                 self._reject(connection, rejection)
                 continue
             try:
-                if not self._may_run_at_once(connection, request):
-                    self.admission.queue(connection)
+                if not (self._may_run_at_once(connection, request) or has_turn):
+                    self._let_wait(connection, request)
                     return True
             except Overloaded as overloaded:
                 self._reject(connection, overloaded)
                 continue
+            has_turn = False
             if not self._run(connection, request, is_slow=False):
                 return False
         self._continue_later(connection)  # other connections have their turn
@@ -91,12 +90,11 @@ class RequestRunner:
 
     def run_queued(self) -> bool:
         """Run requests that wait for their turn: all slow ones for which there is a thread, quick ones for a moment."""
-        for _ in range(len(self._next_turn)):
-            connection = self._next_turn.popleft()
-            connection.state = State.READING
-            if self._loop.is_open(connection) and not self.advance(connection):
-                return False
         admission, clock = self.admission, self._loop.clock
+        if self._next_turn and not self._take_turns(clock() + RUN_PERIOD):
+            return False
+        if self._loop.memory.is_exceeded:
+            self._loop.free_memory()
         if admission.is_empty:
             return True
         self._reject_expired()
@@ -107,6 +105,17 @@ class RequestRunner:
         while admission.quick.connections and not self._election.is_exhausted and clock() <= end:
             if not self._run_first(admission.quick, is_slow=False):
                 return False
+        return True
+
+    def _take_turns(self, end: float) -> bool:
+        """Go on with the connections that wait for their turn, until then."""
+        for _ in range(len(self._next_turn)):
+            connection = self._next_turn.popleft()
+            connection.state = State.READING
+            if self._loop.is_open(connection) and not self.advance(connection, has_turn=True):
+                return False
+            if self._loop.clock() > end:
+                break
         return True
 
     def time_out_stuck(self) -> None:
@@ -123,34 +132,20 @@ class RequestRunner:
                 self._rearm(connection)
                 self._loop.wake()
 
-    def _attempt(self, connection: Connection, step: Callable[[], None]) -> bool:
-        """Take a step that concerns one connection only. Returns False if it has failed: the connection is closed."""
-        try:
-            step()
-        except Exception:
-            log.exception("the connection from %s failed and is closed", connection.peer)
-            self._loop.close(connection)
-            return False
-        return True
-
-    def _rejection(self, connection: Connection, request: ParsedRequest) -> Rejected | None:
-        """Why a request is rejected without waiting for its turn, if it is."""
-        if request.rejection:
-            if not isinstance(request.rejection, Overloaded):
-                log.warning("an invalid request from %s: %s", connection.peer, request.rejection)
-            return request.rejection
-        if connection.is_spare and request.environ["REQUEST_METHOD"] not in SAFE_METHODS:
-            return Overloaded(self._options.name("max_connections"), "all connections of this worker are in use")
-        return None
-
     def _may_run_at_once(self, connection: Connection, request: ParsedRequest) -> bool:
-        """Whether a request need not wait: it has a safe method, or it is quick and no others wait or will."""
+        """Whether a request need not wait: it takes hardly any time, or no others wait or will."""
         connection.queued_at = self._loop.clock()
+        estimate = self.admission.estimate(connection)
         if request.environ["REQUEST_METHOD"] in SAFE_METHODS:
-            connection.kind, connection.estimate = None, 0.0
-            return True
-        is_quick = self.admission.estimate(connection) <= QUICK
-        return is_quick and self.admission.is_empty and not (self._loop.is_busy or self._election.is_exhausted)
+            return estimate <= SAFE_AT_ONCE
+        return estimate <= QUICK and self.admission.is_empty and not (self._loop.is_busy or self._election.is_exhausted)
+
+    def _let_wait(self, connection: Connection, request: ParsedRequest) -> None:
+        """A prediction waits in its line; a page of the service, such as the metrics, only until others are read."""
+        if request.environ["REQUEST_METHOD"] in SAFE_METHODS:
+            self._continue_later(connection)
+        else:
+            self.admission.queue(connection)
 
     def _check_waiting(self, connection: Connection) -> None:
         """The client of a request that waits has sent more, or has hung up: then nobody would read the response."""
@@ -186,7 +181,7 @@ class RequestRunner:
         running: float = election.running
         response = self.responder.respond(request)
         seconds = self._loop.clock() - in_flight.started_at
-        if kind is not None and response.is_success:
+        if response.is_success:
             if seconds > QUICK:  # otherwise hardly anything has changed meanwhile
                 running = (running + election.running) / 2
             self.admission.estimates.learn(kind, seconds, running)
@@ -201,31 +196,6 @@ class RequestRunner:
             self._hand_over(connection)
         return False
 
-    def _reject(self, connection: Connection, rejection: Rejected) -> None:
-        """Respond to the first request of a connection in the application's place."""
-        if isinstance(rejection, Overloaded):
-            self._loop.limit_log.reached(rejection.limit, rejection)
-        self._send(connection, self.responder.reject(connection.requests[0], rejection))
-
-    def _send(self, connection: Connection, response: Response) -> None:
-        connection.requests.popleft().release_memory()
-        connection.waiting_since = self._loop.clock()
-        connection.send(response.content)
-        if response.is_last:
-            connection.drop_requests()
-            connection.close_after_write = True
-
-    def _rearm(self, connection: Connection) -> None:
-        """Register a connection for what it waits for next, or close it."""
-        connection.send_continue()
-        if connection.close_after_write and not connection.write_buffer:
-            connection.half_close()
-        if connection.closing and not connection.write_buffer:
-            self._loop.close(connection)
-        else:
-            self._loop.register(connection, select.EPOLLOUT if connection.write_buffer else select.EPOLLIN)
-            connection.state = State.READING  # last: until then the leader leaves it alone, and sees its event again
-
     def _hand_over(self, connection: Connection) -> None:
         """Leave a connection to the leader, after the response to a slow request, on the thread that has run it."""
         if (connection.requests or connection.unparsed) and not connection.write_buffer:
@@ -234,8 +204,3 @@ class RequestRunner:
             self._rearm(connection)
         if self.has_runnable:
             self._loop.wake()
-
-    def _continue_later(self, connection: Connection) -> None:
-        """Go on with a connection in the next round; nothing is read from it until then."""
-        connection.state = State.NEXT_TURN
-        self._next_turn.append(connection)

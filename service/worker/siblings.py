@@ -59,10 +59,10 @@ class Siblings:
             self._cells[slot] = 0
         return was_starting
 
-    def younger(self, age: int) -> set[int]:
-        """The phases of all workers that were started later than this one."""
+    def younger(self, age: int) -> dict[int, int]:
+        """The phases of all workers that were started later than this one, by their age."""
         found = (divmod(cell, len(PHASES) + 1) for cell in self._cells[FIRST_SLOT:])
-        return {phase for other, phase in found if other > age}
+        return {other: phase for other, phase in found if other > age}
 
     def _set(self, age: int, phase: int) -> None:
         self._cells[self._slot(age)] = (len(PHASES) + 1) * age + phase  # in one cell, so that it changes at once
@@ -80,6 +80,7 @@ class DrainDecision:
         self._drain_delay = drain_delay
         self._clock = clock
         self._told_at: float | None = None
+        self._contemporaries: set[int] = set()  # younger workers that were ready then: they do not replace this one
         self.is_shutdown = False  # the service ends, and not this worker alone
 
     def is_due(self, *, told_to_end: bool) -> bool:
@@ -91,11 +92,18 @@ class DrainDecision:
             return False
         if self._told_at is None:
             self._told_at = self._clock()
+            younger = self._siblings.younger(self._age)
+            self._contemporaries = {age for age, phase in younger.items() if phase == READY}
         if self.is_shutdown:
             return self._siblings.stops > 1 or self._clock() - self._told_at >= self._drain_delay
-        return self._clock() - self._told_at >= SIGNAL_DELAY and STARTING not in self._siblings.younger(self._age)
+        return self._clock() - self._told_at >= SIGNAL_DELAY and STARTING not in self._replacements()
 
     @property
     def is_irreplaceable(self) -> bool:
         """Whether all workers that were to replace this one have failed, so that it had better go on."""
-        return self._siblings.younger(self._age) == {FAILED} and not self.is_shutdown
+        return self._replacements() == {FAILED} and not self.is_shutdown
+
+    def _replacements(self) -> set[int]:
+        """The phases of the workers that are to replace this one."""
+        younger = self._siblings.younger(self._age)
+        return {phase for age, phase in younger.items() if age not in self._contemporaries}
