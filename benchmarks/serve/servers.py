@@ -79,7 +79,7 @@ class RunningServer:
 
     def pss_megabytes(self) -> float:
         """The proportional set size (PSS) of all its processes: shared pages are divided among their users."""
-        return sum(_pss_kilobytes(pid) for pid in _process_tree(self.process.pid)) / 1024
+        return pss_megabytes(self.process.pid)
 
 
 def digitalis(workers: int = 1, models: Path = MODELS) -> Server:
@@ -172,6 +172,11 @@ def onnx_path(name: str, models: Path = MODELS) -> Path:
     """The path of a bundle's `model.onnx`."""
     (folder,) = (models / name).iterdir()
     return folder / ONNX
+
+
+def pss_megabytes(pid: int) -> float:
+    """The PSS of a process and all its descendants."""
+    return sum(_pss_kilobytes(it) for it in _process_tree(pid)) / 1024
 
 
 def _process_tree(pid: int) -> list[int]:
