@@ -1,5 +1,6 @@
 """More than the service can handle, counted: what is asked, what is answered, and what it costs in memory."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from service.settings import Settings
 pytestmark = pytest.mark.slow
 
 SECONDS = 10
+WARM_UP = 2  # seconds in which both workers load and allocate what the first such requests need
 FACTOR = 4  # times the capacity
 MEMORY_IS_BACK = 1.1  # times what it was before
 
@@ -31,10 +33,12 @@ def test_every_request_of_an_overload_gets_200_or_503(tmp_path: Path, request_by
     allow_connections()
     with RunningService(tmp_path / "log", workers="2") as server:
         server.wait_for_workers(2)
-        capacity = measure_capacity(server.host_and_port, request_bytes)
+        rate = FACTOR * measure_capacity(server.host_and_port, request_bytes)
+        load = partial(OpenLoop, server.host_and_port, [request_bytes], expected=expected)
+        load().run(rate, WARM_UP)
         workers, before = server.workers(), pss_megabytes(server.process.pid)
         with probing(server.host_and_port) as probes:
-            found = OpenLoop(server.host_and_port, [request_bytes], expected=expected).run(FACTOR * capacity, SECONDS)
+            found = load().run(rate, SECONDS)
         assert {status for status, count in found.statuses.items() if count} == {"200", "503"}
         assert found.statuses.total() == found.offered
         assert probes.failed == 0

@@ -188,9 +188,14 @@ def _process_tree(pid: int) -> list[int]:
     return [pid, *(descendant for child in children for descendant in _process_tree(int(child)))]
 
 
-def _pss_kilobytes(pid: int) -> int:
+def anonymous_megabytes(pid: int) -> float:
+    """The part of a process's PSS that is no file: which others map the same libraries does not change it."""
+    return _pss_kilobytes(pid, "Pss_Anon") / 1024
+
+
+def _pss_kilobytes(pid: int, field: str = "Pss") -> int:
     """The proportional set size of one process; 0 if it has ended."""
     with suppress(OSError):
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-        return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+        return next((int(line.split()[1]) for line in lines if line.startswith(f"{field}:")), 0)
     return 0
