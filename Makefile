@@ -8,8 +8,9 @@ CLIENTS := .venv-clients/.installed
 PROMETHEUS := build/prometheus/.unpacked
 RECIPES ?= all
 FUZZ_SECONDS ?= 600
+SOAK_SECONDS ?= 1200
 
-.PHONY: serve test test-slow test-gpu gpu fuzz peers check train locks clean help
+.PHONY: serve test test-slow test-gpu gpu fuzz soak peers check train locks clean help
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,6 +34,9 @@ gpu:
 
 fuzz: $(TEST) ## fuzz all that reads what clients send, each part for FUZZ_SECONDS (default: 600)
 	PYTHONPATH=tests .venv-test/bin/python -m fuzz --seconds $(FUZZ_SECONDS)
+
+soak: $(TEST) ## mixed load, bursts and killed workers for SOAK_SECONDS (default: 1200); every response is checked
+	PYTHONPATH=tests .venv-test/bin/python -m soak --seconds $(SOAK_SECONDS)
 
 peers: $(TEST) $(CLIENTS) ## what `python -m benchmarks serve` needs: the other servers, without running any test
 

@@ -79,6 +79,7 @@ class RunningService:
         **settings: str,
     ) -> None:
         port = free_port()
+        self.host_and_port = ("127.0.0.1", port)
         self.address = f"127.0.0.1:{port}"
         self.url = f"http://{self.address}"
         self._log = log

@@ -5,6 +5,7 @@ rejected request counts from when its last byte was sent.
 """
 
 import errno
+import re
 import select
 import socket
 import time
@@ -17,11 +18,12 @@ from benchmarks.serve.load_generator import CONTENT_LENGTH
 
 GIVE_UP = 30.0  # seconds after the last request was due
 CHUNK = 2**18  # bytes of one write
+RETRY_AFTER = re.compile(rb"(?i)\r\nretry-after: *\d")
 
 
 @dataclass
 class OpenLoopResult:
-    """Responses by status (or by the name of the error), and the latencies of those with status 200 and 503."""
+    """Responses by status (or by what is wrong with them), and the latencies of those with status 200 and 503."""
 
     offered: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
@@ -67,12 +69,16 @@ class _Exchange:
 class OpenLoop:
     """Sends requests at a rate over as many connections as that takes.
 
-    Idle ones are used again, the one that has been idle for longest first; `connections` are opened in advance.
+    Idle ones are used again, the one that has been idle for longest first; `connections` are opened in advance. A
+    response of status 200 must contain `expected`, one of status 503 a Retry-After.
     """
 
-    def __init__(self, address: tuple[str, int], requests: Sequence[bytes], connections: int = 0) -> None:
+    def __init__(
+        self, address: tuple[str, int], requests: Sequence[bytes], connections: int = 0, expected: bytes = b""
+    ) -> None:
         self._address = address
         self._requests = requests
+        self._expected = expected
         self._epoll = select.epoll()
         self._exchanges: dict[int, _Exchange] = {}
         self._idle = deque(self._connect() for _ in range(connections))
@@ -129,7 +135,7 @@ class OpenLoop:
             self._forget(exchange).close()
 
     def _finish(self, exchange: _Exchange, response: bytes) -> None:
-        now, status = time.perf_counter(), response[9:12].decode()
+        now, status = time.perf_counter(), self._checked_status(response)
         self._result.statuses[status] += 1
         if status == "200":
             self._result.accepted_ms.append((now - exchange.due) * 1000)
@@ -141,6 +147,14 @@ class OpenLoop:
             sock.close()
         else:
             self._idle.append(sock)
+
+    def _checked_status(self, response: bytes) -> str:
+        status = response[9:12].decode()
+        if status == "200" and self._expected not in response:
+            return "200 with a wrong answer"
+        if status == "503" and not RETRY_AFTER.search(response):
+            return "503 without Retry-After"
+        return status
 
     def _forget(self, exchange: _Exchange) -> socket.socket:
         self._epoll.unregister(exchange.sock.fileno())

@@ -16,10 +16,15 @@ INTERVAL = 0.25  # seconds
 
 @dataclass
 class ProbeResult:
-    """Milliseconds of each check that was answered, and how many were not."""
+    """Milliseconds of each check that was answered, and when, by `time.monotonic`, the others failed."""
 
     answered_ms: list[float] = field(default_factory=list)
-    failed: int = 0
+    failed_at: list[float] = field(default_factory=list)
+
+    @property
+    def failed(self) -> int:
+        """How many failed."""
+        return len(self.failed_at)
 
 
 @contextmanager
@@ -35,23 +40,25 @@ def probing(address: tuple[str, int]) -> Iterator[ProbeResult]:
         yield result
     finally:
         stop.set()
-        result.answered_ms, result.failed = receiver.recv()
+        result.answered_ms, result.failed_at = receiver.recv()
         process.join()
 
 
 def _probe(address: tuple[str, int], stop: Event, sender: Connection) -> None:
     answered: list[float] = []
-    failed = 0
+    failed_at: list[float] = []
     sender.send(None)
     while not stop.wait(INTERVAL):
         connection = http.client.HTTPConnection(*address, timeout=TIMEOUT)
         started = time.perf_counter()
         try:
             connection.request("GET", PATH)
-            failed += connection.getresponse().status != 200
-            answered.append((time.perf_counter() - started) * 1000)
+            if connection.getresponse().status == 200:
+                answered.append((time.perf_counter() - started) * 1000)
+            else:
+                failed_at.append(time.monotonic())
         except (OSError, http.client.HTTPException):
-            failed += 1
+            failed_at.append(time.monotonic())
         finally:
             connection.close()
-    sender.send((answered, failed))
+    sender.send((answered, failed_at))

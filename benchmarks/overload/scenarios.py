@@ -2,22 +2,20 @@
 
 import json
 import resource
-import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from benchmarks.overload.open_loop import OpenLoop, OpenLoopResult
 from benchmarks.overload.probes import ProbeResult, probing
+from benchmarks.overload.slow_senders import BODY_BYTES, SLOW_SENDERS, send_bodies_that_stop
 from benchmarks.preprocessing_latency import sample_files
 from benchmarks.serve.load_generator import generate_load
 from benchmarks.serve.servers import CORES, RunningServer, digitalis, run_server
 
 PORT = 8390
 WORKERS = 2
-CONCURRENCY = 4  # connections that measure the capacity
 ROW = [5.1, 3.5, 1.4, 0.2]
-SLOW_SENDERS, SLOW_BODY = 120, 16 * 2**20
 SETTLE = 10.0  # seconds after which memory must be back
 
 HEADER = "| load | offered/s | 200 | 503 | other | 200: p50, p99 ms | 503: p99 ms | health: failed, p99 ms |"
@@ -45,11 +43,11 @@ def measure(seconds: float) -> None:
     print(f"{HEADER}\n{'| --- ' * 8}|", flush=True)
     rows, photo, row = rows_request(10_000), photo_request(), rows_request(1)
     with _service() as server:
-        capacity = _capacity(server, rows)
+        capacity = measure_capacity(server.address, rows)
         for factor in (0.5, 2, 10):
             _overload(server, f"10,000 rows, {factor:g} x capacity", rows, factor * capacity, seconds)
     with _service() as server:
-        capacity = _capacity(server, photo)
+        capacity = measure_capacity(server.address, photo)
         for factor in (0.5, 2, 8):
             _overload(server, f"12-megapixel photos, {factor:g} x capacity", photo, factor * capacity, seconds)
     with _service() as server:
@@ -64,20 +62,25 @@ def _service(workers: int = WORKERS) -> Iterator[RunningServer]:
         yield server
 
 
-def _capacity(server: RunningServer, request: bytes) -> float:
-    """Requests a second in a closed loop; the load generator shares the cores with the service."""
-    generate_load(server.address, request, 1, 2)
-    return generate_load(server.address, request, CONCURRENCY, 3).requests_per_second
+def measure_capacity(address: tuple[str, int], request: bytes) -> float:
+    """Requests a second of all workers, from one connection: requests that do not wait are not rejected."""
+    generate_load(address, request, 1, 2)
+    return generate_load(address, request, 1, 3).requests_per_second * WORKERS
 
 
 def _overload(
     server: RunningServer, name: str, request: bytes, rate: float, seconds: float, connections: int = 0
 ) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 8192)), hard))
+    allow_connections()
     with probing(server.address) as probes:
         found = OpenLoop(server.address, [request], connections).run(rate, seconds)
     print(_line(name, rate, found, probes), flush=True)
+
+
+def allow_connections() -> None:
+    """Raise the limit of open files of this process: an overload needs thousands of connections."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 8192)), hard))
 
 
 def _line(name: str, rate: float, found: OpenLoopResult, probes: ProbeResult) -> str:
@@ -93,30 +96,13 @@ def _quantile(values: list[float], fraction: float) -> float:
 
 
 def _slow_senders(server: RunningServer) -> None:
-    """Clients that each announce 16 MiB, send nearly all of it, and stop."""
     before = server.pss_megabytes()
     with probing(server.address) as probes:
-        clients = [_begin_body(server) for _ in range(SLOW_SENDERS)]
-        chunk, peak = bytes(2**18), 0.0
-        for _ in range(SLOW_BODY // len(chunk) - 1):
-            for client in clients:
-                with suppress(OSError):  # rejected
-                    client.send(chunk)
-            peak = max(peak, server.pss_megabytes())
-        for client in clients:
-            client.close()
+        peak = send_bodies_that_stop(server.address, server.process.pid)
         time.sleep(SETTLE)
     after = server.pss_megabytes()
     print(
-        f"\n{SLOW_SENDERS} senders that stop short of {SLOW_BODY:,} bytes each, one worker (with Gunicorn's parent):\n"
+        f"\n{SLOW_SENDERS} senders that stop short of {BODY_BYTES:,} bytes each, one worker (with Gunicorn's parent):\n"
         f"PSS {before:.0f} MB before, {peak:.0f} at most, {after:.0f} {SETTLE:g} s after they have gone; "
         f"health: {probes.failed} of {len(probes.answered_ms) + probes.failed} failed"
     )
-
-
-def _begin_body(server: RunningServer) -> socket.socket:
-    client = socket.create_connection(server.address)
-    client.settimeout(0.05)
-    head = f"POST /v1/models/iris:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {SLOW_BODY}\r\n\r\n"
-    client.send(head.encode())
-    return client

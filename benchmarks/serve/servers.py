@@ -79,7 +79,7 @@ class RunningServer:
 
     def pss_megabytes(self) -> float:
         """The proportional set size (PSS) of all its processes: shared pages are divided among their users."""
-        return sum(_pss_kilobytes(pid) for pid in _process_tree(self.process.pid)) / 1024
+        return pss_megabytes(self.process.pid)
 
 
 def digitalis(workers: int = 1, models: Path = MODELS) -> Server:
@@ -174,6 +174,11 @@ def onnx_path(name: str, models: Path = MODELS) -> Path:
     return folder / ONNX
 
 
+def pss_megabytes(pid: int) -> float:
+    """The PSS of a process and all its descendants."""
+    return sum(_pss_kilobytes(it) for it in _process_tree(pid)) / 1024
+
+
 def _process_tree(pid: int) -> list[int]:
     """The process and all its descendants, itself first."""
     children: list[str] = []
@@ -183,9 +188,14 @@ def _process_tree(pid: int) -> list[int]:
     return [pid, *(descendant for child in children for descendant in _process_tree(int(child)))]
 
 
-def _pss_kilobytes(pid: int) -> int:
+def anonymous_megabytes(pid: int) -> float:
+    """The part of a process's PSS that is no file: which others map the same libraries does not change it."""
+    return _pss_kilobytes(pid, "Pss_Anon") / 1024
+
+
+def _pss_kilobytes(pid: int, field: str = "Pss") -> int:
     """The proportional set size of one process; 0 if it has ended."""
     with suppress(OSError):
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-        return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+        return next((int(line.split()[1]) for line in lines if line.startswith(f"{field}:")), 0)
     return 0
