@@ -171,7 +171,7 @@ def test_responses_that_are_not_read_are_counted_and_the_slowest_readers_closed(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Only while they take more than bodies may."""
-    options = WorkerOptions(memory_budget_bytes=int(2.5 * LARGE / (1 - LARGEST_SHARE)))
+    options = WorkerOptions(memory_budget_bytes=int(5 * LARGE / (1 - LARGEST_SHARE)))
     with SteppedWorker(large, options=options) as worker:
         clients = []
         for _ in range(4):
@@ -187,7 +187,7 @@ def test_responses_that_are_not_read_are_counted_and_the_slowest_readers_closed(
         for client in clients[2:]:
             while client.receive() and client.response():
                 worker.step()
-        assert worker.loop.memory.bodies == 0
+        assert worker.loop.memory.responses == 0
 
 
 @pytest.mark.parametrize(

@@ -322,7 +322,7 @@ def unread(worker: SteppedWorker) -> Client:
 def test_a_client_that_stops_reading_is_closed_after_the_request_timeout() -> None:
     with SteppedWorker(options=WorkerOptions(request_timeout=60, min_rate=1)) as worker:
         client = unread(worker)
-        assert worker.loop.memory.bodies > 0
+        assert worker.loop.memory.responses > 0
         worker.clock.advance(59)
         worker.expire()
         client.receive()
@@ -333,7 +333,7 @@ def test_a_client_that_stops_reading_is_closed_after_the_request_timeout() -> No
         worker.clock.advance(60)
         worker.expire()
         assert not worker.connections
-        assert worker.loop.memory.bodies == 0
+        assert worker.loop.memory.responses == 0
 
 
 def test_a_client_that_reads_too_slowly_is_closed() -> None:

@@ -64,3 +64,18 @@ def test_memory_is_given_in_order_of_arrival() -> None:
         thread.join()
     assert order == ["large", "small"]
     assert memory.handling == 0
+
+
+def test_responses_keep_new_bodies_out_and_are_too_many_only_by_themselves() -> None:
+    """A client that reads slowly is not cut off because others upload."""
+    memory = MemoryBudget(TOTAL)
+    assert memory.reserve_body(TOTAL - LARGEST)
+    memory.add_response(100)
+    assert not memory.is_exceeded
+    memory.release_body(TOTAL - LARGEST)
+    assert not memory.reserve_body(TOTAL - LARGEST - 99)
+    assert memory.reserve_body(TOTAL - LARGEST - 100)
+    memory.add_response(51)
+    assert memory.is_exceeded
+    memory.release_response(151)
+    assert not memory.is_exceeded

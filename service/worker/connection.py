@@ -133,7 +133,7 @@ class Connection(RequestParser):
                 self._start_period(self._written)
             self.write_buffer = memoryview(data)[sent:]
         elif self._unsent_bytes:
-            self._memory.release_body(self._unsent_bytes)
+            self._memory.release_response(self._unsent_bytes)
             self._unsent_bytes = 0
 
     def flush(self) -> None:
@@ -172,7 +172,7 @@ class Connection(RequestParser):
         """Close the socket, and give back all memory."""
         self.drop_requests()
         if self._unsent_bytes:
-            self._memory.release_body(self._unsent_bytes)
+            self._memory.release_response(self._unsent_bytes)
             self._unsent_bytes = 0
         del self._parser  # it refers to the connection: only the garbage collector would free the two
         self.sock.close()

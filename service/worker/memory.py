@@ -20,7 +20,8 @@ class MemoryBudget:
         self.total = total
         self.largest = int(total * LARGEST_SHARE)
         self.for_bodies = total - self.largest
-        self.bodies = 0  # bytes that are reserved for bodies, and for responses that are still to be sent
+        self.bodies = 0  # bytes that are reserved for bodies
+        self.responses = 0  # bytes of responses that are still to be sent
         self.handling = 0  # bytes that are reserved for the handling of requests
         self._waiting: deque[object] = deque()
         self._changed = threading.Condition()
@@ -28,23 +29,28 @@ class MemoryBudget:
     def reserve_body(self, size: int) -> bool:
         """Reserve at once, or return False if the bodies would leave less than `largest`."""
         with self._changed:
-            if self.bodies + size > self.for_bodies or self.bodies + self.handling + size > self.total:
+            if self.bodies + self.responses + size > self.for_bodies or self.bodies + self.handling + size > self.total:
                 return False
             self.bodies += size
             return True
 
     def add_response(self, size: int) -> None:
-        """Count a response that is still to be sent. It is there already, so it may exceed what bodies may take."""
+        """Count a response that is still to be sent. It is there already, so it is neither rejected nor waits."""
         with self._changed:
-            self.bodies += size
+            self.responses += size
+
+    def release_response(self, size: int) -> None:
+        """A response has been sent, or will never be."""
+        with self._changed:
+            self.responses -= size
 
     @property
     def is_exceeded(self) -> bool:
-        """Whether bodies and responses take more than bodies may."""
-        return self.bodies > self.for_bodies
+        """Whether responses take more than half of what bodies may."""
+        return self.responses > self.for_bodies // 2
 
     def release_body(self, size: int) -> None:
-        """Give back what was reserved for a body or counted for a response."""
+        """Give back what was reserved for a body."""
         with self._changed:
             self.bodies -= size
             self._changed.notify_all()
