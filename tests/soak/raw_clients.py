@@ -89,6 +89,8 @@ def _response(sock: socket.socket, pause: float = 0) -> httpx.Response:
         while part := response.read(READ_BYTES):
             content += part
             time.sleep(pause)
+        if len(content) < int(response.headers["Content-Length"]):  # `read` says nothing about it
+            raise ConnectionError(f"the response has ended after {len(content)} bytes")
     except http.client.HTTPException as error:
         raise ConnectionError(repr(error)) from error
     finally:
