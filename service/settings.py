@@ -147,7 +147,7 @@ class Settings:
         60, _count, "60", "seconds after which a request without a response gets 504, and its worker is replaced"
     )
     heartbeat_timeout: int = _setting(
-        12, _heartbeat, "12", "seconds without a sign of life after which a worker is killed and replaced"
+        12, _heartbeat, "12", "seconds without a heartbeat after which a worker is killed and replaced"
     )
     intra_op_threads: int | None = _setting(None, _count, "cores / workers", "threads of one inference, in each worker")
     models_dir: Path = _setting(

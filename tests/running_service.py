@@ -15,10 +15,13 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
+import pytest
 
 ROOT = Path(__file__).parent.parent
 MODULE = (sys.executable, "-m", "service")
 GUNICORN = (sys.executable, "-m", "gunicorn", "--bind", "{address}", "--no-control-socket")
+CONFIGURED_GUNICORN = (*GUNICORN, "-c", "python:service.gunicorn_conf", "service.app:create_app()")
+COMMANDS = pytest.mark.parametrize("command", [MODULE, CONFIGURED_GUNICORN], ids=["module", "gunicorn"])
 ROW = {"instances": [[5.1, 3.5, 1.4, 0.2]]}  # an iris of the species setosa
 DEADLINE = 60  # seconds after which what a test waits for is considered not to happen
 START_TIMEOUT = 120  # seconds; the first start on a GPU reads 2 GB of CUDA libraries

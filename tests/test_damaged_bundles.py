@@ -12,9 +12,8 @@ import httpx
 import pytest
 from conftest import IRIS_VERSION, MODELS
 from running_service import (
+    COMMANDS,
     DEADLINE,
-    GUNICORN,
-    MODULE,
     ROOT,
     RunningService,
     clean_environment,
@@ -24,8 +23,6 @@ from running_service import (
     wait_until,
 )
 
-CONFIGURED_GUNICORN = (*GUNICORN, "-c", "python:service.gunicorn_conf", "service.app:create_app()")
-COMMANDS = pytest.mark.parametrize("command", [MODULE, CONFIGURED_GUNICORN], ids=["module", "gunicorn"])
 WINE_ROW = {"instances": [[13.0, 2.0, 2.4, 19.0, 100.0, 2.3, 2.0, 0.3, 1.6, 5.0, 0.9, 2.6, 750.0]]}
 HALF_COPIED = "99"
 

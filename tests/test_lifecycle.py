@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 from running_service import (
+    COMMANDS,
     DEADLINE,
-    GUNICORN,
     MODULE,
     ROOT,
     RawConnection,
@@ -20,8 +20,6 @@ from running_service import (
     wait_until,
 )
 
-CONFIGURED_GUNICORN = (*GUNICORN, "-c", "python:service.gunicorn_conf", "service.app:create_app()")
-COMMANDS = pytest.mark.parametrize("command", [MODULE, CONFIGURED_GUNICORN], ids=["module", "gunicorn"])
 LIVE = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"
 
 

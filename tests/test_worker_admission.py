@@ -316,6 +316,20 @@ def test_a_page_that_takes_some_time_waits_until_others_have_been_read(worker: O
     assert worker.application.paths == ["health"] + ["0.007"] * 3
 
 
+def test_a_slow_request_waits_although_its_connection_has_its_next_turn(worker: OverloadedWorker) -> None:
+    """A client that pipelines must not get round the line in which others wait."""
+    worker.learn(b"0.1")
+    thread = worker.block()
+    client = worker.client()
+    client.send(GET * MAX_IN_A_ROW + POST % b"0.1")
+    assert [response and response.status for response in (client.response() for _ in range(MAX_IN_A_ROW + 1))] == [
+        *[200] * MAX_IN_A_ROW,
+        None,
+    ]
+    worker.unblock(thread)
+    assert client.response()
+
+
 def test_reaching_a_limit_is_logged_once_a_minute(worker: OverloadedWorker, caplog: pytest.LogCaptureFixture) -> None:
     worker.learn(b"0.4")
     thread = worker.block()

@@ -1,9 +1,10 @@
 """What the leader does with a connection: read, admit its requests, run them in order, write the responses.
 
-Requests with a safe method (health, metrics, the status of models) run as soon as they are read. All others wait for
-their turn, for a moment in most cases: quick ones are run by the leader itself, between two reads; slow ones each get a
-thread. A method that returns a bool tells whether the calling thread is still the leader. If it is not, a follower was
-promoted while the application ran, and the thread must not touch the event loop's state any more.
+Requests with a safe method (health, the status of models) run as soon as they are read; those that take over a
+millisecond (metrics) run once others have been read. All others wait for their turn if there are any before them: quick
+ones are run by the leader itself, between two reads; slow ones each get a thread. A method that returns a bool tells
+whether the calling thread is still the leader. If it is not, a follower was promoted while the application ran, and the
+thread must not touch the event loop's state any more.
 """
 
 import logging
@@ -76,7 +77,7 @@ class RequestRunner(ResponseSender):
                 self._reject(connection, rejection)
                 continue
             try:
-                if not (self._may_run_at_once(connection, request) or has_turn):
+                if not self._may_run_at_once(connection, request, has_turn=has_turn):
                     self._let_wait(connection, request)
                     return True
             except Overloaded as overloaded:
@@ -132,12 +133,12 @@ class RequestRunner(ResponseSender):
                 self._rearm(connection)
                 self._loop.wake()
 
-    def _may_run_at_once(self, connection: Connection, request: ParsedRequest) -> bool:
+    def _may_run_at_once(self, connection: Connection, request: ParsedRequest, *, has_turn: bool) -> bool:
         """Whether a request need not wait: it takes hardly any time, or no others wait or will."""
         connection.queued_at = self._loop.clock()
         estimate = self.admission.estimate(connection)
         if request.environ["REQUEST_METHOD"] in SAFE_METHODS:
-            return estimate <= SAFE_AT_ONCE
+            return has_turn or estimate <= SAFE_AT_ONCE
         return estimate <= QUICK and self.admission.is_empty and not (self._loop.is_busy or self._election.is_exhausted)
 
     def _let_wait(self, connection: Connection, request: ParsedRequest) -> None:
