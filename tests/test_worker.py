@@ -16,6 +16,7 @@ import pytest
 from running_service import (
     DEADLINE,
     GUNICORN,
+    MODULE,
     ROW,
     RawConnection,
     RunningService,
@@ -191,6 +192,13 @@ def test_an_option_that_this_worker_does_not_have_ends_the_start_with_one_line(
     command = (*GUNICORN, "-c", "python:service.gunicorn_conf", *option, "service.app:create_app()")
     service = RunningService(tmp_path / "log", command)
     with pytest.raises(RuntimeError, match=words) as caught:
+        service.__enter__()
+    assert "Traceback" not in str(caught.value)
+
+
+def test_too_few_file_descriptors_end_the_start_with_one_line(tmp_path: Path) -> None:
+    service = RunningService(tmp_path / "log", ("sh", "-c", 'ulimit -n 60 && exec "$0" "$@"', *MODULE))
+    with pytest.raises(RuntimeError, match="Error: this process may open 60 files.* more than 64") as caught:
         service.__enter__()
     assert "Traceback" not in str(caught.value)
 

@@ -316,6 +316,18 @@ def test_a_page_that_takes_some_time_waits_until_others_have_been_read(worker: O
     assert worker.application.paths == ["health"] + ["0.007"] * 3
 
 
+def test_of_several_that_are_ready_all_are_read_before_one_runs(worker: OverloadedWorker) -> None:
+    """Which is faster than to alternate. They run in the order in which they were read."""
+    clients = [worker.client() for _ in range(4)]
+    for number, client in enumerate(clients):
+        client.socket.send(POST % b"0.00%d" % number)
+    for connection in worker.loop.poll(0):
+        worker.serve(connection)
+    assert worker.application.paths == []
+    worker.step()
+    assert worker.application.paths == ["0.000", "0.001", "0.002", "0.003"]
+
+
 def test_a_slow_request_waits_although_its_connection_has_its_next_turn(worker: OverloadedWorker) -> None:
     """A client that pipelines must not get round the line in which others wait."""
     worker.learn(b"0.1")

@@ -17,7 +17,7 @@ from stepped_worker import Client, Clock, SteppedWorker, unix_listener
 from service.worker import balancing
 from service.worker.balancing import ConnectionCounts, map_counts
 from service.worker.connection import LINGER, SPARE_SECONDS, State
-from service.worker.event_loop import EVICT_AFTER, SPARE_CONNECTIONS
+from service.worker.event_loop import BUSY_EVENTS, EVICT_AFTER, FEW_EVENTS, SPARE_CONNECTIONS
 from service.worker.listeners import ACCEPT_BACKOFF, MAX_ACCEPTS
 from service.worker.options import WorkerOptions
 
@@ -182,6 +182,23 @@ def test_after_stop_listening_the_backlog_is_served_and_later_clients_are_refuse
         Client(worker, address)
     assert waiting.exchange(GET).status == 200
     waiting.close()
+
+
+@pytest.mark.parametrize(("ready", "taken"), [(3, 3), (BUSY_EVENTS, FEW_EVENTS), (BUSY_EVENTS + 1, BUSY_EVENTS + 1)])
+def test_few_connections_are_taken_at_a_time_unless_many_are_ready(
+    worker: SteppedWorker, ready: int, taken: int
+) -> None:
+    """One that becomes ready meanwhile would wait for all of them, and for all of the next time."""
+    with contextlib.ExitStack() as stack:
+        clients = [Client(worker, worker.listener.getsockname()) for _ in range(ready)]
+        for client in clients:
+            stack.callback(client.close)
+        while len(worker.connections) < ready:
+            worker.step()
+        for client in clients:
+            client.socket.send(b"x")
+        assert len(list(worker.loop.poll(0))) == taken
+        assert worker.loop.is_busy == (ready > BUSY_EVENTS)
 
 
 @pytest.mark.parametrize("is_busy", [False, True])

@@ -111,7 +111,8 @@ class Connection(RequestParser):
             self._discard(count)
         elif free is None:
             self.feed(buffer[:count])
-            self.send_continue()
+            if self.expects_continue:
+                self.send_continue()
         else:
             free = None
             self.fill(count)
@@ -142,9 +143,9 @@ class Connection(RequestParser):
         self.send(data)
 
     def send_continue(self) -> None:
-        """Send 100 Continue when the client waits for it and all earlier responses are written."""
-        if self._expects_continue and self._in_body and not self.requests and not self.write_buffer:
-            self._expects_continue = False
+        """Send 100 Continue, for which the client waits, when all earlier responses are written."""
+        if self._in_body and not self.requests and not self.write_buffer:
+            self.expects_continue = False
             self.send(CONTINUE)
 
     def half_close(self) -> None:

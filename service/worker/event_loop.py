@@ -20,8 +20,10 @@ from service.worker.listeners import Listeners
 from service.worker.memory import MemoryBudget
 from service.worker.options import WorkerOptions
 
-MAX_EVENTS = 64  # of one poll: few, so that a connection that becomes ready meanwhile does not wait for a long batch
-BUSY_EVENTS = 16  # of one poll; with more, requests wait until all connections that are ready have been read
+FEW_EVENTS = 8  # of one poll: epoll lets a connection that becomes ready meanwhile wait behind all of the next one
+MANY_EVENTS = 64  # of one poll, if the worker is busy,
+BUSY_EVENTS = 16  # as it is if more connections are ready: requests wait until all of them have been read
+BUSY_INTERVAL = 0.005  # seconds between two looks at how many are ready
 SPARE_CONNECTIONS = 16  # over the limit: for health checks, while all others are in use
 EVICT_AT_ONCE = 64  # connections
 EVICT_INTERVAL = 0.05  # seconds between two looks for connections that can be closed
@@ -46,7 +48,9 @@ class EventLoop:
     ) -> None:
         self.connections: dict[int, Connection] = {}
         self.clock = clock
-        self.is_busy = False  # many connections were ready at the latest poll
+        self.is_busy = False  # many connections were ready a moment ago
+        self.has_several = False  # more than one was at the latest poll
+        self._next_look = 0.0
         self.memory = MemoryBudget(options.memory_budget_bytes)
         self.limit_log = LimitLog(clock)
         self._options = options
@@ -66,8 +70,13 @@ class EventLoop:
         if now >= self.listeners.paused_until:
             self.resume_accepting()
         timeout = self.listeners.back_off(min(timeout, max(self.listeners.paused_until - now, 0)))
-        events = self._epoll.poll(timeout, MAX_EVENTS)
+        events = self._epoll.poll(timeout, MANY_EVENTS if self.is_busy else FEW_EVENTS)
+        if len(events) >= FEW_EVENTS and not self.is_busy and now >= self._next_look:
+            self._next_look = now + BUSY_INTERVAL
+            ready = self._epoll.poll(0, MANY_EVENTS)  # these too, as nothing has been read from them
+            events = ready if len(ready) > BUSY_EVENTS else events
         self.is_busy = len(events) > BUSY_EVENTS
+        self.has_several = len(events) > 1
         for fd, _ in events:
             connection = self.connections.get(fd)
             if connection is not None:

@@ -43,6 +43,7 @@ class RequestParser(HeadParser):
         self.discarding = False  # whatever still arrives is thrown away
         self.waiting_since = clock()  # for a request, or since the first byte of one that is incomplete
         self.unparsed = b""  # what follows `MAX_AHEAD` requests
+        self.expects_continue = False  # the client waits for leave to send the body
         self.is_spare = False  # accepted over the limit: for one request, a health check
         self._options = options
         self._memory = memory
@@ -50,7 +51,6 @@ class RequestParser(HeadParser):
         self._parser = httptools.HttpRequestParser(self)
         self._started = False  # the first byte of a request is there, and its last one is not
         self._in_body = False  # its head is complete
-        self._expects_continue = False
         self._body = RequestBody(memory)
         self._length: int | None = None  # of the body, if it is announced
         self._data = NOTHING  # what is being parsed
@@ -123,7 +123,7 @@ class RequestParser(HeadParser):
         if self._replaying_head:
             return
         super().on_message_begin()
-        self._started, self._in_body, self._expects_continue = True, False, False
+        self._started, self._in_body, self.expects_continue = True, False, False
         self._wire_bytes = self._period_progress = 0
         self.waiting_since = self._clock()
 
@@ -137,7 +137,7 @@ class RequestParser(HeadParser):
         self._in_body, self._keep_alive = True, self._parser.should_keep_alive()
         if "HTTP_EXPECT" in environ:
             is_continue = environ["HTTP_EXPECT"].lower() == "100-continue"
-            self._expects_continue = is_continue and environ["SERVER_PROTOCOL"] == "HTTP/1.1"
+            self.expects_continue = is_continue and environ["SERVER_PROTOCOL"] == "HTTP/1.1"
         if length > self._options.max_body_bytes:
             self._discard_rest()
 

@@ -22,7 +22,7 @@ from service.worker.wsgi import ParsedRequest
 _MISSING: Any = object()
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class InFlight:
     """A request that the application is running since `started_at`."""
 

@@ -61,17 +61,19 @@ class HeadParser:
     def on_url(self, url: bytes) -> None:
         """A part of the request target."""
         if not self._replaying_head:
-            self._count_bytes(len(url))
             self._url += url
+            self._head_bytes += len(url)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                raise head_too_large()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header field. A name with an underscore is dropped: its key would be that of a name with a hyphen."""
         if self._in_body:
             return  # a trailer field
         self._fields += 1
-        if self._fields > MAX_FIELDS:
+        self._head_bytes += len(name) + len(value)
+        if self._fields > MAX_FIELDS or self._head_bytes > MAX_HEAD_BYTES:
             raise head_too_large()
-        self._count_bytes(len(name) + len(value))
         key = ENVIRON_KEYS.get(name) or environ_key(name)
         text = value.decode("latin1")
         if key in self._environ:
@@ -93,17 +95,13 @@ class HeadParser:
         if not target.startswith(b"/") and b"://" in target:
             target = b"/" + target.split(b"://", 1)[1].partition(b"/")[2]
         path, _, query = target.partition(b"?")
-        environ.pop("HTTP_UPGRADE", None)  # offers are declined, and Werkzeug would take one to WebSocket for meant
+        if "HTTP_UPGRADE" in environ:
+            del environ["HTTP_UPGRADE"]  # offers are declined, and Werkzeug would take one to WebSocket for meant
         environ["SERVER_PROTOCOL"] = f"HTTP/{version}"
         environ["RAW_URI"] = target.decode("latin1")
         environ["PATH_INFO"] = (urllib.parse.unquote_to_bytes(path) if b"%" in path else path).decode("latin1")
         environ["QUERY_STRING"] = query.decode("latin1")
         return length
-
-    def _count_bytes(self, length: int) -> None:
-        self._head_bytes += length
-        if self._head_bytes > MAX_HEAD_BYTES:
-            raise head_too_large()
 
 
 def check_request_line(method: str, version: str, head: memoryview) -> None:

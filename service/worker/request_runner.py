@@ -1,10 +1,11 @@
 """What the leader does with a connection: read, admit its requests, run them in order, write the responses.
 
-Requests with a safe method (health, the status of models) run as soon as they are read; those that take over a
-millisecond (metrics) run once others have been read. All others wait for their turn if there are any before them: quick
-ones are run by the leader itself, between two reads; slow ones each get a thread. A method that returns a bool tells
-whether the calling thread is still the leader. If it is not, a follower was promoted while the application ran, and the
-thread must not touch the event loop's state any more.
+Of the connections that are ready, a few are read, and then their requests run. But requests with a safe method (health,
+the status of models) run as soon as they are read; those that take over a millisecond (metrics) once the others have
+been read. All others wait for their turn if there are any before them: quick ones are run by the leader itself, between
+two reads; slow ones each get a thread. A method that returns a bool tells whether the calling thread is still the
+leader. If it is not, a follower was promoted while the application ran, and the thread must not touch the event loop's
+state any more.
 """
 
 import logging
@@ -57,8 +58,12 @@ class RequestRunner(ResponseSender):
             if connection.state is State.QUEUED:
                 self._check_waiting(connection)
             return True
-        step = connection.flush if connection.write_buffer else connection.receive
-        return self.advance(connection) if self._attempt(connection, step) else True
+        if not self._attempt(connection, connection.flush if connection.write_buffer else connection.receive):
+            return True
+        if self._loop.has_several and connection.requests and not _has_safe_method(connection.requests[0]):
+            self._continue_later(connection)  # to read all, and then to run all, is faster than to alternate
+            return True
+        return self.advance(connection)
 
     def advance(self, connection: Connection, *, has_turn: bool = False) -> bool:
         """Respond to the first requests of a connection, or let them wait; without any, wait for more.
@@ -73,7 +78,8 @@ class RequestRunner(ResponseSender):
                 self._rearm(connection)
                 return True
             request = connection.requests[0]
-            if rejection := self._rejection(connection, request):
+            is_suspect = request.rejection or connection.is_spare
+            if is_suspect and (rejection := self._rejection(connection, request)):
                 self._reject(connection, rejection)
                 continue
             try:
@@ -113,7 +119,8 @@ class RequestRunner(ResponseSender):
         for _ in range(len(self._next_turn)):
             connection = self._next_turn.popleft()
             connection.state = State.READING
-            if self._loop.is_open(connection) and not self.advance(connection, has_turn=True):
+            is_open = self._loop.connections.get(connection.fd) is connection
+            if is_open and not self.advance(connection, has_turn=True):
                 return False
             if self._loop.clock() > end:
                 break
@@ -137,13 +144,13 @@ class RequestRunner(ResponseSender):
         """Whether a request need not wait: it takes hardly any time, or no others wait or will."""
         connection.queued_at = self._loop.clock()
         estimate = self.admission.estimate(connection)
-        if request.environ["REQUEST_METHOD"] in SAFE_METHODS:
+        if _has_safe_method(request):
             return has_turn or estimate <= SAFE_AT_ONCE
         return estimate <= QUICK and self.admission.is_empty and not (self._loop.is_busy or self._election.is_exhausted)
 
     def _let_wait(self, connection: Connection, request: ParsedRequest) -> None:
         """A prediction waits in its line; a page of the service, such as the metrics, only until others are read."""
-        if request.environ["REQUEST_METHOD"] in SAFE_METHODS:
+        if _has_safe_method(request):
             self._continue_later(connection)
         else:
             self.admission.queue(connection)
@@ -175,14 +182,15 @@ class RequestRunner(ResponseSender):
         """Run a request and send its response; a slow one lets another thread lead meanwhile."""
         election, kind = self._election, connection.kind
         connection.state = State.RUNNING
-        request.environ["worker.deadline"] = self.admission.deadline(connection)
+        request.environ["worker.deadline"] = connection.queued_at + self._options.queue_timeout
         in_flight = election.begin(connection, request, self._loop.clock())
         if is_slow:
             election.promote_follower(in_flight)
-        running: float = election.running
+        running: float = election.running if election.slow else 1
         response = self.responder.respond(request)
         seconds = self._loop.clock() - in_flight.started_at
-        if response.is_success:
+        is_as_expected = connection.estimate / 2 < seconds < min(2 * connection.estimate, QUICK)
+        if not is_as_expected and response.is_success:
             if seconds > QUICK:  # otherwise hardly anything has changed meanwhile
                 running = (running + election.running) / 2
             self.admission.estimates.learn(kind, seconds, running)
@@ -205,3 +213,8 @@ class RequestRunner(ResponseSender):
             self._rearm(connection)
         if self.has_runnable:
             self._loop.wake()
+
+
+def _has_safe_method(request: ParsedRequest) -> bool:
+    """Whether it asks for something, and changes nothing; one that could not be parsed may have no method."""
+    return request.environ.get("REQUEST_METHOD") in SAFE_METHODS

@@ -43,7 +43,10 @@ class Responder:
 
     def respond(self, request: ParsedRequest) -> Response:
         """Run the application."""
-        self._count_request()
+        number = next(self._numbers)
+        if number == self.max_requests:
+            self.draining = True
+            log.info("max_requests is reached: this worker is replaced after %d requests", number)
         try:
             response = run_wsgi(self._application, request.environ)
             if self.draining:
@@ -64,9 +67,3 @@ class Responder:
             log.exception("the hook on_response failed")
             content = error_bytes(rejection, (), request)
         return Response(content, not request.keep_alive)
-
-    def _count_request(self) -> None:
-        number = next(self._numbers)
-        if number == self.max_requests:
-            self.draining = True
-            log.info("max_requests is reached: this worker is replaced after %d requests", number)

@@ -62,7 +62,9 @@ class ResponseSender:
             self._continue_later(slowest)
 
     def _send(self, connection: Connection, response: Response) -> None:
-        connection.requests.popleft().release_memory()
+        body = connection.requests.popleft().body
+        if body is not None and body.reserved:
+            body.release()
         connection.waiting_since = self._loop.clock()
         connection.send(response.content)
         if response.is_last:
@@ -71,7 +73,8 @@ class ResponseSender:
 
     def _rearm(self, connection: Connection) -> None:
         """Register a connection for what it waits for next, or close it."""
-        connection.send_continue()
+        if connection.expects_continue:
+            connection.send_continue()
         if connection.close_after_write and not connection.write_buffer:
             connection.half_close()
         if connection.closing and not connection.write_buffer:

@@ -66,6 +66,12 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
             raise UnsupportedConfiguration("this worker has no TLS: use a proxy, or Gunicorn's own worker (-k gthread)")
         if cfg.accesslog:
             raise UnsupportedConfiguration("this worker writes no access log (access-logfile): log in the application")
+        if _max_connections(cfg) < 1:
+            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            raise UnsupportedConfiguration(
+                f"this process may open {soft} files, and at most {hard}, which leaves none for connections: "
+                f"it needs more than {SPARE_DESCRIPTORS} (ulimit -n)"
+            )
 
     def run(self) -> None:
         """Called by Gunicorn in the main thread: start the other threads, and watch them until the worker is done."""
