@@ -198,7 +198,7 @@ def test_an_option_that_this_worker_does_not_have_ends_the_start_with_one_line(
 
 def test_too_few_file_descriptors_end_the_start_with_one_line(tmp_path: Path) -> None:
     service = RunningService(tmp_path / "log", ("sh", "-c", 'ulimit -n 60 && exec "$0" "$@"', *MODULE))
-    with pytest.raises(RuntimeError, match="Error: this process may open 60 files.* more than 64") as caught:
+    with pytest.raises(RuntimeError, match=r"Error: this process may open 60 files.* more than 64") as caught:
         service.__enter__()
     assert "Traceback" not in str(caught.value)
 

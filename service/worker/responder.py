@@ -43,10 +43,7 @@ class Responder:
 
     def respond(self, request: ParsedRequest) -> Response:
         """Run the application."""
-        number = next(self._numbers)
-        if number == self.max_requests:
-            self.draining = True
-            log.info("max_requests is reached: this worker is replaced after %d requests", number)
+        self._count_request()
         try:
             response = run_wsgi(self._application, request.environ)
             if self.draining:
@@ -67,3 +64,9 @@ class Responder:
             log.exception("the hook on_response failed")
             content = error_bytes(rejection, (), request)
         return Response(content, not request.keep_alive)
+
+    def _count_request(self) -> None:
+        number = next(self._numbers)
+        if number == self.max_requests:
+            self.draining = True
+            log.info("max_requests is reached: this worker is replaced after %d requests", number)
