@@ -7,6 +7,7 @@ import sys
 import benchmarks
 from benchmarks import commands
 from benchmarks.arguments import describe
+from benchmarks.gpu.command import add_gpu
 from benchmarks.overload.command import add_overload
 from benchmarks.serve.command import add_serve
 from service.errors import DigitalisError
@@ -35,6 +36,7 @@ def main() -> int:
         ("memory", "peak memory of decoding the largest pictures", commands.add_memory),
         ("observability", "overhead of metrics, request ids and logs", commands.add_observability),
         ("serve", "load test: requests/s, latency and memory beside other servers", add_serve),
+        ("gpu", "the service on a GPU: memory, start, and throughput beside the CPU", add_gpu),
         ("overload", "more requests than the service can handle: what is rejected, and how soon", add_overload),
     )
     for name, summary, add_arguments in commands_and_help:

@@ -36,13 +36,9 @@ class GunicornApplication(WSGIApplication):  # type: ignore[misc]  # Gunicorn is
 
     folders: list[Path]  # set by `gunicorn_conf.on_starting`
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        super().__init__("%(prog)s")
-
     def load(self) -> Any:
         """The application of one worker."""
-        return create_app(self._settings, self.folders)
+        return create_app(folders=self.folders)
 
 
 def main() -> int:
@@ -73,7 +69,7 @@ def main() -> int:
     if not (inherits_sockets() or _port_is_free(settings.bind)):
         return 2
     sys.argv = ["digitalis", "-c", "python:service.gunicorn_conf", "service.app:create_app()"]
-    GunicornApplication(settings).run()
+    GunicornApplication("%(prog)s").run()
     return 0
 
 

@@ -17,6 +17,9 @@ from service.protocols.v1.views import v1
 from service.protocols.v2.views import v2
 from service.settings import Settings, tracing_enabled
 
+# What a trial before the start has decided from the environment's settings: workers inherit it through the fork.
+decided_settings: Settings | None = None
+
 
 def create_app(settings: Settings | None = None, folders: Iterable[Path] | None = None) -> DigitalisApp:
     """A WSGI application that has opened every model. Raises `StartError` if it cannot.
@@ -24,7 +27,7 @@ def create_app(settings: Settings | None = None, folders: Iterable[Path] | None 
     `settings` default to the environment's, so that `gunicorn 'service.app:create_app()'` works, and `folders` to the
     bundles that are under `settings.models_dir` now.
     """
-    settings = settings or Settings.from_env()
+    settings = settings or decided_settings or Settings.from_env()
     models = ModelRepository.open(settings, folders)
     app = DigitalisApp(settings, models)
     for blueprint in (v1, v2, health, metrics, documentation_blueprint(app), swagger_ui):

@@ -5,15 +5,18 @@ Workers open their models after the fork: the threads of ONNX Runtime and CUDA d
 
 import contextlib
 import ctypes
+import dataclasses
 import itertools
 import logging
 import os
 import select
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 from wsgiref.types import WSGIEnvironment
 
+from service import app
 from service.bundle.manifest import ModelId
 from service.errors import StartError
 from service.http.routing import DigitalisApp
@@ -21,7 +24,7 @@ from service.inference.repository import ModelRepository, find_bundles
 from service.observability.counter_layout import read_metrics_schema
 from service.observability.middleware import RequestMiddleware
 from service.observability.shared_counters import SharedCounters, assign_block
-from service.preflight import models_open
+from service.preflight import try_models
 from service.settings import Settings
 from service.startup_banner import startup_banner
 from service.worker.options import WorkerOptions
@@ -134,10 +137,22 @@ def on_starting(server: Any) -> None:
     except StartError as error:
         print(f"digitalis: {error}", file=sys.stderr)
         sys.exit(2)
-    if not models_open(_settings, folders):
-        sys.exit(2)
+    _decide(server, folders)
     schemas = {ModelId(folder.parent.name, folder.name): read_metrics_schema(folder) for folder in folders}
     server.counters = SharedCounters(schemas, blocks=2 * server.cfg.workers + SPARE_BLOCKS)
+
+
+def _decide(server: Any, folders: list[Path]) -> None:
+    """Try every model; the workers then run them where each is fastest, and are as many as the GPU holds."""
+    global workers  # noqa: PLW0603 - Gunicorn reads it again on SIGHUP
+    settings = dataclasses.replace(_settings, workers=server.cfg.workers)  # Gunicorn's own option may be another
+    trial = try_models(settings, folders)
+    if trial is None:
+        sys.exit(2)
+    settings = app.decided_settings = trial.decide(settings)
+    workers = server.num_workers = settings.workers
+    server.cfg.set("workers", workers)
+    Worker.options = dataclasses.replace(Worker.options, cores=settings.cores_per_worker)
 
 
 def when_ready(server: Any) -> None:

@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from service import setting_values as values
 from service.errors import SettingsError
 from service.worker.memory import LARGEST_SHARE, MemoryBudget
 
 PREFIX = "DIGITALIS_"
-MIN_HEARTBEAT_TIMEOUT = 3  # seconds
 OTEL_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_TRACES_EXPORTER")
 # What Kubernetes sets for a Service called digitalis, or digitalis-<anything>: its PORT is a URL.
 KUBERNETES = re.compile(rf"{PREFIX}(.*_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT_[0-9]+_[A-Z]+(_PROTO|_PORT|_ADDR)?)")
@@ -27,59 +27,6 @@ KUBERNETES_URL = re.compile(rf"{PREFIX}(.*_)?PORT")
 
 def _injected_by_kubernetes(name: str, text: str) -> bool:
     return bool(KUBERNETES.fullmatch(name) or (KUBERNETES_URL.fullmatch(name) and "://" in text))
-
-
-def _address(text: str) -> str:
-    host, colon, port = text.rpartition(":")
-    if not (host and colon and re.fullmatch("[1-9][0-9]{0,4}", port) and int(port) < 65536):
-        raise ValueError("host:port, such as 127.0.0.1:8000 or [::]:8000")
-    return text
-
-
-def _count(text: str) -> int:
-    if not re.fullmatch("[1-9][0-9]{0,11}", text):
-        raise ValueError("an integer from 1 up")
-    return int(text)
-
-
-def _heartbeat(text: str) -> int:
-    seconds = _count(text)
-    if seconds < MIN_HEARTBEAT_TIMEOUT:
-        raise ValueError(f"an integer from {MIN_HEARTBEAT_TIMEOUT} up, as workers report once a second")
-    return seconds
-
-
-def _seconds(text: str) -> int:
-    if not re.fullmatch("0|[1-9][0-9]{0,3}", text):
-        raise ValueError("an integer from 0 to 9999")
-    return int(text)
-
-
-def _choice(*choices: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in choices:
-            raise ValueError(f"one of {', '.join(choices)}")
-        return text
-
-    return parse
-
-
-def _bool(text: str) -> bool:
-    if text not in ("false", "true"):
-        raise ValueError("true or false")
-    return text == "true"
-
-
-def _device(text: str) -> str:
-    if not re.fullmatch("auto|cpu|cuda(:[0-9]+)?", text):
-        raise ValueError("auto, cpu, cuda, or cuda:N such as cuda:0")
-    return text
-
-
-def _folder(text: str) -> Path:
-    if not text:
-        raise ValueError("a folder")
-    return Path(text)
 
 
 def available_cores() -> int:
@@ -116,88 +63,109 @@ def inherits_sockets(environ: Mapping[str, str] = os.environ) -> bool:
 class Settings:
     """Every setting with its default and its meaning; the variable of `field` is `DIGITALIS_<FIELD>`."""
 
-    bind: str = _setting("127.0.0.1:8000", _address, "127.0.0.1:8000", "host:port to listen on")
-    workers: int = _setting(available_cores, _count, "one per core", "worker processes; each opens every model")
+    bind: str = _setting("127.0.0.1:8000", values.address, "127.0.0.1:8000", "host:port to listen on")
+    workers: int = _setting(available_cores, values.count, "one per core", "worker processes; each opens every model")
     request_threads: int = _setting(
-        4, _count, "4", "slow requests that one worker runs at a time, if each takes over 250 ms; others wait"
+        4, values.count, "4", "slow requests that one worker runs at a time, if each takes over 250 ms; others wait"
     )
     queue_timeout_ms: int = _setting(
         1000,
-        _count,
+        values.count,
         "1000",
         "milliseconds that a request may wait; one that is expected to wait for half of it gets 503 at once",
     )
-    max_queued: int = _setting(1000, _count, "1000", "requests of one worker that may wait; further ones get 503")
+    max_queued: int = _setting(1000, values.count, "1000", "requests of one worker that may wait; further ones get 503")
     max_connections: int = _setting(
-        2048, _count, "2048", "connections of one worker; when all are in use, idle ones are closed"
+        2048, values.count, "2048", "connections of one worker; when all are in use, idle ones are closed"
     )
     memory_budget_bytes: int = _setting(
         256 * 2**20,
-        _count,
+        values.count,
         "268435456",
         "bytes that the requests of one worker may hold: bodies, pictures while they are decoded, responses",
     )
     read_timeout: int = _setting(
         30,
-        _count,
+        values.count,
         "30",
         "seconds in which a head must arrive, and a body or the reading of a response go on by 8 KiB for each of them",
     )
     answer_timeout: int = _setting(
-        60, _count, "60", "seconds after which a request without a response gets 504, and its worker is replaced"
+        60, values.count, "60", "seconds after which a request without a response gets 504, and its worker is replaced"
     )
     heartbeat_timeout: int = _setting(
-        12, _heartbeat, "12", "seconds without a heartbeat after which a worker is killed and replaced"
+        12, values.heartbeat, "12", "seconds without a heartbeat after which a worker is killed and replaced"
     )
-    intra_op_threads: int | None = _setting(None, _count, "cores / workers", "threads of one inference, in each worker")
+    intra_op_threads: int | None = _setting(
+        None, values.count, "cores / workers", "threads of one inference, in each worker"
+    )
     models_dir: Path = _setting(
-        Path("models"), _folder, "models", "the folder that contains the bundles, as name/version/"
+        Path("models"), values.folder, "models", "the folder that contains the bundles, as name/version/"
     )
-    runtime: str = _setting("onnx", _choice("onnx", "torchscript"), "onnx", "onnx or torchscript")
+    runtime: str = _setting("onnx", values.choice("onnx", "torchscript"), "onnx", "onnx or torchscript")
     device: str = _setting(
         "auto",
-        _device,
+        values.device,
         "auto",
-        "auto (CUDA if a test inference succeeds there, otherwise the CPU), cpu, cuda, or cuda:N",
+        "auto (each model where it is faster, by the rows of a batch: on the CPU or on cuda:0), cpu, cuda, or cuda:N",
     )
-    data_dir: Path = _setting(Path("data"), _folder, "data", "training: the folder that MNIST is downloaded to")
+    cuda_from_rows: Mapping[str, int | None] = _setting(
+        dict,
+        values.rows_by_model,
+        "measured",
+        "with the device auto: rows from which a batch of a model goes to the GPU, such as mnist=16,iris=never",
+    )
+    gpu_memory_share: float = _setting(
+        0.5,
+        values.share,
+        "0.5",
+        "share of the free GPU memory that all workers together may take: fewer are started if need be",
+    )
+    data_dir: Path = _setting(Path("data"), values.folder, "data", "training: the folder that MNIST is downloaded to")
     abstain: bool = _setting(
         default=False,
-        parse=_bool,
+        parse=values.boolean,
         shown="false",
         meaning="true or false: the default of `?abstain=`; true leaves out the label of unsure predictions",
     )
     max_body_bytes: int = _setting(
-        16 * 2**20, _count, "16777216", "largest request body, before and after decompression"
+        16 * 2**20, values.count, "16777216", "largest request body, before and after decompression"
     )
     max_image_pixels: int = _setting(
-        64_000_000, _count, "64000000", "largest image, width times height; four times that for all images of a request"
+        64_000_000,
+        values.count,
+        "64000000",
+        "largest image, width times height; four times that for all images of a request",
     )
-    max_files: int = _setting(256, _count, "256", "most image files in a request: in a form, or in JSON as base64")
-    max_rows: int = _setting(10_000, _count, "10000", "most instances or CSV rows in a request")
-    graceful_timeout: int = _setting(30, _count, "30", "seconds that requests in flight have to finish after SIGTERM")
+    max_files: int = _setting(
+        256, values.count, "256", "most image files in a request: in a form, or in JSON as base64"
+    )
+    max_rows: int = _setting(10_000, values.count, "10000", "most instances or CSV rows in a request")
+    graceful_timeout: int = _setting(
+        30, values.count, "30", "seconds that requests in flight have to finish after SIGTERM"
+    )
     drain_delay: int = _setting(
         0,
-        _seconds,
+        values.seconds,
         "0",
         "seconds after SIGTERM for which everything is still served, while readiness fails",
     )
     log_level: str = _setting(
-        "info", _choice("debug", "info", "warning", "error"), "info", "debug, info, warning or error"
+        "info", values.choice("debug", "info", "warning", "error"), "info", "debug, info, warning or error"
     )
     log_requests: str = _setting(
         "slow",
-        _choice("all", "slow", "none"),
+        values.choice("all", "slow", "none"),
         "slow",
         "which requests are logged: all; slow, rejected and failed ones (slow); none",
     )
-    slow_ms: int = _setting(1000, _count, "1000", "milliseconds from which a request is slow")
+    slow_ms: int = _setting(1000, values.count, "1000", "milliseconds from which a request is slow")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
         """Read the settings; raises `SettingsError` for an unknown `DIGITALIS_*` name or an invalid value."""
         fields = {PREFIX + field.name.upper(): field for field in dataclasses.fields(cls)}
-        values = {}
+        found = {}
         for name, text in environ.items():
             if not name.startswith(PREFIX) or (name not in fields and _injected_by_kubernetes(name, text)):
                 continue
@@ -206,10 +174,10 @@ class Settings:
                 hint = f"did you mean {close[0]}?" if close else f"the settings are {', '.join(fields)}"
                 raise SettingsError(f"{name} is not a setting: {hint}")
             try:
-                values[fields[name].name] = fields[name].metadata["parse"](text)
+                found[fields[name].name] = fields[name].metadata["parse"](text)
             except ValueError as expected:
                 raise SettingsError(f"{name}={text!r}: expected {expected}") from None
-        settings = cls(**values)
+        settings = cls(**found)
         settings.check_consistency()
         return settings
 
@@ -224,6 +192,11 @@ class Settings:
                 f"{needed} of {PREFIX}MEMORY_BUDGET_BYTES ({self.memory_budget_bytes}): "
                 f"set that to {math.ceil(self.max_body_bytes / (1 - LARGEST_SHARE))} or more"
             )
+
+    @property
+    def gpu(self) -> int:
+        """The index of the GPU to be used, if any is."""
+        return int(self.device.partition(":")[2] or 0)
 
     @property
     def threads_per_inference(self) -> int:

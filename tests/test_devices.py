@@ -23,12 +23,14 @@ from service.bundle.loading import load_bundle
 from service.bundle.manifest import Bundle
 from service.bundle.signature import NUMPY_DTYPES, Arrays
 from service.inference.model import Model
+from service.inference.placement import PlacedRuntime
 from service.inference.repository import find_bundles
 from service.settings import Settings
 
 FOLDERS = find_bundles(MODELS)
 RUNTIMES = {"onnx": "ONNX Runtime", "torchscript": "TorchScript"}
 GPU = "cuda:0"
+IRIS_FROM_ROWS = 4  # that a server with a GPU runs there
 NO_GPU = {"CUDA_VISIBLE_DEVICES": "-1"}  # hides the GPUs of this machine, if it has any, from a process
 PLACEMENTS = [
     pytest.param((runtime, device), id=f"{runtime}-{device}", marks=[pytest.mark.gpu] if device == GPU else [])
@@ -96,39 +98,59 @@ def random_inputs(bundle: Bundle, rows: int) -> Arrays:
 
 @pytest.fixture(scope="module")
 def server(placement: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    """A server of two models that chooses the device itself (`auto`): a GPU if it finds one."""
+    """A server of two models with the device `auto`: a GPU if it finds one, for any digits, and four rows of irises."""
     runtime, device = placement
     folder = tmp_path_factory.mktemp("device")
     for name in ("iris", "mnist"):
         shutil.copytree(MODELS / name, folder / "models" / name)
-    environment = {} if device == GPU else NO_GPU
     with RunningService(
-        folder / "log", environment=environment, runtime=runtime, device="auto", models_dir=str(folder / "models")
+        folder / "log",
+        environment={} if device == GPU else NO_GPU,
+        runtime=runtime,
+        device="auto",
+        cuda_from_rows=f"mnist=1,iris={IRIS_FROM_ROWS}",
+        models_dir=str(folder / "models"),
     ) as running:
         yield running
 
 
-def test_the_log_says_which_device_was_chosen_and_why_not_a_gpu(
+def test_the_log_says_once_what_runs_where_or_why_not_on_a_gpu(
     server: RunningService, placement: tuple[str, str]
 ) -> None:
     runtime, device = placement
-    shown = f"{RUNTIMES[runtime]} runs on {GPU}" if device == GPU else rf"{RUNTIMES[runtime]} runs on the CPU: .*CUDA"
-    assert re.search(shown, server.log())
+    on_gpu = rf"{GPU}, by the rows of a batch: from 1 mnist/\d+; from {IRIS_FROM_ROWS} iris/\d+"
+    shown = on_gpu if device == GPU else rf"{RUNTIMES[runtime]} runs on the CPU: .*CUDA"
+    assert len(re.findall(shown, server.log())) == 1
+
+
+def expected_devices(device: str) -> dict[str, tuple[str, int | None]]:
+    """By model the device in the status, and the rows from which it is the GPU."""
+    if device == GPU:
+        return {"iris": (f"cpu,{GPU}", IRIS_FROM_ROWS), "mnist": (GPU, 1)}
+    return {"iris": ("cpu", None), "mnist": ("cpu", None)}
 
 
 def test_the_status_names_the_runtime_and_the_device(server: RunningService, placement: tuple[str, str]) -> None:
     runtime, device = placement
-    for name in ("iris", "mnist"):
+    for name, expected in expected_devices(device).items():
         status = server.client.get(f"/v1/models/{name}").json()
-        assert (status["runtime"], status["device"]) == (RUNTIMES[runtime], device)
+        assert (status["runtime"], status["device"], status["cuda_from_rows"]) == (RUNTIMES[runtime], *expected)
 
 
 def test_the_metrics_name_the_runtime_and_the_device(server: RunningService, placement: tuple[str, str]) -> None:
     runtime, device = placement
-    families = text_string_to_metric_families(server.client.get("/metrics").text)
+    families = list(text_string_to_metric_families(server.client.get("/metrics").text))
     samples = [one for family in families for one in family.samples if one.name == "digitalis_model_info"]
-    found = {one.labels["model"]: (one.labels["runtime"], one.labels["device"], one.value) for one in samples}
-    assert found == dict.fromkeys(("iris", "mnist"), (RUNTIMES[runtime], device, 1))
+    found = {one.labels["model"]: (one.labels["runtime"], one.labels["device"]) for one in samples}
+    rows = {
+        one.labels["model"]: one.value
+        for family in families
+        for one in family.samples
+        if one.name == "digitalis_model_cuda_from_rows"
+    }
+    expected = expected_devices(device)
+    assert found == {name: (RUNTIMES[runtime], shown) for name, (shown, _) in expected.items()}
+    assert rows == {name: from_rows for name, (_, from_rows) in expected.items() if from_rows}
 
 
 def golden(name: str) -> tuple[Bundle, Arrays, Arrays, Arrays]:
@@ -200,6 +222,52 @@ def test_concurrent_requests_get_the_predictions_for_their_own_rows(server: Runn
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(wrong, range(100))) == 0
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_several_models_that_run_on_the_gpu_at_once_predict_what_they_predict_on_the_cpu(runtime: str) -> None:
+    """Their sessions share one stream and one allocator; sizes vary, so that memory changes its owner all the time."""
+    names = ("mnist", "mnist-deep", "iris", "wine")
+    on_gpu = {name: Model.open(newest(name), Settings(runtime=runtime, device="cuda")) for name in names}
+    on_cpu = {name: Model.open(newest(name), Settings(runtime=runtime, device="cpu")) for name in names}
+    batches = [(name, random_inputs(on_cpu[name].bundle, rows)) for rows in (1, 3, 40, 700, 5000) for name in names]
+    expected = [on_cpu[name].predict(inputs) for name, inputs in batches]
+
+    def largest_difference(seed: int) -> float:
+        order = np.random.default_rng(seed).integers(0, len(batches), 100)
+        return max(relative_difference(on_gpu[batches[i][0]].predict(batches[i][1]), expected[i]) for i in order)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert max(pool.map(largest_difference, range(8))) < 1e-4
+
+
+def relative_difference(outputs: Arrays, expected: Arrays) -> float:
+    """The largest one, as a share of the largest value."""
+    return max(float(np.abs(outputs[name] - it).max() / np.abs(it).max()) for name, it in expected.items())
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_measured_placement_predicts_the_same_on_both_of_its_devices(runtime: str) -> None:
+    """Thousands of rows of a large network are faster on any GPU."""
+    model = Model.open(newest("mnist-deep"), Settings(runtime=runtime, device="auto"))
+    assert isinstance(model.runtime, PlacedRuntime)
+    inputs = random_inputs(model.bundle, 512)
+    on_gpu, on_cpu = model.runtime._cuda.run(inputs), model.runtime._cpu.run(inputs)
+    assert relative_difference(on_gpu, on_cpu) < 1e-5
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_no_more_workers_start_than_their_share_of_the_gpu_holds(runtime: str, tmp_path: Path) -> None:
+    with RunningService(
+        tmp_path / "log", runtime=runtime, device="cuda", workers="4", gpu_memory_share="0.0001"
+    ) as running:
+        assert re.search(r"has \d+ MiB free, and a worker takes \d+: 1 of 4 workers start", running.log())
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

@@ -15,9 +15,10 @@ from running_service import ROOT, clean_environment
 from service.bundle.loading import load_bundle
 from service.bundle.signature import Arrays
 from service.errors import BadRequest, DeviceUnavailable, InferenceFailed, ReportNotFound
-from service.inference.model import MAX_CPU_BATCH, Model
+from service.inference.model import Model
+from service.inference.placement import place
 from service.inference.repository import find_bundles
-from service.inference.runtimes import open_runtime
+from service.inference.runtimes import MAX_ROWS_CPU, open_runtime
 from service.settings import Settings
 from training.bundles.golden_examples import random_inputs
 from training.bundles.restore import rebuild
@@ -92,16 +93,18 @@ def test_a_runtime_computes_what_numpy_does(settings: Settings, folder: Path, ro
 def test_a_large_batch_is_predicted_in_parts_and_in_order(settings: Settings) -> None:
     """What lies between the layers would take hundreds of megabytes for all rows at once."""
     model = Model.open(IRIS, settings)
-    rows, original = [], model.runtime.run
+    rows, original = [], model.runtime._run_once  # type: ignore[attr-defined]  # of either runtime
 
     def run(inputs: Arrays) -> Arrays:
         rows.append(len(inputs["features"]))
-        return original(inputs)
+        outputs: Arrays = original(inputs)
+        return outputs
 
-    model.runtime.run = run  # type: ignore[method-assign]
-    batch = {"features": np.random.default_rng(1).uniform(0, 8, (2 * MAX_CPU_BATCH + 1, 4)).astype(np.float32)}
+    assert model.runtime.device == "cpu"
+    model.runtime._run_once = run  # type: ignore[attr-defined]
+    batch = {"features": np.random.default_rng(1).uniform(0, 8, (2 * MAX_ROWS_CPU + 1, 4)).astype(np.float32)}
     found = model.predict(batch)
-    assert rows == [MAX_CPU_BATCH, MAX_CPU_BATCH, 1]
+    assert rows == [MAX_ROWS_CPU, MAX_ROWS_CPU, 1]
     for name, whole in original(batch).items():
         np.testing.assert_allclose(found[name], whole, rtol=0, atol=1e-6)
 
@@ -109,7 +112,7 @@ def test_a_large_batch_is_predicted_in_parts_and_in_order(settings: Settings) ->
 def test_a_bundle_without_a_report_is_named_in_the_error(settings: Settings) -> None:
     bundle, contents = load_bundle(IRIS)
     with pytest.raises(ReportNotFound, match=f"iris/{IRIS_VERSION} has no report"):
-        Model(bundle, open_runtime(bundle, contents, settings)).report()
+        Model(bundle, open_runtime(bundle, contents, settings, None)).report()
 
 
 def test_inputs_that_do_not_fit_the_signature_are_a_bad_request(settings: Settings) -> None:
@@ -123,6 +126,7 @@ class BrokenRuntime:
 
     name = "broken"
     device = "nowhere"
+    cuda_from_rows: int | None = None
 
     def __init__(self, result: Arrays | Exception) -> None:
         self._result = result
@@ -158,8 +162,9 @@ def test_the_reason_why_cuda_cannot_be_used_is_one_line(monkeypatch: pytest.Monk
     monkeypatch.setattr("onnxruntime.preload_dlls", lambda: None)
     monkeypatch.setattr("onnxruntime.InferenceSession", fail)
     monkeypatch.setattr("ctypes.CDLL", lambda _name: None)
+    monkeypatch.setattr("service.inference.runtimes.onnx_runtime.shared_stream", lambda _gpu: None)
     with pytest.raises(DeviceUnavailable) as error:
-        open_runtime(*load_bundle(IRIS), Settings(device="cuda:99"))
+        place(*load_bundle(IRIS), Settings(device="cuda:99"))
     reason = "Invalid device ID: 99, must be between 0 and 1 Stacktrace:"
     assert str(error.value) == f"ONNX Runtime cannot open a session on cuda:99: {reason}"
 
@@ -201,4 +206,4 @@ def test_the_error_for_a_runtime_that_is_not_installed_names_its_extra(monkeypat
     with pytest.raises(
         DeviceUnavailable, match="torchscript needs torch, which is not installed: install the extra torchscript"
     ):
-        open_runtime(*load_bundle(IRIS), Settings(runtime="torchscript"))
+        place(*load_bundle(IRIS), Settings(runtime="torchscript"))

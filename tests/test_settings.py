@@ -41,8 +41,12 @@ def test_every_setting_can_be_set() -> None:
         "abstain": "true",
         "log_requests": "all",
         "memory_budget_bytes": "700000000",
+        "gpu_memory_share": "0.25",
     }
+    assert Settings.from_env({"DIGITALIS_CUDA_FROM_ROWS": "a=never, b/2=16"}).cuda_from_rows == {"a": None, "b/2": 16}
     for field in dataclasses.fields(Settings):
+        if field.name == "cuda_from_rows":
+            continue
         text = texts.get(field.name, "7")
         value = getattr(Settings.from_env({f"DIGITALIS_{field.name.upper()}": text}), field.name)
         assert str(value).lower() == text.lower()
@@ -62,6 +66,10 @@ def test_every_setting_can_be_set() -> None:
         ("DIGITALIS_BIND", "8000", "host:port"),
         ("DIGITALIS_BIND", "localhost:99999", "host:port"),
         ("DIGITALIS_DEVICE", "gpu", "auto, cpu, cuda, or cuda:N"),
+        ("DIGITALIS_CUDA_FROM_ROWS", "mnist=0", "such as mnist=16,iris=never"),
+        ("DIGITALIS_CUDA_FROM_ROWS", "mnist", "such as mnist=16,iris=never"),
+        ("DIGITALIS_GPU_MEMORY_SHARE", "0", "a number over 0 and up to 1"),
+        ("DIGITALIS_GPU_MEMORY_SHARE", "1.5", "a number over 0 and up to 1"),
         ("DIGITALIS_RUNTIME", "tensorflow", "one of onnx, torchscript"),
         ("DIGITALIS_MODELS_DIR", "", "a folder"),
         ("DIGITALIS_WORKER", "2", "did you mean DIGITALIS_WORKERS?"),

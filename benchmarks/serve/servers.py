@@ -68,11 +68,11 @@ class RunningServer:
 
     def suspend(self) -> None:
         """Stop all its processes with SIGSTOP, so that it uses no CPU while others are measured."""
-        _signal(_process_tree(self.process.pid), signal.SIGSTOP)
+        _signal(process_tree(self.process.pid), signal.SIGSTOP)
 
     def resume(self) -> None:
         """Continue its processes, the parent last: some parents would restart children that missed a heartbeat."""
-        parent, *children = _process_tree(self.process.pid)
+        parent, *children = process_tree(self.process.pid)
         _signal(children, signal.SIGCONT)
         time.sleep(HEARTBEAT_TIME)
         _signal([parent], signal.SIGCONT)
@@ -150,7 +150,7 @@ def _becomes_ready(running: RunningServer, workload: Workload) -> bool:
 
 
 def _stop(running: RunningServer) -> None:
-    processes = _process_tree(running.process.pid)
+    processes = process_tree(running.process.pid)
     try:
         running.resume()
         running.process.terminate()
@@ -176,16 +176,16 @@ def onnx_path(name: str, models: Path = MODELS) -> Path:
 
 def pss_megabytes(pid: int) -> float:
     """The PSS of a process and all its descendants."""
-    return sum(_pss_kilobytes(it) for it in _process_tree(pid)) / 1024
+    return sum(_pss_kilobytes(it) for it in process_tree(pid)) / 1024
 
 
-def _process_tree(pid: int) -> list[int]:
+def process_tree(pid: int) -> list[int]:
     """The process and all its descendants, itself first."""
     children: list[str] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         with suppress(OSError):  # the thread has ended meanwhile
             children += task.read_text().split()
-    return [pid, *(descendant for child in children for descendant in _process_tree(int(child)))]
+    return [pid, *(descendant for child in children for descendant in process_tree(int(child)))]
 
 
 def anonymous_megabytes(pid: int) -> float:

@@ -81,20 +81,20 @@ def png_form() -> Workload:
     return Workload("one PNG, multipart form", "/v1/models/mnist-deep:predict", content_type, body, is_correct)
 
 
-def image_batch() -> tuple[Workload, np.ndarray]:
-    """A batch of random images as a V2 binary tensor, with binary output; and the images, UINT8 [256, 28, 28]."""
-    batch = np.random.default_rng(0).integers(0, 256, (BATCH_SIZE, 28, 28), np.uint8)
+def image_batch(rows: int = BATCH_SIZE) -> tuple[Workload, np.ndarray]:
+    """A batch of random images as a V2 binary tensor, with binary output; and the images, UINT8 [rows, 28, 28]."""
+    batch = np.random.default_rng(0).integers(0, 256, (rows, 28, 28), np.uint8)
     size = {"binary_data_size": batch.nbytes}
     tensor = {"name": "image", "shape": list(batch.shape), "datatype": "UINT8", "parameters": size}
     output = {"name": "probabilities", "parameters": {"binary_data": True}}
     head = json.dumps({"inputs": [tensor], "outputs": [output]}).encode()
 
     def is_correct(response: bytes) -> bool:
-        probabilities = np.frombuffer(response[-4 * 10 * BATCH_SIZE :], np.float32)
-        return abs(float(probabilities.sum()) - BATCH_SIZE) < BATCH_SIZE / 1000
+        probabilities = np.frombuffer(response[-4 * 10 * rows :], np.float32)
+        return abs(float(probabilities.sum()) - rows) < rows / 1000
 
     workload = Workload(
-        IMAGE_BATCH,
+        f"{rows:,} images, V2 binary tensor",
         "/v2/models/mnist-deep/infer",
         "application/octet-stream",
         head + batch.tobytes(),

@@ -50,10 +50,10 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
 
-    def zeros(self) -> Arrays:
-        """Inputs for a batch of one, all zero: enough to test whether a device can run the model."""
+    def zeros(self, rows: int = 1) -> Arrays:
+        """Inputs for a batch, all zero: enough to test whether a device can run the model, and how fast."""
         return {
-            spec.name: np.zeros([1 if size == -1 else size for size in spec.shape], NUMPY_DTYPES[spec.datatype])
+            spec.name: np.zeros([rows if size == -1 else size for size in spec.shape], NUMPY_DTYPES[spec.datatype])
             for spec in self.inputs
         }
 

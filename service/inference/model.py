@@ -18,10 +18,9 @@ from service.errors import (
     UnprocessableInput,
 )
 from service.images.normaliser import NORMALISER
-from service.inference.runtimes import Runtime, open_runtime
+from service.inference.placement import place
+from service.inference.runtimes import Runtime
 from service.settings import Settings
-
-MAX_CPU_BATCH = 256  # rows in one run of a network: what lies between its layers takes memory for each, and is kept
 
 
 class Model:
@@ -42,7 +41,7 @@ class Model:
         bundle, contents = load_bundle(folder)
         try:
             _check_normaliser(bundle)
-            model = cls(bundle, open_runtime(bundle, contents, settings), bundle_digest(contents), contents.get(REPORT))
+            model = cls(bundle, place(bundle, contents, settings), bundle_digest(contents), contents.get(REPORT))
             model._check_golden(contents)
             model.load_seconds = time.perf_counter() - started
         except BundleError as error:
@@ -61,21 +60,13 @@ class Model:
         except SignatureMismatch as mismatch:
             raise BadRequest(f"{self.bundle.name}: {mismatch}") from None
         try:
-            outputs = self._run(inputs)
+            outputs = self.runtime.run(inputs)
             signature.check_outputs(outputs)
         except NotFinite:
             raise UnprocessableInput(f"{self.bundle.name} has no finite output for such large numbers") from None
         except Exception as error:  # the inputs were valid, so any other failure is the service's
             raise InferenceFailed(f"{self.id} failed on {self.runtime.device}") from error
         return outputs
-
-    def _run(self, inputs: Arrays) -> Arrays:
-        rows = len(next(iter(inputs.values())))
-        if rows <= MAX_CPU_BATCH or self.runtime.device != "cpu":
-            return self.runtime.run(inputs)
-        starts = range(0, rows, MAX_CPU_BATCH)
-        parts = [self.runtime.run({name: it[at : at + MAX_CPU_BATCH] for name, it in inputs.items()}) for at in starts]
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def report(self) -> bytes:
         """The bundle's HTML report; raises `ReportNotFound` if it has none."""

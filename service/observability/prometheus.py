@@ -132,7 +132,12 @@ class _Collector:
         loaded = GaugeMetricFamily(
             "digitalis_model_load_seconds", "Time to open and check the model", labels=MODEL_LABELS
         )
+        cuda = GaugeMetricFamily(
+            "digitalis_model_cuda_from_rows", "Rows from which a batch runs on the GPU", labels=MODEL_LABELS
+        )
         for model in self._models:
+            if model.runtime.cuda_from_rows:
+                cuda.add_metric(model.id, model.runtime.cuda_from_rows)
             runtime = {"runtime": model.runtime.name, "device": model.runtime.device}
             info.add_metric(model.id, runtime | {"digest": model.digest, "task": model.bundle.task})
             loaded.add_metric(model.id, model.load_seconds)
@@ -141,7 +146,7 @@ class _Collector:
         )
         for model_id in self._models.unavailable:
             unavailable.add_metric(model_id, 1)
-        yield from (info, loaded, unavailable)
+        yield from (info, loaded, cuda, unavailable)
 
     def _processes(self) -> Iterator[Metric]:
         in_flight = GaugeMetricFamily("digitalis_requests_in_flight", "Requests in progress", labels=("worker",))

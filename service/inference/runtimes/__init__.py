@@ -1,13 +1,14 @@
-"""Runtimes: named arrays in, named arrays out. Two implementations, one file each.
+"""Runtimes: named arrays in, named arrays out, on one device. Two implementations, one file each.
 
 Each file imports its library, and is imported only when it is used, so that the service runs with either library alone.
 Sessions are opened in the worker, after the fork.
 """
 
-import functools
 import importlib
-import logging
+from collections.abc import Callable
 from typing import Protocol
+
+import numpy as np
 
 from service.bundle.loading import Contents
 from service.bundle.manifest import ONNX, TORCHSCRIPT, Bundle
@@ -15,12 +16,11 @@ from service.bundle.signature import Arrays
 from service.errors import DeviceUnavailable
 from service.settings import Settings
 
-log = logging.getLogger(__name__)
-
 RUNTIMES = {  # module, the bundle's file for it, the extra that installs its library
     "onnx": ("service.inference.runtimes.onnx_runtime", ONNX, "cpu (or cuda)"),
     "torchscript": ("service.inference.runtimes.torchscript", TORCHSCRIPT, "torchscript"),
 }
+MAX_ROWS_CPU, MAX_ROWS_CUDA = 256, 4096  # in one run of a network: with more, a row would take no less time
 
 
 class Runtime(Protocol):
@@ -28,34 +28,18 @@ class Runtime(Protocol):
 
     name: str
     device: str
+    cuda_from_rows: int | None  # batches of so many rows or more run on a GPU; None: none do
 
     def run(self, inputs: Arrays) -> Arrays:
         """Outputs for inputs that fit the signature. Safe to call from several threads at once."""
 
 
-def open_runtime(bundle: Bundle, contents: Contents, settings: Settings) -> Runtime:
-    """Open the bundle's file for `settings.runtime` on `settings.device`.
+def open_runtime(bundle: Bundle, contents: Contents, settings: Settings, gpu: int | None) -> Runtime:
+    """Open the bundle's file for `settings.runtime` on the CPU, or on the GPU of this index.
 
-    `auto` is CUDA if a test inference succeeds there, otherwise the CPU; the log has which one, and why. Raises
-    `DeviceUnavailable` with the reason if a device or runtime requested by name is not available, and `BundleError` if
-    the signature of the file is not the manifest's.
+    There it must also run once: an old driver fails only then. Raises `DeviceUnavailable` with the reason, and
+    `BundleError` if the signature of the file is not the manifest's.
     """
-    if settings.device == "cpu":
-        return _open(bundle, contents, settings, None)
-    try:
-        runtime = _open(bundle, contents, settings, int(settings.device.partition(":")[2] or 0))
-    except DeviceUnavailable as reason:
-        if settings.device != "auto":
-            raise
-        runtime = _open(bundle, contents, settings, None)
-        _log_once(f"{runtime.name} runs on the CPU: {reason}")
-    else:
-        _log_once(f"{runtime.name} runs on {runtime.device}")
-    return runtime
-
-
-def _open(bundle: Bundle, contents: Contents, settings: Settings, gpu: int | None) -> Runtime:
-    """Open it on the CPU, or on the GPU of this index, where it must also run once: an old driver fails only then."""
     module, file, extra = RUNTIMES[settings.runtime]
     try:
         opener = importlib.import_module(module).open_file
@@ -73,7 +57,15 @@ def _open(bundle: Bundle, contents: Contents, settings: Settings, gpu: int | Non
     return runtime
 
 
-@functools.cache
-def _log_once(message: str) -> None:
-    """Log a message once per process: it is the same for every model."""
-    log.info(message)
+def run_in_parts(run: Callable[[Arrays], Arrays], inputs: Arrays, device: str) -> Arrays:
+    """The outputs for a batch, of which no more rows run at a time than the device needs to be fast.
+
+    What lies between the layers of a network takes memory for each row of a run, and runtimes keep that memory.
+    """
+    max_rows = MAX_ROWS_CPU if device == "cpu" else MAX_ROWS_CUDA
+    rows = len(next(iter(inputs.values())))
+    if rows <= max_rows:
+        return run(inputs)
+    starts = range(0, rows, max_rows)
+    parts = [run({name: array[at : at + max_rows] for name, array in inputs.items()}) for at in starts]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

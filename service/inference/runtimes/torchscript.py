@@ -9,6 +9,7 @@ import torch
 from service.bundle.manifest import TORCHSCRIPT, Bundle
 from service.bundle.signature import Arrays, Signature
 from service.errors import BundleError, DeviceUnavailable
+from service.inference.runtimes import run_in_parts
 
 
 class TorchScriptRuntime:
@@ -18,12 +19,16 @@ class TorchScriptRuntime:
 
     def __init__(self, module: torch.jit.ScriptModule, signature: Signature, device: str) -> None:
         self.device = device
+        self.cuda_from_rows = None if device == "cpu" else 1
         self._module = module
         self._inputs = [spec.name for spec in signature.inputs]
         self._outputs = [spec.name for spec in signature.outputs]
 
     def run(self, inputs: Arrays) -> Arrays:
         """Outputs for inputs that fit the signature. Safe to call from several threads at once."""
+        return run_in_parts(self._run_once, inputs, self.device)
+
+    def _run_once(self, inputs: Arrays) -> Arrays:
         with torch.inference_mode():
             arrays = (inputs[name] for name in self._inputs)
             # Arrays that are views of a request's bytes are read-only. PyTorch has no such tensors: they are copied.

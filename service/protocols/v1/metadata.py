@@ -44,6 +44,7 @@ class ModelStatus(msgspec.Struct):
     abstention: Abstention | None
     runtime: str
     device: str
+    cuda_from_rows: int | None
     digest: str
 
 
@@ -102,6 +103,7 @@ def status_of(model: Model, versions: list[str], statuses: list[VersionStatus]) 
         abstention=bundle.abstention,
         runtime=model.runtime.name,
         device=model.runtime.device,
+        cuda_from_rows=model.runtime.cuda_from_rows,
         digest=model.digest,
     )
 

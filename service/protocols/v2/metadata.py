@@ -59,7 +59,7 @@ class TensorConfig(msgspec.Struct):
 
 
 class InstanceGroup(msgspec.Struct):
-    """`count` worker processes, each with the model on this device."""
+    """`count` worker processes, each with the model on this device, large batches at least."""
 
     name: str
     kind: Literal["KIND_CPU", "KIND_GPU"]
@@ -140,9 +140,9 @@ def index_of(models: ModelRepository, *, ready_only: bool) -> list[IndexEntry]:
 def config_of(model: Model, max_rows: int, workers: int) -> ModelConfig:
     """The configuration of a model that accepts `max_rows` in a request and runs in so many workers."""
     signature, device = model.bundle.signature, model.runtime.device
-    on_gpu = device != "cpu"
+    on_gpu = model.runtime.cuda_from_rows is not None
     group = InstanceGroup(model.bundle.name, "KIND_GPU" if on_gpu else "KIND_CPU", workers)
-    group.gpus = [int(device.partition(":")[2])] if on_gpu else []
+    group.gpus = [int(device.rpartition(":")[2])] if on_gpu else []
     return ModelConfig(
         model.bundle.name,
         PLATFORMS[model.runtime.name],

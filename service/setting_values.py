@@ -1,0 +1,87 @@
+"""What the text of a setting may be: each function returns its value, or raises `ValueError` with what is expected."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+MIN_HEARTBEAT_TIMEOUT = 3  # seconds
+
+
+def address(text: str) -> str:
+    """`host:port`."""
+    host, colon, port = text.rpartition(":")
+    if not (host and colon and re.fullmatch("[1-9][0-9]{0,4}", port) and int(port) < 65536):
+        raise ValueError("host:port, such as 127.0.0.1:8000 or [::]:8000")
+    return text
+
+
+def count(text: str) -> int:
+    """A positive integer."""
+    if not re.fullmatch("[1-9][0-9]{0,11}", text):
+        raise ValueError("an integer from 1 up")
+    return int(text)
+
+
+def heartbeat(text: str) -> int:
+    """Seconds between the heartbeats of a worker."""
+    seconds = count(text)
+    if seconds < MIN_HEARTBEAT_TIMEOUT:
+        raise ValueError(f"an integer from {MIN_HEARTBEAT_TIMEOUT} up, as workers report once a second")
+    return seconds
+
+
+def seconds(text: str) -> int:
+    """Whole seconds, 0 too."""
+    if not re.fullmatch("0|[1-9][0-9]{0,3}", text):
+        raise ValueError("an integer from 0 to 9999")
+    return int(text)
+
+
+def choice(*choices: str) -> Callable[[str], str]:
+    """A parser of these words."""
+
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"one of {', '.join(choices)}")
+        return text
+
+    return parse
+
+
+def boolean(text: str) -> bool:
+    """`true` or `false`."""
+    if text not in ("false", "true"):
+        raise ValueError("true or false")
+    return text == "true"
+
+
+def device(text: str) -> str:
+    """`auto`, `cpu`, `cuda`, `cuda:N`."""
+    if not re.fullmatch("auto|cpu|cuda(:[0-9]+)?", text):
+        raise ValueError("auto, cpu, cuda, or cuda:N such as cuda:0")
+    return text
+
+
+def share(text: str) -> float:
+    """A share of a whole, over 0."""
+    if not re.fullmatch(r"0?\.[0-9]{1,4}|1(\.0*)?", text) or not float(text):
+        raise ValueError("a number over 0 and up to 1, such as 0.5")
+    return float(text)
+
+
+def rows_by_model(text: str) -> dict[str, int | None]:
+    """Numbers of rows by model, None for `never`."""
+    found: dict[str, int | None] = {}
+    for item in text.split(","):
+        name, _, rows = item.strip().partition("=")
+        if not (name and re.fullmatch("never|[1-9][0-9]{0,8}", rows)):
+            raise ValueError("name=rows or name=never for models or versions, such as mnist=16,iris=never,xor/1=512")
+        found[name] = None if rows == "never" else int(rows)
+    return found
+
+
+def folder(text: str) -> Path:
+    """A folder, which need not exist."""
+    if not text:
+        raise ValueError("a folder")
+    return Path(text)
