@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from benchmarks.arguments import add_data_dir, add_folder, add_model, describe, positive_int
+from benchmarks.arguments import add_data_dir, add_folder, add_model, describe, positive_float, positive_int
 
 MAX_STEPS = 60_000 // 12 - 1  # the mini-batches of one epoch without the first, which is the warm-up
 
@@ -152,6 +152,30 @@ def add_observability(parser: argparse.ArgumentParser) -> None:
         from benchmarks import observability_overhead
 
         observability_overhead.measure(args.rounds)
+
+    parser.set_defaults(run=run)
+
+
+def add_batching(parser: argparse.ArgumentParser) -> None:
+    """`batching`: what dynamic batching gains."""
+    describe(
+        parser,
+        "Compare the service with and without dynamic batching, on a network so wide that reading its weights takes\n"
+        "most of the time, over 1, 8 and 64 connections.",
+        """
+        python -m benchmarks batching                             two hidden layers of 4,096
+        python -m benchmarks batching --units 256 --size 32:1ms   a network for which it does not pay
+        """,
+    )
+    parser.add_argument("--units", type=positive_int, default=4096, help="of each hidden layer (default: %(default)s)")
+    parser.add_argument("--size", default="32:2ms", help="rows and delay of a batch (default: %(default)s)")
+    parser.add_argument("--rounds", type=positive_int, default=5, help="(default: %(default)s)")
+    parser.add_argument("--seconds", type=positive_float, default=2, help="of each load (default: %(default)s)")
+
+    def run(args: argparse.Namespace) -> None:
+        from benchmarks import batching_gain
+
+        batching_gain.measure(args.units, args.size, args.rounds, args.seconds)
 
     parser.set_defaults(run=run)
 

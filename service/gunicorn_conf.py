@@ -41,6 +41,7 @@ WORKER_OPTION_NAMES = {  # in messages
     "memory_budget_bytes": "DIGITALIS_MEMORY_BUDGET_BYTES",
 }
 RETRY_AFTER = 5  # seconds after which a worker that could not start is replaced
+MAX_WAITING_THREADS = 256  # of one worker, for requests that wait to run as one batch
 SPARE_BLOCKS = 16  # of counters, besides two for each worker: during a reload old and new workers are alive at once
 
 _settings = Settings.from_env()
@@ -89,6 +90,8 @@ class Worker(LeaderFollowerWorker):
         request_timeout=_settings.read_timeout,
         queue_timeout=_settings.queue_timeout_ms / 1000,
         max_queued=_settings.max_queued,
+        # Twice the rows of a batch: while one runs, the next one comes together.
+        waiting_threads=min(2 * sum(rows for rows, _ in _settings.batching.values()), MAX_WAITING_THREADS),
         cores=_settings.cores_per_worker,
         response_timeout=_settings.answer_timeout,
         max_body_bytes=_settings.max_body_bytes,

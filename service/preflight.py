@@ -105,10 +105,12 @@ def _open_and_report(settings: Settings, folders: Iterable[Path], pipe: BinaryIO
 def _check_names(settings: Settings, models: ModelRepository) -> None:
     """Raise `SettingsError` for a model of the settings that there is not."""
     ids = [*models.model_ids(), *models.unavailable]
-    if unknown := set(settings.cuda_from_rows) - {str(model_id) for model_id in ids} - {name for name, _ in ids}:
-        raise SettingsError(
-            f"DIGITALIS_CUDA_FROM_ROWS names {', '.join(sorted(unknown))}: the models are {', '.join(models.names())}"
-        )
+    names = {name for name, _ in ids}
+    known = {"CUDA_FROM_ROWS": names | {str(model_id) for model_id in ids}, "BATCHING": names}
+    for setting, allowed in known.items():
+        if unknown := set(getattr(settings, setting.lower())) - allowed:
+            listed = ", ".join(sorted(unknown))
+            raise SettingsError(f"DIGITALIS_{setting} names {listed}: the models are {', '.join(models.names())}")
 
 
 def _trial(models: ModelRepository, settings: Settings, free: int | None) -> Trial:

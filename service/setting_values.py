@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 MIN_HEARTBEAT_TIMEOUT = 3  # seconds
+MAX_BATCH = 256  # rows of requests that run as one batch
 
 
 def address(text: str) -> str:
@@ -77,6 +78,18 @@ def rows_by_model(text: str) -> dict[str, int | None]:
         if not (name and re.fullmatch("never|[1-9][0-9]{0,8}", rows)):
             raise ValueError("name=rows or name=never for models or versions, such as mnist=16,iris=never,xor/1=512")
         found[name] = None if rows == "never" else int(rows)
+    return found
+
+
+def batching(text: str) -> dict[str, tuple[int, float]]:
+    """By model the rows of a batch, and the seconds that a request may wait for others."""
+    found = {}
+    for item in text.split(","):
+        name, _, size = item.strip().partition("=")
+        matched = re.fullmatch(r"([1-9][0-9]{0,2}):([0-9]{1,3})ms", size)
+        if not (name and matched and 2 <= int(matched[1]) <= MAX_BATCH):
+            raise ValueError(f"name=rows:delay, such as wide=32:2ms, with 2 to {MAX_BATCH} rows")
+        found[name] = int(matched[1]), int(matched[2]) / 1000
     return found
 
 

@@ -121,6 +121,12 @@ class Settings:
         "0.5",
         "share of the free GPU memory that all workers together may take: fewer are started if need be",
     )
+    batching: Mapping[str, tuple[int, float]] = _setting(
+        dict,
+        values.batching,
+        "off",
+        "by model, rows that several requests may run as one batch, and how long one waits for others: wide=32:2ms",
+    )
     data_dir: Path = _setting(Path("data"), values.folder, "data", "training: the folder that MNIST is downloaded to")
     abstain: bool = _setting(
         default=False,

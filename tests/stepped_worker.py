@@ -104,7 +104,7 @@ class SteppedWorker:
             os.set_blocking(end, False)
         self.loop = EventLoop([self.listener], self.pipe, counts, max_connections, self.options, self.clock)
         self.election = LeaderElection(
-            threads, self.options.cores, lambda connection: self.loop.register(connection, 0), self.clock
+            self.options, threads, lambda connection: self.loop.register(connection, 0), self.clock
         )
         self.runner = RequestRunner(application, self.loop, self.election, self.options)
         self._resources = contextlib.ExitStack()

@@ -44,8 +44,9 @@ def test_every_setting_can_be_set() -> None:
         "gpu_memory_share": "0.25",
     }
     assert Settings.from_env({"DIGITALIS_CUDA_FROM_ROWS": "a=never, b/2=16"}).cuda_from_rows == {"a": None, "b/2": 16}
+    assert Settings.from_env({"DIGITALIS_BATCHING": "a=32:2ms,b=8:0ms"}).batching == {"a": (32, 0.002), "b": (8, 0)}
     for field in dataclasses.fields(Settings):
-        if field.name == "cuda_from_rows":
+        if field.name in ("cuda_from_rows", "batching"):
             continue
         text = texts.get(field.name, "7")
         value = getattr(Settings.from_env({f"DIGITALIS_{field.name.upper()}": text}), field.name)
@@ -68,6 +69,9 @@ def test_every_setting_can_be_set() -> None:
         ("DIGITALIS_DEVICE", "gpu", "auto, cpu, cuda, or cuda:N"),
         ("DIGITALIS_CUDA_FROM_ROWS", "mnist=0", "such as mnist=16,iris=never"),
         ("DIGITALIS_CUDA_FROM_ROWS", "mnist", "such as mnist=16,iris=never"),
+        ("DIGITALIS_BATCHING", "wide=32", "name=rows:delay, such as wide=32:2ms, with 2 to 256 rows"),
+        ("DIGITALIS_BATCHING", "wide=1:2ms", "with 2 to 256 rows"),
+        ("DIGITALIS_BATCHING", "wide=257:2ms", "with 2 to 256 rows"),
         ("DIGITALIS_GPU_MEMORY_SHARE", "0", "a number over 0 and up to 1"),
         ("DIGITALIS_GPU_MEMORY_SHARE", "1.5", "a number over 0 and up to 1"),
         ("DIGITALIS_RUNTIME", "tensorflow", "one of onnx, torchscript"),

@@ -101,6 +101,7 @@ def test_the_model_configuration_has_the_fields_of_triton(service: RunningServic
     assert config["max_batch_size"] == 10_000
     assert config["input"] == [{"name": "image", "data_type": "TYPE_UINT8", "dims": [28, 28]}]
     assert config["output"] == [{"name": "probabilities", "data_type": "TYPE_FP32", "dims": [10]}]
+    assert config["dynamic_batching"] is None
 
 
 def test_a_response_has_the_model_name_the_version_and_the_request_id(service: RunningService) -> None:

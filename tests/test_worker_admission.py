@@ -413,7 +413,7 @@ def test_nothing_is_learned_from_requests_that_fail() -> None:
 def test_where_all_takes_longer_than_estimated_fewer_requests_may_wait() -> None:
     """On a machine that is busy with other things, say: the time from one end to the next one tells."""
     clock = Clock()
-    election = LeaderElection(1, 1, lambda _connection: None, clock)
+    election = LeaderElection(WorkerOptions(), 1, lambda _connection: None, clock)
     admission = Admission(WorkerOptions(queue_timeout=1.0), election, clock)
     admission.estimates.learn(("POST", "/a", 0), 0.1, 1)
     running, waiting, late = (connection_with(request("/a")) for _ in range(3))
@@ -438,7 +438,7 @@ def test_where_all_takes_longer_than_estimated_fewer_requests_may_wait() -> None
 def test_a_request_that_takes_long_keeps_others_waiting_for_a_moment_only() -> None:
     """Another one may start beside it then, as long as there is a thread."""
     clock = Clock()
-    election = LeaderElection(4, 1, lambda _connection: None, clock)
+    election = LeaderElection(WorkerOptions(), 4, lambda _connection: None, clock)
     admission = Admission(WorkerOptions(queue_timeout=1.0), election, clock)
     admission.estimates.learn(("POST", "/a", 0), 20.0, 1)
     running, waiting = (connection_with(request("/a")) for _ in range(2))

@@ -154,7 +154,7 @@ def slow_requests(election: LeaderElection) -> list[Any]:
 
 def test_a_request_that_is_finished_is_not_slow() -> None:
     unregistered: list[Any] = []
-    election = LeaderElection(1, 1, unregistered.append, Clock())
+    election = LeaderElection(WorkerOptions(), 1, unregistered.append, Clock())
     quick = begin(election, "a")
     assert election.finish(quick)
     election.promote_follower(quick)
@@ -170,7 +170,7 @@ def test_a_request_that_is_finished_is_not_slow() -> None:
 def test_no_follower_is_promoted_when_no_thread_is_left() -> None:
     """With 2 for slow requests there are four; a fourth slow request leaves none to lead, a fifth cannot run."""
     clock = Clock()
-    election = LeaderElection(2, 1, lambda _connection: None, clock)
+    election = LeaderElection(WorkerOptions(), 2, lambda _connection: None, clock)
     saturated, exhausted = [], []
     for name in "abcd":
         election.promote_follower(begin(election, name))
@@ -189,7 +189,7 @@ def test_slow_requests_run_one_after_the_other_unless_they_take_long() -> None:
     """On one core; with two cores, two at a time. Never more than there are threads."""
     for cores in (1, 2):
         clock = Clock()
-        election = LeaderElection(3, cores, lambda _connection: None, clock)
+        election = LeaderElection(WorkerOptions(cores=cores), 3, lambda _connection: None, clock)
         found = []
         for name in "ab":
             found.append(election.is_saturated)

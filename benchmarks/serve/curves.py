@@ -93,7 +93,7 @@ def _measure_width(
     row = {"features": np.array([SETOSA], np.float32)}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         models = Path(folder)
-        path = _train_and_export(units, models)
+        path = train_and_export(units, models)
         running = start_suspended(stack, [digitalis(models=models), *peers], models=models)
         cases = {units: [Case(target, iris_rows(), CONCURRENT) for target in running]}
 
@@ -103,7 +103,7 @@ def _measure_width(
         return _measure_curve(cases, rounds, seconds, f"{units} hidden units", before_round)
 
 
-def _train_and_export(units: int, models: Path) -> Path:
+def train_and_export(units: int, models: Path) -> Path:
     """The ONNX file of an Iris network with two hidden layers of `units` each."""
     training = GradientDescent(Adam(0.001), batch_size=16, epochs=5)
     recipe = msgspec.structs.replace(IRIS, layers=(4, units, units, 3), training=training)

@@ -11,6 +11,7 @@ from wsgiref.types import WSGIEnvironment
 import msgspec
 
 from service.errors import PayloadTooLarge, ServiceOverloaded
+from service.inference.batching import Wait, wait_for
 from service.inference.model import Model
 from service.inference.repository import ModelRepository
 from service.observability.middleware import TIMER
@@ -22,8 +23,8 @@ JSON = "application/json"
 STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 ENCODER = msgspec.json.Encoder()
 
-# What our worker puts into the WSGI environment; under other servers both are absent.
-MEMORY, DEADLINE = "worker.memory", "worker.deadline"
+# What our worker puts into the WSGI environment; under other servers they are absent.
+MEMORY, DEADLINE, WAIT = "worker.memory", "worker.deadline", "worker.wait"
 RESERVED_BODY = "digitalis.reserved_body_bytes"  # what `reserve_body` has reserved for this request
 DEFAULT_WAIT = 0.5  # seconds for memory, where the worker sets no deadline
 UNRESERVED_BYTES = 2**20  # as little as this is not counted, so that small pictures never wait for large ones
@@ -61,6 +62,12 @@ class Request(NamedTuple):
         """Bytes of the body, as announced; None if it is chunked."""
         text = self.environ.get("CONTENT_LENGTH", "")
         return int(text) if text.isdecimal() else None
+
+    @property
+    def wait(self) -> Wait:
+        """How to wait for other requests, so that the worker can run these meanwhile."""
+        wait: Wait = self.environ.get(WAIT, wait_for)
+        return wait
 
     def header(self, name: str) -> str | None:
         """The value of a header field."""

@@ -15,9 +15,11 @@ from service.errors import (
     InferenceFailed,
     ReportNotFound,
     RequestError,
+    ServiceOverloaded,
     UnprocessableInput,
 )
 from service.images.normaliser import NORMALISER
+from service.inference.batching import BatchingOptions, BatchingRuntime, Wait, wait_for
 from service.inference.placement import place
 from service.inference.runtimes import Runtime
 from service.settings import Settings
@@ -32,6 +34,7 @@ class Model:
         self.runtime = runtime
         self.digest = digest
         self.load_seconds = 0.0
+        self.batching: BatchingRuntime | None = None
         self._report = report
 
     @classmethod
@@ -43,13 +46,16 @@ class Model:
             _check_normaliser(bundle)
             model = cls(bundle, place(bundle, contents, settings), bundle_digest(contents), contents.get(REPORT))
             model._check_golden(contents)
+            model.batch(settings)
             model.load_seconds = time.perf_counter() - started
         except BundleError as error:
             raise BundleError(f"{folder}/{error}") from error
         return model
 
-    def predict(self, inputs: Arrays) -> Arrays:
+    def predict(self, inputs: Arrays, wait: Wait = wait_for) -> Arrays:
         """The outputs by name for inputs by name, all as the bundle's signature specifies.
+
+        `wait` is how the caller waits for other requests that run as one batch with this one, if the model is batched.
 
         Raises `BadRequest` for inputs that do not match the signature, `UnprocessableInput` for numbers so large that
         the network overflows, `InferenceFailed` for any failure of the runtime.
@@ -60,13 +66,20 @@ class Model:
         except SignatureMismatch as mismatch:
             raise BadRequest(f"{self.bundle.name}: {mismatch}") from None
         try:
-            outputs = self.runtime.run(inputs)
+            outputs = self.batching.run(inputs, wait) if self.batching else self.runtime.run(inputs)
             signature.check_outputs(outputs)
+        except ServiceOverloaded:
+            raise
         except NotFinite:
             raise UnprocessableInput(f"{self.bundle.name} has no finite output for such large numbers") from None
         except Exception as error:  # the inputs were valid, so any other failure is the service's
             raise InferenceFailed(f"{self.id} failed on {self.runtime.device}") from error
         return outputs
+
+    def batch(self, settings: Settings) -> None:
+        """Let requests wait for others, to run as one batch, if the settings say so for this model."""
+        if (options := settings.batching.get(self.bundle.name)) is not None:
+            self.batching = BatchingRuntime(self.runtime, BatchingOptions(*options))
 
     def report(self) -> bytes:
         """The bundle's HTML report; raises `ReportNotFound` if it has none."""

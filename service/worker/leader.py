@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.worker.connection import Connection
+from service.worker.options import WorkerOptions
 from service.worker.wsgi import ParsedRequest
 
 _MISSING: Any = object()
@@ -24,11 +25,14 @@ _MISSING: Any = object()
 
 @dataclass(eq=False, slots=True)
 class InFlight:
-    """A request that the application is running since `started_at`."""
+    """A request that the application is running since `started_at`; for `waited` seconds it waited for others."""
 
     connection: Connection
     request: ParsedRequest
     started_at: float
+    waited: float = 0.0
+    waits_for: threading.Event | None = None
+    has_hung_up: bool = False  # its client, while it waited
 
 
 EXTRA_THREADS = 2  # threads beside those for slow requests: the leader, and one for a request that was taken for quick
@@ -38,8 +42,9 @@ LONG_AFTER = 0.25  # seconds that a slow request runs before another one may sta
 
 
 class LeaderElection:
-    """One leader among `threads` + `EXTRA_THREADS` threads; `threads` may run requests that are known to be slow.
+    """One leader among `threads` + `waiting_threads` + `EXTRA_THREADS` threads.
 
+    `threads` may run requests that are known to be slow, and `waiting_threads` may wait for each other meanwhile.
     Of these, `cores` run at the same time as long as each takes less than `LONG_AFTER`: on the same core more of them
     would end none sooner, and would keep the leader from reading. One that takes longer keeps no others waiting.
 
@@ -47,13 +52,14 @@ class LeaderElection:
     """
 
     def __init__(
-        self, threads: int, cores: int, unregister: Callable[[Connection], None], clock: Callable[[], float]
+        self, options: WorkerOptions, threads: int, unregister: Callable[[Connection], None], clock: Callable[[], float]
     ) -> None:
         self.current: InFlight | None = None  # what the leader is running
         self.slow: dict[Connection, InFlight] = {}
         self.stuck_threads = 0  # whose requests have timed out: they may never return
+        self.total_threads = threads + options.waiting_threads + EXTRA_THREADS
         self._threads = threads
-        self._cores = cores
+        self._cores = options.cores
         self._clock = clock
         self._unregister = unregister
         self._promotions: queue.SimpleQueue[bool] = queue.SimpleQueue()
@@ -64,20 +70,23 @@ class LeaderElection:
         """Whether no other request that is known to be slow may start now."""
         if not self.slow:
             return self.stuck_threads >= self._threads
-        if len(self.slow) + self.stuck_threads >= self._threads:
+        since, running = self._clock() - LONG_AFTER, self._running_slow()
+        if len(running) + self.stuck_threads >= self._threads:
             return True
-        since = self._clock() - LONG_AFTER
-        return sum([one.started_at > since for one in tuple(self.slow.values())]) >= self._cores
+        return sum([one.started_at + one.waited > since for one in running]) >= self._cores
 
     @property
     def is_exhausted(self) -> bool:
         """Whether all threads but the leader run slow requests: the leader must not run one that may be slow too."""
-        return len(self.slow) + self.stuck_threads > self._threads
+        return len(self.slow) + self.stuck_threads > self.total_threads - EXTRA_THREADS
 
     @property
     def running(self) -> int:
-        """How many requests run: the slow ones, and the leader's own."""
-        return max(len(self.slow) + (self.current is not None), 1)
+        """How many requests run: the slow ones that do not wait, and the leader's own."""
+        return max(len(self._running_slow()) + (self.current is not None), 1)
+
+    def _running_slow(self) -> list[InFlight]:
+        return [one for one in tuple(self.slow.values()) if one.waits_for is None]
 
     def begin(self, connection: Connection, request: ParsedRequest, now: float) -> InFlight:
         """The leader starts to run a request."""
@@ -95,7 +104,7 @@ class LeaderElection:
     def promote_follower(self, in_flight: InFlight) -> None:
         """Make another thread the leader, unless this request is finished or no thread is left that could lead."""
         with self._lock:
-            if self.current is not in_flight or len(self.slow) + self.stuck_threads > self._threads + 1:
+            if self.current is not in_flight or len(self.slow) + self.stuck_threads >= self.total_threads:
                 return
             self.current = None
             self.slow[in_flight.connection] = in_flight
@@ -116,5 +125,5 @@ class LeaderElection:
 
     def close(self) -> None:
         """Let all followers end."""
-        for _ in range(self._threads + EXTRA_THREADS):
+        for _ in range(self.total_threads):
             self._promotions.put(item=False)

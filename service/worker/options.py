@@ -22,6 +22,8 @@ class WorkerOptions:
     - `queue_timeout`: a request that has waited for longer than this gets 503; one that is expected to wait for half of
       it gets 503 at once: estimates may be wrong.
     - `max_queued`: as many requests may wait for their turn; others get 503.
+    - `waiting_threads`: as many requests may wait for each other, beside those that run: the application gets
+      `worker.wait` in its environment, and calls it with an event that another thread sets.
     - `cores`: as many requests that are known to be slow run at the same time (`leader`).
     - `response_timeout`: a request without a response after this time gets 504, and the worker is replaced.
     - `max_body_bytes`: of a longer body the application receives one byte more than this, so that it can respond 413.
@@ -39,6 +41,7 @@ class WorkerOptions:
     min_rate: int = 8192
     queue_timeout: float = 1.0
     max_queued: int = 1000
+    waiting_threads: int = 0
     cores: int = 1
     response_timeout: float = 60.0
     max_body_bytes: int = 16 * 2**20

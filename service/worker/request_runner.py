@@ -8,14 +8,16 @@ leader. If it is not, a follower was promoted while the application ran, and the
 state any more.
 """
 
+import functools
 import logging
 import select
+import threading
 from wsgiref.types import WSGIApplication
 
 from service.worker.admission import QUICK, Admission, Line
 from service.worker.connection import Connection, State
 from service.worker.event_loop import EventLoop
-from service.worker.leader import LeaderElection
+from service.worker.leader import InFlight, LeaderElection
 from service.worker.options import WorkerOptions
 from service.worker.request_head import Overloaded, Rejected
 from service.worker.response_sender import SAFE_METHODS, ResponseSender
@@ -56,7 +58,9 @@ class RequestRunner(ResponseSender):
         """Read from or write to a connection whose socket is ready, and go on with its requests."""
         if connection.state is not State.READING:
             if connection.state is State.QUEUED:
-                self._check_waiting(connection)
+                self._check_queued(connection)
+            elif (in_flight := self._election.slow.get(connection)) is not None:
+                self._check_waiting(in_flight)
             return True
         if not self._attempt(connection, connection.flush if connection.write_buffer else connection.receive):
             return True
@@ -155,8 +159,30 @@ class RequestRunner(ResponseSender):
         else:
             self.admission.queue(connection)
 
-    def _check_waiting(self, connection: Connection) -> None:
-        """The client of a request that waits has sent more, or has hung up: then nobody would read the response."""
+    def _wait(self, in_flight: InFlight, done: threading.Event) -> bool:
+        """Called by the application: let others run until the event is set. Returns False if the client hangs up."""
+        connection, started = in_flight.connection, self._loop.clock()
+        in_flight.waits_for = done
+        self._election.promote_follower(in_flight)
+        self._loop.register(connection, select.EPOLLRDHUP)
+        if self.has_runnable:
+            self._loop.wake()
+        done.wait()
+        self._loop.register(connection, 0)
+        in_flight.waits_for = None
+        in_flight.waited += self._loop.clock() - started
+        return not in_flight.has_hung_up
+
+    def _check_waiting(self, in_flight: InFlight) -> None:
+        """The client of a request that waits for others has sent more, or has hung up."""
+        self._loop.register(in_flight.connection, 0)
+        done = in_flight.waits_for
+        if done is not None and in_flight.connection.has_hung_up():
+            in_flight.has_hung_up = True
+            done.set()
+
+    def _check_queued(self, connection: Connection) -> None:
+        """The client of a request that waits for its turn has sent more, or has hung up: then it is dropped."""
         if connection.events != select.EPOLLRDHUP and not connection.has_hung_up():
             self._loop.register(connection, select.EPOLLRDHUP)
             return
@@ -184,11 +210,13 @@ class RequestRunner(ResponseSender):
         connection.state = State.RUNNING
         request.environ["worker.deadline"] = connection.queued_at + self._options.queue_timeout
         in_flight = election.begin(connection, request, self._loop.clock())
+        if self._options.waiting_threads:
+            request.environ["worker.wait"] = functools.partial(self._wait, in_flight)
         if is_slow:
             election.promote_follower(in_flight)
         running: float = election.running if election.slow else 1
         response = self.responder.respond(request)
-        seconds = self._loop.clock() - in_flight.started_at
+        seconds = self._loop.clock() - in_flight.started_at - in_flight.waited
         is_as_expected = connection.estimate / 2 < seconds < min(2 * connection.estimate, QUICK)
         if not is_as_expected and response.is_success:
             if seconds > QUICK:  # otherwise hardly anything has changed meanwhile

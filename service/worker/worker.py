@@ -19,7 +19,7 @@ from gunicorn.workers import base
 
 from service.worker.balancing import ConnectionCounts, map_counts
 from service.worker.event_loop import EventLoop
-from service.worker.leader import EXTRA_THREADS, InFlight, LeaderElection
+from service.worker.leader import InFlight, LeaderElection
 from service.worker.options import WorkerOptions
 from service.worker.request_runner import RequestRunner
 from service.worker.siblings import DrainDecision, Siblings
@@ -93,12 +93,12 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
         counts = ConnectionCounts(self._counts_memory, self.age, self.clock)
         self._loop = EventLoop(self.sockets, self.PIPE, counts, _max_connections(cfg), options, self.clock)
         self._election = LeaderElection(
-            cfg.threads, options.cores, lambda connection: self._loop.register(connection, 0), self.clock
+            options, cfg.threads, lambda connection: self._loop.register(connection, 0), self.clock
         )
         self._runner = RequestRunner(self.wsgi, self._loop, self._election, options)
         self._runner.responder.max_requests = self.max_requests
         sys.setswitchinterval(SWITCH_INTERVAL)
-        for _ in range(cfg.threads + EXTRA_THREADS):
+        for _ in range(self._election.total_threads):
             threading.Thread(target=self._thread_main, daemon=True).start()
         self._election.release()
 

@@ -65,7 +65,7 @@ def predict(request: Request, name: str, version: str | None = None) -> Response
     timer.mark_read()
     decoded = decode(body, model.bundle, request, show_images=debug)
     timer.mark_decoded()
-    outputs = model.predict(decoded.inputs)
+    outputs = model.predict(decoded.inputs, request.wait)
     timer.mark_predicted(decoded.inputs, outputs)
     return Response(json_bytes(encode(model.bundle, decoded, outputs, abstain=abstain)))
 

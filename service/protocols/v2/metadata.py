@@ -6,6 +6,7 @@ import msgspec
 
 from service import __version__
 from service.bundle.signature import TensorSpec
+from service.inference.batching import BatchingOptions
 from service.inference.model import Model
 from service.inference.repository import ModelRepository
 from service.observability.shared_counters import SharedCounters
@@ -67,6 +68,13 @@ class InstanceGroup(msgspec.Struct):
     gpus: list[int] = []
 
 
+class DynamicBatching(msgspec.Struct):
+    """Requests wait for others for so long, to run as one batch of so many rows."""
+
+    preferred_batch_size: list[int]
+    max_queue_delay_microseconds: int
+
+
 class ModelConfig(msgspec.Struct):
     """The fields of Triton's model configuration that apply to this service."""
 
@@ -77,6 +85,7 @@ class ModelConfig(msgspec.Struct):
     input: list[TensorConfig]
     output: list[TensorConfig]
     instance_group: list[InstanceGroup]
+    dynamic_batching: DynamicBatching | None = None
     version_policy: dict[str, dict[str, Any]] = msgspec.field(default_factory=lambda: {"all": {}})
 
 
@@ -151,7 +160,12 @@ def config_of(model: Model, max_rows: int, workers: int) -> ModelConfig:
         [_tensor_config(spec) for spec in signature.inputs],
         [_tensor_config(spec) for spec in signature.outputs],
         [group],
+        _dynamic_batching(model.batching.options) if model.batching else None,
     )
+
+
+def _dynamic_batching(options: BatchingOptions) -> DynamicBatching:
+    return DynamicBatching([options.max_rows], round(1e6 * options.max_delay))
 
 
 def statistics_of(model: Model, counters: SharedCounters) -> ModelStatistics:

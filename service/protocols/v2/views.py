@@ -79,7 +79,7 @@ def infer(request: Request, name: str, version: str | None = None) -> Response:
     timer.mark_read()
     decoded = decode(body, request.header(JSON_LENGTH), model.bundle, request)
     timer.mark_decoded()
-    outputs = model.predict(decoded.inputs)
+    outputs = model.predict(decoded.inputs, request.wait)
     timer.mark_predicted(decoded.inputs, outputs)
     header, tensors = encode(model.bundle, decoded, outputs)
     return _compressed(request, _with_tensors(ENCODER.encode(header), tensors))
