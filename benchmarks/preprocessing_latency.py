@@ -33,6 +33,19 @@ def sample_files() -> dict[str, bytes]:
     return files
 
 
+def typical_uploads() -> dict[str, bytes]:
+    """A digit on a canvas, as PNG and JPEG, and photos, by the names of `benchmarks.serve.workloads.UPLOADS`."""
+    random = np.random.default_rng(7)
+    canvas = render_upload(draw_strokes(random, 3, 145, 0.1, 0), UploadStyle(side=240, jpeg_quality=90), random)
+    photos = sample_files()
+    return {
+        "240x240 PNG": _image_bytes(Image.open(io.BytesIO(canvas)).convert("L"), "PNG"),
+        "240x240 JPEG": canvas,
+        "1-megapixel JPEG": photos["1-megapixel photo"],
+        "12-megapixel JPEG": photos["12-megapixel photo"],
+    }
+
+
 def measure(rounds: int, model_name: str) -> None:
     """Print the median milliseconds of each step for each file."""
     model = open_model(model_name)

@@ -90,7 +90,7 @@ class Worker(LeaderFollowerWorker):
         request_timeout=_settings.read_timeout,
         queue_timeout=_settings.queue_timeout_ms / 1000,
         max_queued=_settings.max_queued,
-        # Twice the rows of a batch: while one runs, the next one comes together.
+        # Twice the rows of a batch, if these are not too many: while one runs, the next one comes together.
         waiting_threads=min(2 * sum(rows for rows, _ in _settings.batching.values()), MAX_WAITING_THREADS),
         cores=_settings.cores_per_worker,
         response_timeout=_settings.answer_timeout,
@@ -147,15 +147,28 @@ def on_starting(server: Any) -> None:
 
 def _decide(server: Any, folders: list[Path]) -> None:
     """Try every model; the workers then run them where each is fastest, and are as many as the GPU holds."""
-    global workers  # noqa: PLW0603 - Gunicorn reads it again on SIGHUP
-    settings = dataclasses.replace(_settings, workers=server.cfg.workers)  # Gunicorn's own option may be another
+    asked = dataclasses.replace(_settings, workers=server.cfg.workers)  # Gunicorn's own option may be another
+    settings = _decided(asked, folders)
+    if settings.workers < asked.workers:  # then each has more cores, and is longer faster on them
+        again = dataclasses.replace(asked, workers=settings.workers)
+        settings = _decided(again, folders)
+    app.decided_settings = settings
+    Worker.options = dataclasses.replace(Worker.options, cores=settings.cores_per_worker)
+    on_reload(server)
+
+
+def _decided(settings: Settings, folders: list[Path]) -> Settings:
     trial = try_models(settings, folders)
     if trial is None:
         sys.exit(2)
-    settings = app.decided_settings = trial.decide(settings)
-    workers = server.num_workers = settings.workers
-    server.cfg.set("workers", workers)
-    Worker.options = dataclasses.replace(Worker.options, cores=settings.cores_per_worker)
+    return trial.decide(settings)
+
+
+def on_reload(server: Any) -> None:
+    """As many workers as were decided at the start, whatever Gunicorn's options are."""
+    if app.decided_settings:
+        server.num_workers = app.decided_settings.workers
+        server.cfg.set("workers", server.num_workers)
 
 
 def when_ready(server: Any) -> None:

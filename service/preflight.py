@@ -20,6 +20,7 @@ from service.app import create_app
 from service.errors import SettingsError, StartError
 from service.inference import placement
 from service.inference.gpu import free_gpu_memory
+from service.inference.placement import OTHERS
 from service.inference.repository import ModelRepository
 from service.inference.runtimes import MAX_ROWS_CUDA
 from service.settings import Settings
@@ -50,8 +51,8 @@ class Trial(msgspec.Struct):
             )  # fmt: skip
         if any(self.cuda_from_rows.values()):
             log.info("%s, by the rows of a batch: %s", self.device, self._placements())
-        measured = self.cuda_from_rows if settings.device == "auto" else {}
-        return dataclasses.replace(settings, workers=workers, cuda_from_rows=measured)
+        decided = {**settings.cuda_from_rows, OTHERS: None, **self.cuda_from_rows}
+        return dataclasses.replace(settings, workers=workers, cuda_from_rows=decided)
 
     def _placements(self) -> str:
         """For the log, such as `from 1 mnist/3; from 64 wine/1, xor/1; never iris/3`."""
@@ -67,10 +68,13 @@ def try_models(settings: Settings, folders: Iterable[Path]) -> Trial | None:
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
-        os.close(reader)
-        with os.fdopen(writer, "wb") as pipe:
-            status = _open_and_report(settings, folders, pipe)
-        os._exit(status)
+        status = 1
+        try:
+            os.close(reader)
+            with os.fdopen(writer, "wb") as pipe:
+                status = _open_and_report(settings, folders, pipe)
+        finally:
+            os._exit(status)  # whatever happens, the child must not go on as a second parent
     os.close(writer)
     with os.fdopen(reader, "rb") as pipe:
         report = pipe.read()
@@ -96,7 +100,7 @@ def _open_and_report(settings: Settings, folders: Iterable[Path], pipe: BinaryIO
     except (StartError, MemoryError) as error:
         print(f"digitalis: {error or 'not enough memory to open the models'}", file=sys.stderr, flush=True)
         return 2
-    except Exception:  # noqa: BLE001 - whatever it is, the child must not go on as a second parent
+    except Exception:  # noqa: BLE001 - whatever it is, it is shown
         traceback.print_exc()
         return 1
     return 0
@@ -108,7 +112,7 @@ def _check_names(settings: Settings, models: ModelRepository) -> None:
     names = {name for name, _ in ids}
     known = {"CUDA_FROM_ROWS": names | {str(model_id) for model_id in ids}, "BATCHING": names}
     for setting, allowed in known.items():
-        if unknown := set(getattr(settings, setting.lower())) - allowed:
+        if unknown := set(getattr(settings, setting.lower())) - allowed - {OTHERS}:
             listed = ", ".join(sorted(unknown))
             raise SettingsError(f"DIGITALIS_{setting} names {listed}: the models are {', '.join(models.names())}")
 
@@ -116,7 +120,8 @@ def _check_names(settings: Settings, models: ModelRepository) -> None:
 def _trial(models: ModelRepository, settings: Settings, free: int | None) -> Trial:
     on_gpu = [model for model in models if model.runtime.cuda_from_rows]
     for model in on_gpu:  # the largest batch: what it takes is kept
-        model.runtime.run(model.bundle.signature.zeros(MAX_ROWS_CUDA))
+        rows = max(MAX_ROWS_CUDA, model.runtime.cuda_from_rows or 0)
+        model.runtime.run(model.bundle.signature.zeros(rows))
     left = free_gpu_memory(settings.gpu) if on_gpu else None
     trial = Trial({str(model.id): model.runtime.cuda_from_rows for model in models})
     if on_gpu:

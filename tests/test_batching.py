@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from service.bundle.signature import Arrays
 from service.errors import ServiceOverloaded, UnprocessableInput
 from service.inference.batching import MAX_BATCHES_WAITING, BatchingOptions, BatchingRuntime, _Call
 from service.inference.model import Model
+from service.inference.runtimes import Runtime
 from service.settings import Settings
 
 MAX_ROWS = 8
@@ -73,6 +74,7 @@ def test_each_caller_gets_its_own_rows_and_only_poison_harms(calls: list[list[in
 
     with ThreadPoolExecutor(16) as pool:
         found = list(pool.map(call, calls))
+    assert not calls or runtime.batches
     assert found == ["poison" if POISON in values else [2.0 * it for it in values] for values in calls]
     assert all(size <= MAX_ROWS or size in map(len, calls) for size in runtime.batches)
 
@@ -138,17 +140,71 @@ def test_a_full_queue_is_overload(runtime: Doubling) -> None:
         thread.join()
 
 
-def test_a_caller_who_left_is_not_in_the_batch(runtime: Doubling) -> None:
+def test_a_caller_who_gives_up_is_not_in_the_batch(runtime: Doubling) -> None:
     runtime.gate.clear()
     batching = BatchingRuntime(runtime, BatchingOptions(MAX_ROWS, 0.0))
     first = in_background(batching, 1)
     wait_until(lambda: batching._thread is not None and not batching._calls)
-    with pytest.raises(ServiceOverloaded, match="the client has closed the connection"):
-        batching.run(rows(2), lambda _done: False)
+    with pytest.raises(ServiceOverloaded, match="no time"):
+        batching.run(rows(2, 3), give_up_at_once)
+    assert batching._rows == 0
     runtime.gate.set()
     first.join()
     batching.run(rows(3))
     assert runtime.batches == [1, 1]
+
+
+def give_up_at_once(done: threading.Event, may_give_up: Callable[[], bool]) -> str:
+    if may_give_up():
+        return "no time"
+    done.wait()
+    return ""
+
+
+def test_a_batch_that_has_begun_is_waited_for(runtime: Doubling) -> None:
+    """Giving up would save nothing then."""
+    batching = BatchingRuntime(runtime, BatchingOptions(MAX_ROWS, 0.0))
+
+    def wait(done: threading.Event, may_give_up: Callable[[], bool]) -> str:
+        wait_until(lambda: not batching._calls)
+        return give_up_at_once(done, may_give_up)
+
+    assert batching.run(rows(2), wait)["y"].tolist() == [4.0]
+
+
+def test_an_output_that_is_not_one_of_each_row_is_never_divided() -> None:
+    """Then the requests run one by one."""
+
+    class Mean(Doubling):
+        def run(self, inputs: Arrays) -> Arrays:
+            self.gate.wait()
+            self.batches.append(len(inputs["x"]))
+            return {"y": inputs["x"].mean(keepdims=True)}
+
+    runtime = Mean()
+    runtime.gate.clear()
+    batching = BatchingRuntime(runtime, BatchingOptions(MAX_ROWS, 0.0))
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(batching.run, rows(1))
+        wait_until(lambda: batching._thread is not None and not batching._calls)
+        others = [pool.submit(batching.run, rows(value)) for value in (2, 3)]
+        wait_until(lambda: len(batching._calls) == 2)
+        runtime.gate.set()
+        assert [it.result()["y"].tolist() for it in (first, *others)] == [[1.0], [2.0], [3.0]]
+    assert runtime.batches == [1, 2, 1, 1]
+
+
+class Recorder:
+    """Runs what another runtime runs, and records the sizes of the batches."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.name, self.device, self.cuda_from_rows = runtime.name, runtime.device, runtime.cuda_from_rows
+        self.batches: list[int] = []
+        self._runtime = runtime
+
+    def run(self, inputs: Arrays) -> Arrays:
+        self.batches.append(len(next(iter(inputs.values()))))
+        return self._runtime.run(inputs)
 
 
 @pytest.mark.parametrize("runtime_name", ["onnx", "torchscript"])
@@ -158,9 +214,11 @@ def test_batched_outputs_are_those_of_unbatched_requests(runtime_name: str) -> N
     random = np.random.default_rng(0)
     images = [{"image": random.integers(0, 256, (1 + i % 5, 28, 28), np.uint8)} for i in range(64)]
     expected = [model.predict(inputs) for inputs in images]
-    model.batching = BatchingRuntime(model.runtime, BatchingOptions(32, 0.002))
+    recorder = Recorder(model.runtime)
+    model.batching = BatchingRuntime(recorder, BatchingOptions(32, 0.05))
     with ThreadPoolExecutor(16) as pool:
         found = list(pool.map(model.predict, images))
+    assert len(recorder.batches) < len(images), "no two of them ran as one batch"
     for outputs, wanted in zip(found, expected, strict=True):
         for name, array in wanted.items():
             np.testing.assert_allclose(outputs[name], array, rtol=0, atol=1e-5 * float(np.abs(array).max()))
@@ -168,7 +226,8 @@ def test_batched_outputs_are_those_of_unbatched_requests(runtime_name: str) -> N
 
 def test_numbers_that_overflow_harm_no_other_row_of_the_batch() -> None:
     model = Model.open(newest("iris"), Settings(device="cpu"))
-    model.batching = BatchingRuntime(model.runtime, BatchingOptions(32, 0.05))
+    recorder = Recorder(model.runtime)
+    model.batching = BatchingRuntime(recorder, BatchingOptions(32, 0.2))
     (name,) = (spec.name for spec in model.bundle.signature.inputs)
     width = len(model.bundle.features)
     good, bad = ({name: np.full((1, width), value, np.float32)} for value in (1.0, 3e38))
@@ -186,15 +245,15 @@ def test_numbers_that_overflow_harm_no_other_row_of_the_batch() -> None:
         assert isinstance(outputs, dict)
         np.testing.assert_allclose(outputs["probabilities"], expected["probabilities"], rtol=1e-5)
     assert all(isinstance(error, UnprocessableInput) for error in found[1::2])
+    assert max(recorder.batches) > 1
 
 
-def test_a_client_that_hangs_up_leaves_its_batch_and_health_is_answered_meanwhile(tmp_path: Path) -> None:
+def test_a_client_that_hangs_up_leaves_its_batch(tmp_path: Path) -> None:
     with RunningService(tmp_path / "log", batching="iris=32:999ms", log_requests="all") as service:
         body = json.dumps(ROW).encode()
         head = f"POST /v1/models/iris:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
         with RawConnection(service) as connection:
             connection.send(head.encode() + body)
-            assert service.client.get("/v2/health/ready").status_code == 200
         wait_until(lambda: '"status":503' in service.log(), "without waiting for the end of the delay")
 
 

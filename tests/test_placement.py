@@ -190,7 +190,7 @@ def test_as_many_workers_start_as_the_gpu_holds(
     settings = Settings(workers=16, gpu_memory_share=share)
     trial = Trial({"mnist/3": 1, "iris/3": None}, "cuda:0", free * MIB, taken * MIB)
     decided = trial.decide(settings)
-    assert (decided.workers, decided.cuda_from_rows) == (workers, {"mnist/3": 1, "iris/3": None})
+    assert (decided.workers, decided.cuda_from_rows) == (workers, {"mnist/3": 1, "iris/3": None, "*": None})
     memory, placements = caplog.messages
     assert f"has {free} MiB free, and a worker takes {taken}: {workers} of 16 workers" in memory
     assert placements == "cuda:0, by the rows of a batch: from 1 mnist/3; never iris/3"

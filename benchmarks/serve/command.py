@@ -3,6 +3,7 @@
 import argparse
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.arguments import describe, positive_float, positive_int
@@ -19,6 +20,7 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
         python -m benchmarks serve                              Digitalis and all servers that `make peers` installs
         python -m benchmarks serve --peers fastapi granian      beside two of them
         python -m benchmarks serve --peers --rounds 1           Digitalis alone, a quick check
+        python -m benchmarks serve --uploads                    pictures as people send them, beside Pillow and OpenCV
         python -m benchmarks serve --bars servers.png           draw throughput, memory and startup time
         python -m benchmarks serve --curves curves.png          measure over connections, rows and hidden units too
         """,
@@ -35,6 +37,11 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="other servers; an unknown name lists all (default: the installed ones)",
     )
+    parser.add_argument(
+        "--uploads",
+        action="store_true",
+        help="send uploads of 240x240 to 12 megapixels instead; the other servers only decode, invert and resize them",
+    )
     parser.add_argument("--bars", type=Path, metavar="PNG", help="write a bar chart of the servers")
     parser.add_argument(
         "--curves", type=Path, metavar="PNG", help="also measure and draw the curves (takes minutes, trains networks)"
@@ -45,6 +52,7 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
 def _run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     from benchmarks.serve import comparison, curves, others, plots
     from benchmarks.serve.servers import CORES, digitalis
+    from benchmarks.serve.workloads import UPLOADS
 
     known = others.shared_peers() | others.isolated_peers()
     if unknown := set(args.peers or ()) - set(known):
@@ -55,8 +63,12 @@ def _run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         if path and not path.parent.is_dir():
             parser.error(f"no folder {path.parent}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped too
-    peers = others.require_peers(others.installed_peers() if args.peers is None else args.peers)
-    servers = [digitalis(), *peers]
+    ours = replace(digitalis(), workload_keys=UPLOADS) if args.uploads else digitalis()
+    default = [*others.installed_peers(ours), *["opencv"] * args.uploads]
+    names = default if args.peers is None else args.peers
+    if strangers := [name for name in names if not set(known[name].workload_keys) & set(ours.workload_keys)]:
+        parser.error(f"--peers: {', '.join(strangers)}: no workload in common; --uploads is for pillow and opencv")
+    servers = [ours, *others.require_peers(names)]
     compared = comparison.compare_servers(servers, args.rounds, args.seconds)
     print(comparison.format_comparison(compared))
     if args.bars:

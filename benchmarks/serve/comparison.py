@@ -62,7 +62,8 @@ def compare_servers(servers: Sequence[Server], rounds: int, seconds: float) -> C
 
     def before_round() -> None:
         control.append(control_loop_seconds())
-        without_server.append(runs_per_second(onnx_path("mnist-deep"), images, seconds))
+        if "tensor" in servers[0].workload_keys:
+            without_server.append(runs_per_second(onnx_path("mnist-deep"), images, seconds))
 
     with ExitStack() as stack:
         running = start_suspended(stack, servers)
@@ -83,11 +84,9 @@ def compare_servers(servers: Sequence[Server], rounds: int, seconds: float) -> C
 def format_comparison(found: Comparison) -> str:
     """The tables as Markdown."""
     lines = [line for workload in found.workload_names() for line in _workload_table(found, workload)]
-    lines += [
-        "",
-        f"ONNX Runtime without a server: {median(found.onnxruntime_only):,.0f} batches/s. Fractions of it:",
-        "",
-    ]
+    if found.onnxruntime_only:
+        rate = median(found.onnxruntime_only)
+        lines += ["", f"ONNX Runtime without a server: {rate:,.0f} batches/s. Fractions of it:", ""]
     batched = [name for name, workload, count in found.results if (workload, count) == (IMAGE_BATCH, CONCURRENT)]
     lines += [_fraction_of_onnxruntime(found, name) for name in batched]
     lines += ["", "| server | startup, s to the first correct response | memory, MB (PSS of all processes) |"]

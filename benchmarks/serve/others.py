@@ -12,6 +12,7 @@ import tomllib
 from pathlib import Path
 
 from benchmarks.serve.servers import ROOT, Server
+from benchmarks.serve.workloads import UPLOADS
 from service.errors import DigitalisError
 
 PEERS = Path(__file__).parent / "peers"
@@ -39,6 +40,7 @@ def shared_peers() -> dict[str, Server]:
         "granian": Server("create_app() on Granian", create_app, (*workloads, "tensor"), environment=settings),
         "kserve": Server("KServe's server", kserve),
         "minimal-socket": Server("Minimal socket server", minimal, ("tensor",)),
+        "pillow": Server("FastAPI, Pillow", (*uvicorn, "fastapi_pillow:app"), UPLOADS),
         "flask": Server("Flask on Gunicorn, gthread(4)", (*gunicorn, "flask_naive:app"), workloads),
     }
 
@@ -47,6 +49,7 @@ def isolated_peers() -> dict[str, Server]:
     """The servers with an environment each, by the names that `--peers` accepts."""
     row, row_v2 = ("row",), ("row, V2",)
     return {
+        "opencv": Server("FastAPI, OpenCV", _command("opencv"), UPLOADS),
         "pytriton": Server("PyTriton, V2", _command("pytriton"), row_v2),
         "mlserver": Server("MLServer, V2", _command("mlserver"), row_v2),
         "torchserve": Server("TorchServe", _command("torchserve"), row, "/predictions/iris", warm_up=20),  # JVM
@@ -65,9 +68,13 @@ def _script(name: str) -> Path:
     return PEERS / f"{name}_server.py"
 
 
-def installed_peers() -> list[str]:
-    """The names of the servers whose programs are installed in the shared environment."""
-    return [name for name, server in shared_peers().items() if Path(server.command[0]).exists()]
+def installed_peers(reference: Server) -> list[str]:
+    """The names of the servers in the shared environment that are installed and have a workload of the reference."""
+    return [
+        name
+        for name, server in shared_peers().items()
+        if Path(server.command[0]).exists() and set(server.workload_keys) & set(reference.workload_keys)
+    ]
 
 
 def require_peers(names: list[str]) -> list[Server]:

@@ -16,6 +16,7 @@ SETOSA = [5.1, 3.5, 1.4, 0.2]
 MIN_SETOSA_PROBABILITY = 0.9
 BATCH_SIZE = 256  # images
 IMAGE_BATCH = f"{BATCH_SIZE} images, V2 binary tensor"
+UPLOADS = ("240x240 PNG", "240x240 JPEG", "1-megapixel JPEG", "12-megapixel JPEG")
 BOUNDARY = "digitalis-benchmark"
 SAMPLES = Path(__file__).parents[2] / "samples"
 
@@ -71,14 +72,29 @@ def png_form() -> Workload:
     file = BytesIO()
     image = normalise(decode_image((SAMPLES / "3.png").read_bytes(), PixelBudget(10**8)).grey)
     Image.fromarray(image).save(file, "PNG")
-    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="3.png"\r\n'
-    body = f"{head}Content-Type: image/png\r\n\r\n".encode() + file.getvalue() + f"\r\n--{BOUNDARY}--\r\n".encode()
-    content_type = f"multipart/form-data; boundary={BOUNDARY}"
 
     def is_correct(response: bytes) -> bool:
         return bool(json.loads(response)["predictions"][0]["label"] == "3")
 
-    return Workload("one PNG, multipart form", "/v1/models/mnist-deep:predict", content_type, body, is_correct)
+    return _form("one PNG, multipart form", file.getvalue(), "image/png", is_correct)
+
+
+def upload(name: str) -> Workload:
+    """A picture of a digit as people send them. Whether a server reads it right is not checked: some only resize."""
+    from benchmarks.preprocessing_latency import typical_uploads
+
+    def is_digit(response: bytes) -> bool:
+        return json.loads(response)["predictions"][0]["label"] in set("0123456789")
+
+    file = typical_uploads()[name]
+    return _form(f"{name}, multipart form", file, f"image/{name.rpartition(' ')[2].lower()}", is_digit)
+
+
+def _form(name: str, file: bytes, content_type: str, is_correct: Callable[[bytes], bool]) -> Workload:
+    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="digit"\r\n'
+    body = f"{head}Content-Type: {content_type}\r\n\r\n".encode() + file + f"\r\n--{BOUNDARY}--\r\n".encode()
+    form_type = f"multipart/form-data; boundary={BOUNDARY}"
+    return Workload(name, "/v1/models/mnist-deep:predict", form_type, body, is_correct)
 
 
 def image_batch(rows: int = BATCH_SIZE) -> tuple[Workload, np.ndarray]:
@@ -110,5 +126,6 @@ WORKLOADS: dict[str, Callable[[], Workload]] = {
     "rows": partial(iris_rows, 1000),
     "form": png_form,
     "tensor": lambda: image_batch()[0],
+    **{name: partial(upload, name) for name in UPLOADS},
 }
 """All workloads; a `Server` lists by these keys which ones it supports."""

@@ -4,6 +4,7 @@ It pays where a batch takes hardly longer than a row: for networks whose weights
 so that reading them takes most of the time. For others it only adds a delay.
 """
 
+import itertools
 import threading
 import time
 from collections import deque
@@ -18,7 +19,8 @@ from service.inference.runtimes import Runtime
 
 MAX_BATCHES_WAITING = 4  # of the largest size: more rows than that get 503
 
-Wait = Callable[[threading.Event], bool]  # until the event is set, or returns False: the caller's client has gone
+# Waits until the event is set. Or gives up, if the second argument agrees when it is called, and returns the reason.
+Wait = Callable[[threading.Event, Callable[[], bool]], str]
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,12 @@ class _Call:
     queued_at: float
     done: threading.Event = field(default_factory=threading.Event)
     outcome: Arrays | Exception | None = None
-    is_abandoned: bool = False
 
 
-def wait_for(done: threading.Event) -> bool:
+def wait_for(done: threading.Event, _may_give_up: Callable[[], bool]) -> str:
     """Wait for as long as it takes."""
-    return done.wait()
+    done.wait()
+    return ""
 
 
 class BatchingRuntime:
@@ -65,16 +67,15 @@ class BatchingRuntime:
     def run(self, inputs: Arrays, wait: Wait = wait_for) -> Arrays:
         """Outputs for inputs that fit the signature.
 
-        Raises `ServiceOverloaded` if too many rows wait already, or if the client has gone meanwhile, as `wait` says.
+        Raises `ServiceOverloaded` if too many rows wait already, or if `wait` gives up before its batch has begun.
         """
         rows = _rows(inputs)
         if rows >= self.options.max_rows:
             return self._runtime.run(inputs)
         call = _Call(inputs, rows, self._clock())
         self._queue(call)
-        if not wait(call.done):
-            call.is_abandoned = True
-            raise ServiceOverloaded("the client has closed the connection while its request was waiting")
+        if reason := wait(call.done, lambda: self._remove(call)):
+            raise ServiceOverloaded(reason)
         if isinstance(call.outcome, Exception):
             raise call.outcome
         return call.outcome or {}
@@ -86,26 +87,31 @@ class BatchingRuntime:
                 raise ServiceOverloaded(
                     f"{self._rows} rows are waiting for a batch, and at most {limit} may: try again"
                 )
+            if self._thread is None:  # not before: a thread would not survive the fork of a worker
+                thread = threading.Thread(target=self._run_batches, daemon=True, name="batching")
+                thread.start()
+                self._thread = thread
             self._calls.append(call)
             self._rows += call.rows
-            if self._thread is None:  # not before: a thread would not survive the fork of a worker
-                self._thread = threading.Thread(target=self._run_batches, daemon=True, name="batching")
-                self._thread.start()
             self._changed.notify()
+
+    def _remove(self, call: _Call) -> bool:
+        """Take a call out of those that wait. Returns False if its batch has begun."""
+        with self._changed:
+            if call not in self._calls:
+                return False
+            self._calls.remove(call)
+            self._rows -= call.rows
+            return True
 
     def _run_batches(self) -> None:
         while True:
-            calls = [call for call in self._next_batch() if not call.is_abandoned]
-            if calls:
-                self._run_batch(calls)
+            self._run_batch(self._next_batch())
 
     def _next_batch(self) -> list[_Call]:
         """Wait for the first call, and then until the batch is full or that call has waited for long enough."""
         with self._changed:
-            while not self._calls:
-                self._changed.wait()
-            end = self._calls[0].queued_at + self.options.max_delay
-            while self._rows < self.options.max_rows and (left := end - self._clock()) > 0:
+            while (left := self._seconds_left()) is None or left > 0:
                 self._changed.wait(left)
             calls, rows = [], 0
             while self._calls and rows + self._calls[0].rows <= self.options.max_rows:
@@ -114,23 +120,40 @@ class BatchingRuntime:
             self._rows -= rows
         return calls
 
+    def _seconds_left(self) -> float | None:
+        """Until the next batch begins: none if it is full; None while nobody waits."""
+        if not self._calls:
+            return None
+        if self._rows >= self.options.max_rows:
+            return 0.0
+        return self._calls[0].queued_at + self.options.max_delay - self._clock()
+
     def _run_batch(self, calls: list[_Call]) -> None:
         try:
-            names = calls[0].inputs
-            inputs = {name: np.concatenate([call.inputs[name] for call in calls]) for name in names}
-            outputs = self._runtime.run(inputs if len(calls) > 1 else calls[0].inputs)
-            start = 0
-            for call in calls:
-                call.outcome = {name: array[start : start + call.rows] for name, array in outputs.items()}
-                start += call.rows
+            outcomes = self._outputs(calls)
         except Exception as error:  # noqa: BLE001 - it is raised where the request is handled
             if len(calls) > 1:
                 for call in calls:
                     self._run_batch([call])
                 return
-            calls[0].outcome = error
-        for call in calls:
+            outcomes = [error]
+        for call, outcome in zip(calls, outcomes, strict=True):
+            call.outcome = outcome
             call.done.set()
+
+    def _outputs(self, calls: list[_Call]) -> list[Arrays | Exception]:
+        """Of each call, from one run."""
+        if len(calls) == 1:
+            return [self._runtime.run(calls[0].inputs)]
+        inputs = {name: np.concatenate([call.inputs[name] for call in calls]) for name in calls[0].inputs}
+        outputs = self._runtime.run(inputs)
+        if any(len(array) != _rows(inputs) for array in outputs.values()):
+            raise RuntimeError("the network has an output that is not one of each row")
+        ends = list(itertools.accumulate(call.rows for call in calls))
+        return [
+            {name: array[end - call.rows : end] for name, array in outputs.items()}
+            for call, end in zip(calls, ends, strict=True)
+        ]
 
 
 def _rows(inputs: Arrays) -> int:

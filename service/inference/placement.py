@@ -24,6 +24,7 @@ REPEATS = 5  # times that a batch is run on each device, by turns
 MARGIN = 0.9  # CUDA must take less than this share of the CPU's time: other workers use the same GPU
 GROWTH = 4  # between the sizes that are tried
 REFINEMENTS = 2  # times that the interval between two sizes is halved
+OTHERS = "*"  # in `cuda_from_rows`: every model that is not named
 UNKNOWN = 0  # rows from which a model is faster on a GPU, before that is measured
 RETRY_AFTER = 60.0  # seconds for which nothing is run on a GPU that has failed
 
@@ -68,7 +69,8 @@ def place(bundle: Bundle, contents: Contents, settings: Settings) -> Runtime:
         return open_runtime(bundle, contents, settings, settings.gpu)
     cpu = open_runtime(bundle, contents, settings, None)
     pinned = settings.cuda_from_rows
-    rows = pinned.get(str(bundle.id), pinned.get(bundle.name, UNKNOWN))
+    names = (str(bundle.id), bundle.name, OTHERS)
+    rows = next((pinned[name] for name in names if name in pinned), UNKNOWN)
     if settings.device == "cpu" or rows is None:
         return cpu
     try:

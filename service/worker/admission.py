@@ -133,10 +133,10 @@ class Admission:
     def _expected_wait(self, line: Line, now: float) -> float:
         """Seconds until another request of a line would have its turn."""
         if line is self.quick:  # they run one after the other, beside the slow ones
-            return line.seconds * (1 + len(self._election.slow))
+            return line.seconds * (1 + len(self._election.running_slow))
         if not self._election.is_saturated:
             return 0.0
-        pace, running = self._pace, tuple(self._election.slow.values())
+        pace, running = self._pace, self._election.running_slow
         remaining = [pace * _remaining_seconds(one, now, len(running)) for one in running]
         return pace * line.seconds + sum([min(seconds, LONG_AFTER) for seconds in remaining])
 

@@ -31,8 +31,22 @@ class InFlight:
     request: ParsedRequest
     started_at: float
     waited: float = 0.0
-    waits_for: threading.Event | None = None
-    has_hung_up: bool = False  # its client, while it waited
+    waiting: "Waiting | None" = None
+
+
+@dataclass(eq=False, slots=True)
+class Waiting:
+    """A request waits for an event; `reason` is why it has given up, if it has."""
+
+    done: threading.Event
+    may_give_up: Callable[[], bool]
+    reason: str = ""
+
+    def give_up(self, reason: str) -> None:
+        """End the wait, unless what it waits for has begun."""
+        if self.may_give_up():
+            self.reason = reason
+            self.done.set()
 
 
 EXTRA_THREADS = 2  # threads beside those for slow requests: the leader, and one for a request that was taken for quick
@@ -44,7 +58,7 @@ LONG_AFTER = 0.25  # seconds that a slow request runs before another one may sta
 class LeaderElection:
     """One leader among `threads` + `waiting_threads` + `EXTRA_THREADS` threads.
 
-    `threads` may run requests that are known to be slow, and `waiting_threads` may wait for each other meanwhile.
+    `threads` may run requests that are known to be slow; the others are for requests that wait for each other.
     Of these, `cores` run at the same time as long as each takes less than `LONG_AFTER`: on the same core more of them
     would end none sooner, and would keep the leader from reading. One that takes longer keeps no others waiting.
 
@@ -70,10 +84,10 @@ class LeaderElection:
         """Whether no other request that is known to be slow may start now."""
         if not self.slow:
             return self.stuck_threads >= self._threads
-        since, running = self._clock() - LONG_AFTER, self._running_slow()
-        if len(running) + self.stuck_threads >= self._threads:
+        since, running = self._clock() - LONG_AFTER, self.running_slow
+        if self.is_exhausted or len(running) + self.stuck_threads >= self._threads:
             return True
-        return sum([one.started_at + one.waited > since for one in running]) >= self._cores
+        return sum([one.started_at > since for one in running]) >= self._cores
 
     @property
     def is_exhausted(self) -> bool:
@@ -82,11 +96,13 @@ class LeaderElection:
 
     @property
     def running(self) -> int:
-        """How many requests run: the slow ones that do not wait, and the leader's own."""
-        return max(len(self._running_slow()) + (self.current is not None), 1)
+        """How many requests run: those that do not wait, the leader's own among them."""
+        return max(sum([one.waiting is None for one in tuple(self.slow.values())]) + (self.current is not None), 1)
 
-    def _running_slow(self) -> list[InFlight]:
-        return [one for one in tuple(self.slow.values()) if one.waits_for is None]
+    @property
+    def running_slow(self) -> list[InFlight]:
+        """The slow requests that run; one that waits for others, or has waited, only has its response to make."""
+        return [one for one in tuple(self.slow.values()) if one.waiting is None and not one.waited]
 
     def begin(self, connection: Connection, request: ParsedRequest, now: float) -> InFlight:
         """The leader starts to run a request."""

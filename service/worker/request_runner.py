@@ -12,12 +12,13 @@ import functools
 import logging
 import select
 import threading
+from collections.abc import Callable
 from wsgiref.types import WSGIApplication
 
 from service.worker.admission import QUICK, Admission, Line
 from service.worker.connection import Connection, State
 from service.worker.event_loop import EventLoop
-from service.worker.leader import InFlight, LeaderElection
+from service.worker.leader import InFlight, LeaderElection, Waiting
 from service.worker.options import WorkerOptions
 from service.worker.request_head import Overloaded, Rejected
 from service.worker.response_sender import SAFE_METHODS, ResponseSender
@@ -59,8 +60,8 @@ class RequestRunner(ResponseSender):
         if connection.state is not State.READING:
             if connection.state is State.QUEUED:
                 self._check_queued(connection)
-            elif (in_flight := self._election.slow.get(connection)) is not None:
-                self._check_waiting(in_flight)
+            else:
+                self._check_waiting(connection)
             return True
         if not self._attempt(connection, connection.flush if connection.write_buffer else connection.receive):
             return True
@@ -159,27 +160,30 @@ class RequestRunner(ResponseSender):
         else:
             self.admission.queue(connection)
 
-    def _wait(self, in_flight: InFlight, done: threading.Event) -> bool:
-        """Called by the application: let others run until the event is set. Returns False if the client hangs up."""
-        connection, started = in_flight.connection, self._loop.clock()
-        in_flight.waits_for = done
+    def _wait(self, in_flight: InFlight, done: threading.Event, may_give_up: Callable[[], bool]) -> str:
+        """Called by the application: let others run until the event is set, and return nothing.
+
+        If the client hangs up, or the time to wait is over, give up unless `may_give_up` returns False; return why.
+        """
+        started, deadline = self._loop.clock(), in_flight.request.environ["worker.deadline"]
+        in_flight.waiting = Waiting(done, may_give_up)
         self._election.promote_follower(in_flight)
-        self._loop.register(connection, select.EPOLLRDHUP)
+        self._loop.register(in_flight.connection, select.EPOLLRDHUP | select.EPOLLONESHOT)
         if self.has_runnable:
             self._loop.wake()
-        done.wait()
-        self._loop.register(connection, 0)
-        in_flight.waits_for = None
-        in_flight.waited += self._loop.clock() - started
-        return not in_flight.has_hung_up
+        if not done.wait(max(deadline - started, 0)):
+            in_flight.waiting.give_up(f"no batch in time ({self._options.name('queue_timeout')}): try again later")
+            done.wait()
+        reason, in_flight.waiting = in_flight.waiting.reason, None
+        in_flight.waited = max(self._loop.clock() - started, 1e-9)
+        return reason
 
-    def _check_waiting(self, in_flight: InFlight) -> None:
-        """The client of a request that waits for others has sent more, or has hung up."""
-        self._loop.register(in_flight.connection, 0)
-        done = in_flight.waits_for
-        if done is not None and in_flight.connection.has_hung_up():
-            in_flight.has_hung_up = True
-            done.set()
+    def _check_waiting(self, connection: Connection) -> None:
+        """The client of a request that runs has closed its end: if the request waits for others, it is dropped."""
+        in_flight = self._election.slow.get(connection)
+        waiting = in_flight.waiting if in_flight else None
+        if waiting and connection.has_hung_up():
+            waiting.give_up("the client has closed the connection while its request was waiting")
 
     def _check_queued(self, connection: Connection) -> None:
         """The client of a request that waits for its turn has sent more, or has hung up: then it is dropped."""
@@ -216,10 +220,11 @@ class RequestRunner(ResponseSender):
             election.promote_follower(in_flight)
         running: float = election.running if election.slow else 1
         response = self.responder.respond(request)
+        request.environ.pop("worker.wait", None)  # it refers to the request: only the garbage collector would free both
         seconds = self._loop.clock() - in_flight.started_at - in_flight.waited
         is_as_expected = connection.estimate / 2 < seconds < min(2 * connection.estimate, QUICK)
         if not is_as_expected and response.is_success:
-            if seconds > QUICK:  # otherwise hardly anything has changed meanwhile
+            if seconds > QUICK or in_flight.waited:  # otherwise hardly anything has changed meanwhile
                 running = (running + election.running) / 2
             self.admission.estimates.learn(kind, seconds, running)
         if election.finish(in_flight):

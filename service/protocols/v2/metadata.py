@@ -99,7 +99,8 @@ class Duration(msgspec.Struct):
 class InferenceStats(msgspec.Struct):
     """Triton's names: `compute_input` is decoding, `compute_output` encoding; there is no cache.
 
-    There is no queue either: every success spent 0 ns in it, as perf_analyzer needs a count to see a version in use.
+    The queue is not measured: every success spent 0 ns in it, as perf_analyzer needs a count to see a version in use.
+    What a request waits for others, to run as one batch, is a part of `compute_infer`.
     """
 
     success: Duration
