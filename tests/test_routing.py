@@ -124,7 +124,7 @@ def test_the_fast_path_responds_exactly_as_flask_does(
 def test_the_fast_path_responds_to_an_internal_error_exactly_as_flask_does(
     app: DigitalisApp, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(_model: Model, _inputs: object) -> None:
+    def fail(_model: Model, _inputs: object, _wait: object) -> None:
         raise RuntimeError("not for clients")
 
     monkeypatch.setattr(Model, "predict", fail)

@@ -9,7 +9,6 @@ state any more.
 """
 
 import functools
-import logging
 import select
 import threading
 from collections.abc import Callable
@@ -28,8 +27,6 @@ MAX_IN_A_ROW = 4  # requests of one connection that run before others have their
 SAFE_AT_ONCE = 0.001  # seconds: a request with a safe method that takes more waits until others have been read
 RUN_PERIOD = 0.005  # seconds for which quick requests run before the leader reads again
 
-log = logging.getLogger("gunicorn.error")
-
 
 class RequestRunner(ResponseSender):
     """Runs the requests of all connections of a worker."""
@@ -41,9 +38,8 @@ class RequestRunner(ResponseSender):
         election: LeaderElection,
         options: WorkerOptions,
     ) -> None:
-        super().__init__(application, loop, options)
+        super().__init__(application, loop, election, options)
         self.admission = Admission(options, election, loop.clock)
-        self._election = election
 
     @property
     def has_runnable(self) -> bool:
@@ -130,20 +126,6 @@ class RequestRunner(ResponseSender):
             if self._loop.clock() > end:
                 break
         return True
-
-    def time_out_stuck(self) -> None:
-        """Send 504 for requests past `response_timeout`, and drain the worker: a stuck thread cannot be cancelled."""
-        for connection, in_flight in list(self._election.slow.items()):
-            too_old = self._loop.clock() - in_flight.started_at > self._options.response_timeout
-            if too_old and self._election.claim_response(connection):
-                self._election.stuck_threads += 1
-                self.responder.draining = True
-                name = self._options.name("response_timeout")
-                message = f"no response within {self._options.response_timeout:g} seconds ({name})"
-                log.error("%s: %s; this worker is replaced", in_flight.request.environ["PATH_INFO"], message)
-                self._reject(connection, Rejected("504 Gateway Timeout", message))
-                self._rearm(connection)
-                self._loop.wake()
 
     def _may_run_at_once(self, connection: Connection, request: ParsedRequest, *, has_turn: bool) -> bool:
         """Whether a request need not wait: it takes hardly any time, or no others wait or will."""

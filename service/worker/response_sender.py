@@ -8,6 +8,7 @@ from wsgiref.types import WSGIApplication
 
 from service.worker.connection import Connection, State
 from service.worker.event_loop import EventLoop
+from service.worker.leader import LeaderElection
 from service.worker.options import WorkerOptions
 from service.worker.request_head import Overloaded, Rejected
 from service.worker.responder import Responder, Response
@@ -21,11 +22,28 @@ log = logging.getLogger("gunicorn.error")
 class ResponseSender:
     """Sends the responses of a worker, the application's and its own."""
 
-    def __init__(self, application: WSGIApplication, loop: EventLoop, options: WorkerOptions) -> None:
+    def __init__(
+        self, application: WSGIApplication, loop: EventLoop, election: LeaderElection, options: WorkerOptions
+    ) -> None:
         self.responder = Responder(application, options)
         self._loop = loop
+        self._election = election
         self._options = options
         self._next_turn: deque[Connection] = deque()  # have had responses, and other connections had none
+
+    def time_out_stuck(self) -> None:
+        """Send 504 for requests past `response_timeout`, and drain the worker: a stuck thread cannot be cancelled."""
+        for connection, in_flight in list(self._election.slow.items()):
+            too_old = self._loop.clock() - in_flight.started_at > self._options.response_timeout
+            if too_old and self._election.claim_response(connection):
+                self._election.stuck_threads += 1
+                self.responder.draining = True
+                name = self._options.name("response_timeout")
+                message = f"no response within {self._options.response_timeout:g} seconds ({name})"
+                log.error("%s: %s; this worker is replaced", in_flight.request.environ["PATH_INFO"], message)
+                self._reject(connection, Rejected("504 Gateway Timeout", message))
+                self._rearm(connection)
+                self._loop.wake()
 
     def _attempt(self, connection: Connection, step: Callable[[], None]) -> bool:
         """Take a step that concerns one connection only. Returns False if it has failed: the connection is closed."""
