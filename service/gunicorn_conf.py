@@ -3,8 +3,6 @@
 Workers open their models after the fork: the threads of ONNX Runtime and CUDA do not survive one.
 """
 
-import contextlib
-import ctypes
 import dataclasses
 import itertools
 import logging
@@ -16,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from wsgiref.types import WSGIEnvironment
 
-from service import app
+from service import app, malloc
 from service.bundle.manifest import ModelId
 from service.errors import StartError
 from service.http.routing import DigitalisApp
@@ -31,7 +29,6 @@ from service.worker.options import WorkerOptions
 from service.worker.worker import UnsupportedConfiguration
 from service.worker.worker import Worker as LeaderFollowerWorker
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # of glibc's mallopt(3)
 WORKER_OPTION_NAMES = {  # in messages
     "request_timeout": "DIGITALIS_READ_TIMEOUT",
     "queue_timeout": "DIGITALIS_QUEUE_TIMEOUT_MS",
@@ -66,10 +63,11 @@ def _count_response(application: Any, environ: WSGIEnvironment, status: int) -> 
     return middleware.record(environ, status) if middleware else []
 
 
-def _flush_counters(application: Any) -> None:
-    """Count what the worker has kept during the last second."""
+def _tidy_up(application: Any) -> None:
+    """Count what the worker has kept during the last second, and return the memory that it no longer needs."""
     if middleware := _middleware(application):
         middleware.counters.flush()
+    malloc.return_free_memory()
 
 
 def _say_not_ready(application: Any) -> None:
@@ -98,7 +96,7 @@ class Worker(LeaderFollowerWorker):
         memory_budget_bytes=_settings.memory_budget_bytes,
         drain_delay=_settings.drain_delay,
         on_response=_count_response,
-        every_second=_flush_counters,
+        every_second=_tidy_up,
         on_shutdown=_say_not_ready,
         names=WORKER_OPTION_NAMES,
     )
@@ -198,7 +196,7 @@ def post_fork(server: Any, worker: Any) -> None:
     """In the worker: assign its counters, send the service's log where Gunicorn's goes, and tune malloc."""
     assign_block(server.counters, worker.block)
     _log_where_gunicorn_does(worker.log)
-    _tune_malloc()
+    malloc.tune()
 
 
 def child_exit(server: Any, worker: Any) -> None:
@@ -221,12 +219,3 @@ def _log_where_gunicorn_does(log: Any) -> None:
     service = logging.getLogger("service")
     service.handlers = log.error_log.handlers
     service.setLevel(log.error_log.level)
-
-
-def _tune_malloc() -> None:
-    """Return the memory of large pictures to the system: glibc would keep it, once for each thread."""
-    with contextlib.suppress(OSError, AttributeError):  # another libc
-        libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(M_MMAP_THRESHOLD, 2**20)
-        libc.mallopt(M_TRIM_THRESHOLD, 2**22)  # up to here it is kept, as the next requests need it again
-        libc.mallopt(M_ARENA_MAX, 2)
