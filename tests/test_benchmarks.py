@@ -10,7 +10,18 @@ from benchmarks.__main__ import main
 from benchmarks.leave_one_source_out import CANDIDATES
 from service.errors import BundleError
 
-COMMANDS = ("train", "uploads", "confidence", "preprocessing", "memory", "observability", "serve")
+COMMANDS = (
+    "train",
+    "uploads",
+    "confidence",
+    "preprocessing",
+    "memory",
+    "observability",
+    "batching",
+    "gpu",
+    "serve",
+    "overload",
+)
 
 
 @pytest.mark.parametrize(
@@ -23,6 +34,8 @@ COMMANDS = ("train", "uploads", "confidence", "preprocessing", "memory", "observ
             ("serve", "--peers", "triton"),
             "--peers: unknown triton; choose from fastapi, fastapi-tuned, granian",
         ),
+        (("serve", "--uploads", "--peers", "granian"), "granian: no workload in common; --uploads is for pillow and"),
+        (("serve", "--peers", "pillow"), "pillow: no workload in common"),
         (("serve", "--bars", "/nowhere/bars.png"), "no folder /nowhere"),
         (("preprocessing", "--rounds", "-1"), "--rounds"),
         (("train", "--steps", "5000"), "--steps: '5000': expected at most 4999, the mini-batches of one epoch"),
@@ -55,6 +68,15 @@ def test_a_file_that_is_missing_is_reported_without_a_traceback(
     monkeypatch.setattr("os.sched_setaffinity", lambda *_: None)
     assert main() == 1
     assert "labels.csv" in capsys.readouterr().err
+
+
+def test_without_a_gpu_its_benchmark_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "gpu"])
+    monkeypatch.setattr("benchmarks.gpu.command.free_gpu_memory", lambda _gpu: None)
+    assert main() == 1
+    assert "benchmarks: there is no NVIDIA GPU here" in capsys.readouterr().err
 
 
 def test_the_observability_benchmark_takes_the_highest_version(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
