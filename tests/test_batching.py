@@ -154,7 +154,7 @@ def test_a_caller_who_gives_up_is_not_in_the_batch(runtime: Doubling) -> None:
     assert runtime.batches == [1, 1]
 
 
-def give_up_at_once(done: threading.Event, may_give_up: Callable[[], bool]) -> str:
+def give_up_at_once(done: threading.Event, may_give_up: Callable[[], bool], _seconds: float) -> str:
     if may_give_up():
         return "no time"
     done.wait()
@@ -165,11 +165,48 @@ def test_a_batch_that_has_begun_is_waited_for(runtime: Doubling) -> None:
     """Giving up would save nothing then."""
     batching = BatchingRuntime(runtime, BatchingOptions(MAX_ROWS, 0.0))
 
-    def wait(done: threading.Event, may_give_up: Callable[[], bool]) -> str:
+    def wait(done: threading.Event, may_give_up: Callable[[], bool], seconds: float) -> str:
         wait_until(lambda: not batching._calls)
-        return give_up_at_once(done, may_give_up)
+        return give_up_at_once(done, may_give_up, seconds)
 
     assert batching.run(rows(2), wait)["y"].tolist() == [4.0]
+
+
+def test_the_wait_is_expected_by_the_time_that_batches_take(runtime: Doubling) -> None:
+    """In full batches; the latest weighs a fifth."""
+    now = [0.0]
+    batching = BatchingRuntime(runtime, BatchingOptions(MAX_ROWS, 0.0), lambda: now[0])
+    original, expected = runtime.run, []
+
+    def run(inputs: Arrays) -> Arrays:
+        now[0] += 1.0
+        return original(inputs)
+
+    def wait(done: threading.Event, _may_give_up: Callable[[], bool], seconds: float) -> str:
+        expected.append(seconds)
+        done.wait()
+        wait_until(lambda: batching._batch_seconds > 1.1 * seconds)
+        return ""
+
+    def give_up(done: threading.Event, may_give_up: Callable[[], bool], seconds: float) -> str:
+        expected.append(seconds)
+        return give_up_at_once(done, may_give_up, seconds)
+
+    runtime.run = run  # type: ignore[method-assign]
+    for _ in range(3):
+        batching.run(rows(1), wait)
+    assert expected == pytest.approx([0.0, 0.2, 0.36])
+    runtime.gate.clear()
+    thread = in_background(batching, 1)
+    wait_until(lambda: not batching._calls)
+    others = [in_background(batching, *range(MAX_ROWS - 1)) for _ in range(2)]
+    wait_until(lambda: len(batching._calls) == 2)
+    with pytest.raises(ServiceOverloaded):
+        batching.run(rows(1, 2, 3), give_up)
+    assert expected[-1] == pytest.approx(3 * batching._batch_seconds)
+    runtime.gate.set()
+    for one in (thread, *others):
+        one.join()
 
 
 def test_an_output_that_is_not_one_of_each_row_is_never_divided() -> None:

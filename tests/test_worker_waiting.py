@@ -24,13 +24,14 @@ class Batch:
     def __init__(self) -> None:
         self.events: list[threading.Event] = []
         self.has_begun = False
+        self.expected = 0.0  # seconds
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if environ["PATH_INFO"] != "/wait":
             return echo(environ, start_response)
         done = threading.Event()
         self.events.append(done)
-        reason = environ["worker.wait"](done, lambda: self._remove(done))
+        reason = environ["worker.wait"](done, lambda: self._remove(done), self.expected)
         content = (reason or "done").encode()
         start_response("503 Service Unavailable" if reason else "200 OK", [("Content-Length", str(len(content)))])
         return [content]
@@ -114,6 +115,16 @@ def test_a_wait_ends_when_the_time_of_the_request_is_over() -> None:
         assert response.startswith(b"HTTP/1.1 503")
         assert response.endswith(b"no batch in time (queue_timeout): try again later")
         assert exchange(client).startswith(b"HTTP/1.1 200"), "the connection stays open"
+
+
+def test_a_wait_that_will_be_too_long_does_not_begin() -> None:
+    batch = Batch()
+    batch.expected = 0.6
+    with running(batch, options(queue_timeout=1.0), threads=1) as worker, worker.connect() as client:
+        response = exchange(client, WAIT)
+        assert response.startswith(b"HTTP/1.1 503")
+        assert b"the request would wait for some 0.6 s, and 0.5 of 1 s are allowed (queue_timeout)" in response
+        assert batch.events == []
 
 
 def test_the_connection_serves_on_after_a_wait() -> None:

@@ -5,6 +5,7 @@ so that reading them takes most of the time. For others it only adds a delay.
 """
 
 import itertools
+import math
 import threading
 import time
 from collections import deque
@@ -18,9 +19,11 @@ from service.errors import ServiceOverloaded
 from service.inference.runtimes import Runtime
 
 MAX_BATCHES_WAITING = 4  # of the largest size: more rows than that get 503
+LATEST_WEIGHT = 0.2  # of the time of the latest batch in the average
 
-# Waits until the event is set. Or gives up, if the second argument agrees when it is called, and returns the reason.
-Wait = Callable[[threading.Event, Callable[[], bool]], str]
+# Waits until the event is set, which takes some seconds as expected. Or gives up, if the second argument agrees when it
+# is called, and returns the reason.
+Wait = Callable[[threading.Event, Callable[[], bool], float], str]
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class _Call:
     outcome: Arrays | Exception | None = None
 
 
-def wait_for(done: threading.Event, _may_give_up: Callable[[], bool]) -> str:
+def wait_for(done: threading.Event, _may_give_up: Callable[[], bool], _seconds: float) -> str:
     """Wait for as long as it takes."""
     done.wait()
     return ""
@@ -61,6 +64,7 @@ class BatchingRuntime:
         self._clock = clock
         self._calls: deque[_Call] = deque()
         self._rows = 0  # of all calls that wait
+        self._batch_seconds = 0.0  # that a batch takes, on average over the latest ones
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
@@ -73,14 +77,15 @@ class BatchingRuntime:
         if rows >= self.options.max_rows:
             return self._runtime.run(inputs)
         call = _Call(inputs, rows, self._clock())
-        self._queue(call)
-        if reason := wait(call.done, lambda: self._remove(call)):
+        seconds = self._queue(call)
+        if reason := wait(call.done, lambda: self._remove(call), seconds):
             raise ServiceOverloaded(reason)
         if isinstance(call.outcome, Exception):
             raise call.outcome
         return call.outcome or {}
 
-    def _queue(self, call: _Call) -> None:
+    def _queue(self, call: _Call) -> float:
+        """Let a call wait; returns after how many seconds its batch is expected to end."""
         with self._changed:
             limit = MAX_BATCHES_WAITING * self.options.max_rows
             if self._rows + call.rows > limit:
@@ -94,6 +99,7 @@ class BatchingRuntime:
             self._calls.append(call)
             self._rows += call.rows
             self._changed.notify()
+            return math.ceil(self._rows / self.options.max_rows) * self._batch_seconds
 
     def _remove(self, call: _Call) -> bool:
         """Take a call out of those that wait. Returns False if its batch has begun."""
@@ -106,7 +112,10 @@ class BatchingRuntime:
 
     def _run_batches(self) -> None:
         while True:
-            self._run_batch(self._next_batch())
+            calls = self._next_batch()
+            started = self._clock()
+            self._run_batch(calls)
+            self._batch_seconds += LATEST_WEIGHT * (self._clock() - started - self._batch_seconds)
 
     def _next_batch(self) -> list[_Call]:
         """Wait for the first call, and then until the batch is full or that call has waited for long enough."""

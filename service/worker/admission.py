@@ -84,13 +84,16 @@ class Admission:
         """
         now = self._clock()
         line = self.quick if connection.estimate <= QUICK else self.slow
-        wait = self._expected_wait(line, now)
-        if wait > ADMITTED_SHARE * self._options.queue_timeout:
-            raise self._would_wait(wait)
+        if overloaded := self.too_long(self._expected_wait(line, now)):
+            raise overloaded
         if len(self.quick.connections) + len(self.slow.connections) >= self._options.max_queued:
             message = f"{self._options.max_queued} requests are waiting, and no more may"
             raise Overloaded(self._options.name("max_queued"), message)
         line.add(connection, now)
+
+    def too_long(self, wait: float) -> Overloaded | None:
+        """Why a request that would wait for so many seconds is rejected at once, if it is."""
+        return self._would_wait(wait) if wait > ADMITTED_SHARE * self._options.queue_timeout else None
 
     def remove(self, connection: Connection) -> None:
         """Remove a connection, wherever it waits."""

@@ -23,7 +23,8 @@ class WorkerOptions:
       it gets 503 at once: estimates may be wrong.
     - `max_queued`: as many requests may wait for their turn; others get 503.
     - `waiting_threads`: as many requests may wait for each other, beside those that run: the application gets
-      `worker.wait` in its environment, and calls it with an event that another thread sets.
+      `worker.wait` in its environment, and calls it with an event that another thread sets, with a function that
+      returns whether the wait may be given up, and with the seconds that are expected.
     - `cores`: as many requests that are known to be slow run at the same time (`leader`).
     - `response_timeout`: a request without a response after this time gets 504, and the worker is replaced.
     - `max_body_bytes`: of a longer body the application receives one byte more than this, so that it can respond 413.

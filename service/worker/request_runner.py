@@ -142,11 +142,14 @@ class RequestRunner(ResponseSender):
         else:
             self.admission.queue(connection)
 
-    def _wait(self, in_flight: InFlight, done: threading.Event, may_give_up: Callable[[], bool]) -> str:
+    def _wait(self, in_flight: InFlight, done: threading.Event, may_give_up: Callable[[], bool], seconds: float) -> str:
         """Called by the application: let others run until the event is set, and return nothing.
 
-        If the client hangs up, or the time to wait is over, give up unless `may_give_up` returns False; return why.
+        If it would take too long, as is expected in seconds, or does, or if the client hangs up, give up unless
+        `may_give_up` returns False; return why.
         """
+        if (overloaded := self.admission.too_long(seconds)) and may_give_up():
+            return str(overloaded)
         started, deadline = self._loop.clock(), in_flight.request.environ["worker.deadline"]
         in_flight.waiting = Waiting(done, may_give_up)
         self._election.promote_follower(in_flight)
