@@ -147,7 +147,7 @@ def _decide(server: Any, folders: list[Path]) -> None:
     """Try every model; the workers then run them where each is fastest, and are as many as the GPU holds."""
     asked = dataclasses.replace(_settings, workers=server.cfg.workers)  # Gunicorn's own option may be another
     settings = _decided(asked, folders)
-    if settings.workers < asked.workers:  # then each has more cores, and is longer faster on them
+    if settings.workers < asked.workers:  # each has more cores then, so that the CPU is faster up to larger batches
         again = dataclasses.replace(asked, workers=settings.workers)
         settings = _decided(again, folders)
     app.decided_settings = settings

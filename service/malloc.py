@@ -1,4 +1,4 @@
-"""How glibc allocates the memory of a worker: large bodies reuse it, and it is returned when nobody needs it.
+"""How glibc allocates the memory of a worker: kept for the next large body, returned to the system once a second.
 
 By default glibc maps memory of 128 KiB and more anew each time, and the kernel's work on its pages took longer than to
 receive a body of 3 MB. Each thread would also keep freed memory of its own.

@@ -20,7 +20,6 @@ from service.app import create_app
 from service.errors import SettingsError, StartError
 from service.inference import placement
 from service.inference.gpu import free_gpu_memory
-from service.inference.placement import OTHERS
 from service.inference.repository import ModelRepository
 from service.inference.runtimes import MAX_ROWS_CUDA
 from service.settings import Settings
@@ -51,7 +50,7 @@ class Trial(msgspec.Struct):
             )  # fmt: skip
         if any(self.cuda_from_rows.values()):
             log.info("%s, by the rows of a batch: %s", self.device, self._placements())
-        decided = {**settings.cuda_from_rows, OTHERS: None, **self.cuda_from_rows}
+        decided = {**settings.cuda_from_rows, placement.OTHERS: None, **self.cuda_from_rows}
         return dataclasses.replace(settings, workers=workers, cuda_from_rows=decided)
 
     def _placements(self) -> str:
@@ -112,7 +111,7 @@ def _check_names(settings: Settings, models: ModelRepository) -> None:
     names = {name for name, _ in ids}
     known = {"CUDA_FROM_ROWS": names | {str(model_id) for model_id in ids}, "BATCHING": names}
     for setting, allowed in known.items():
-        if unknown := set(getattr(settings, setting.lower())) - allowed - {OTHERS}:
+        if unknown := set(getattr(settings, setting.lower())) - allowed - {placement.OTHERS}:
             listed = ", ".join(sorted(unknown))
             raise SettingsError(f"DIGITALIS_{setting} names {listed}: the models are {', '.join(models.names())}")
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from benchmarks.arguments import describe, positive_float
+from benchmarks.serve.load_generator import LoadResult
 from benchmarks.serve.servers import RunningServer, Server, digitalis, process_tree, run_server
 from benchmarks.serve.workloads import Workload, image_batch, iris_rows, png_form
 from service.errors import DeviceUnavailable
@@ -22,7 +23,7 @@ def add_gpu(parser: argparse.ArgumentParser) -> None:
     describe(
         parser,
         "Measure what the service takes from a GPU and what it gains by it: memory, start, throughput beside the CPU,\n"
-        "and ONNX Runtime without a server. It needs an NVIDIA GPU and the extra cuda, and takes some four minutes.",
+        "and ONNX Runtime without a server. It needs an NVIDIA GPU and the extra cuda.",
         """
         python -m benchmarks gpu                   all tables
         python -m benchmarks gpu --seconds 0.5     shorter
@@ -69,8 +70,6 @@ def _print_start(name: str, settings: dict[str, str]) -> None:
 
 
 def _print_loads(bare_us: dict[int, float], seconds: float) -> None:
-    from benchmarks.gpu.load import load
-
     loads: list[tuple[Workload, int, int]] = [
         (iris_rows(), 16, 0),
         (png_form(), 16, 0),
@@ -80,24 +79,25 @@ def _print_loads(bare_us: dict[int, float], seconds: float) -> None:
         (image_batch(ROWS)[0], 1, ROWS),
     ]
     devices = ("auto", "cuda", "cpu")
-    print("\n| one worker: requests/s (p50, p99 ms) | connections | " + " | ".join(devices) + " | auto / bare CUDA |")
-    print("| --- |" * 1 + " --- |" * (len(devices) + 2))
-    found: dict[tuple[str, int, str], str] = {}
-    rates: dict[tuple[str, int], float] = {}
+    found: dict[str, list[LoadResult]] = {}
     for device in devices:
         threads = {"INTRA_OP_THREADS": str(len(os.sched_getaffinity(0)))} if device == "cpu" else {}
         with _service({"WORKERS": "1", "DEVICE": device} | threads) as server:
-            for workload, connections, _ in loads:
-                load(server, workload, connections, seconds / 4)
-                result = load(server, workload, connections, seconds)
-                shown = f"{result.requests_per_second:,.0f} ({result.p50_ms:.2f}, {result.p99_ms:.2f})"
-                found[workload.name, connections, device] = shown
-                if device == "auto":
-                    rates[workload.name, connections] = result.requests_per_second
-    for workload, connections, rows in loads:
-        share = f"{rates[workload.name, connections] * bare_us[rows] / 1e6:.2f}" if rows else ""
-        cells = [found[workload.name, connections, device] for device in devices]
+            found[device] = [_warm_load(server, workload, connections, seconds) for workload, connections, _ in loads]
+    print(f"\n| one worker: requests/s (p50, p99 ms) | connections | {' | '.join(devices)} | auto / bare CUDA |")
+    print("| --- |" + " --- |" * (len(devices) + 2))
+    for i, (workload, connections, rows) in enumerate(loads):
+        results = [found[device][i] for device in devices]
+        cells = [f"{it.requests_per_second:,.0f} ({it.p50_ms:.2f}, {it.p99_ms:.2f})" for it in results]
+        share = f"{results[0].requests_per_second * bare_us[rows] / 1e6:.2f}" if rows else ""
         print(f"| {workload.name} | {connections} | {' | '.join(cells)} | {share} |", flush=True)
+
+
+def _warm_load(server: RunningServer, workload: Workload, connections: int, seconds: float) -> LoadResult:
+    from benchmarks.gpu.load import load
+
+    load(server, workload, connections, seconds / 4)
+    return load(server, workload, connections, seconds)
 
 
 @contextmanager

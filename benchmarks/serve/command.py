@@ -66,8 +66,8 @@ def _run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     ours = replace(digitalis(), workload_keys=UPLOADS) if args.uploads else digitalis()
     default = [*others.installed_peers(ours), *["opencv"] * args.uploads]
     names = default if args.peers is None else args.peers
-    if strangers := [name for name in names if not set(known[name].workload_keys) & set(ours.workload_keys)]:
-        parser.error(f"--peers: {', '.join(strangers)}: no workload in common; --uploads is for pillow and opencv")
+    if incomparable := [name for name in names if not set(known[name].workload_keys) & set(ours.workload_keys)]:
+        parser.error(f"--peers: {', '.join(incomparable)}: no workload in common; --uploads is for pillow and opencv")
     servers = [ours, *others.require_peers(names)]
     compared = comparison.compare_servers(servers, args.rounds, args.seconds)
     print(comparison.format_comparison(compared))

@@ -66,6 +66,11 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         _check(self.outputs, arrays)
 
 
+def batch_size(arrays: Arrays) -> int:
+    """The number of rows, which is the same in all of a model's inputs, or outputs."""
+    return len(next(iter(arrays.values())))
+
+
 def all_finite(array: NDArray[Any]) -> bool:
     """Whether an array contains neither NaN nor an infinity.
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from service.bundle.signature import Arrays
+from service.bundle.signature import Arrays, batch_size
 from service.errors import ServiceOverloaded
 from service.inference.runtimes import Runtime
 
@@ -73,7 +73,7 @@ class BatchingRuntime:
 
         Raises `ServiceOverloaded` if too many rows wait already, or if `wait` gives up before its batch has begun.
         """
-        rows = _rows(inputs)
+        rows = batch_size(inputs)
         if rows >= self.options.max_rows:
             return self._runtime.run(inputs)
         call = _Call(inputs, rows, self._clock())
@@ -130,7 +130,7 @@ class BatchingRuntime:
         return calls
 
     def _seconds_left(self) -> float | None:
-        """Until the next batch begins: none if it is full; None while nobody waits."""
+        """Seconds until the next batch begins: 0 if it is full, None if no request waits."""
         if not self._calls:
             return None
         if self._rows >= self.options.max_rows:
@@ -156,14 +156,10 @@ class BatchingRuntime:
             return [self._runtime.run(calls[0].inputs)]
         inputs = {name: np.concatenate([call.inputs[name] for call in calls]) for name in calls[0].inputs}
         outputs = self._runtime.run(inputs)
-        if any(len(array) != _rows(inputs) for array in outputs.values()):
+        if any(len(array) != batch_size(inputs) for array in outputs.values()):
             raise RuntimeError("the network has an output that is not one of each row")
         ends = list(itertools.accumulate(call.rows for call in calls))
         return [
             {name: array[end - call.rows : end] for name, array in outputs.items()}
             for call, end in zip(calls, ends, strict=True)
         ]
-
-
-def _rows(inputs: Arrays) -> int:
-    return len(next(iter(inputs.values())))

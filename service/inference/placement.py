@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from service.bundle.loading import Contents
 from service.bundle.manifest import Bundle
-from service.bundle.signature import Arrays
+from service.bundle.signature import Arrays, batch_size
 from service.errors import DeviceUnavailable
 from service.inference.runtimes import Runtime, open_runtime
 from service.settings import Settings
@@ -30,22 +30,21 @@ RETRY_AFTER = 60.0  # seconds for which nothing is run on a GPU that has failed
 
 
 class PlacedRuntime:
-    """Runs batches from `cuda_from_rows` rows on on a GPU, and smaller ones on the CPU."""
+    """Runs batches of `cuda_from_rows` rows or more on a GPU, and smaller ones on the CPU."""
 
     def __init__(
         self, cpu: Runtime, cuda: Runtime, cuda_from_rows: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.name = cpu.name
         self.device = cuda.device if cuda_from_rows == 1 else f"{cpu.device},{cuda.device}"
-        self.cuda_from_rows: int | None = cuda_from_rows
+        self.cuda_from_rows = cuda_from_rows
         self._cpu, self._cuda = cpu, cuda
-        self._from = cuda_from_rows
         self._clock = clock
         self._failed_until = 0.0
 
     def run(self, inputs: Arrays) -> Arrays:
         """Outputs for inputs that fit the signature. If the GPU fails, as when others have filled it, the CPU's."""
-        if _rows(inputs) < self._from or self._clock() < self._failed_until:
+        if batch_size(inputs) < self.cuda_from_rows or self._clock() < self._failed_until:
             return self._cpu.run(inputs)
         try:
             return self._cuda.run(inputs)
@@ -120,10 +119,6 @@ def measured_cuda_from_rows(
         if slower < middle < faster:
             slower, faster = (slower, middle) if cuda_is_faster(middle) else (middle, faster)
     return faster
-
-
-def _rows(inputs: Arrays) -> int:
-    return len(next(iter(inputs.values())))
 
 
 @functools.cache

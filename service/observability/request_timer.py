@@ -4,7 +4,7 @@ import time
 from bisect import bisect_left
 
 from service.bundle.manifest import ModelId
-from service.bundle.signature import Arrays
+from service.bundle.signature import Arrays, batch_size
 from service.observability.counter_layout import (
     DURATION_BOUNDS,
     PROTOCOLS,
@@ -61,7 +61,7 @@ class RequestTimer:
     def mark_predicted(self, inputs: Arrays, outputs: Arrays) -> None:
         """Inference is done: encoding begins."""
         self.predicted_at, self._inputs, self._outputs = time.perf_counter_ns(), inputs, outputs
-        self.rows = len(next(iter(outputs.values())))
+        self.rows = batch_size(outputs)
 
     def server_timing(self) -> str:
         """The value of the `Server-Timing` header, in milliseconds; without stages if nothing was predicted."""

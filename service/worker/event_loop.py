@@ -20,10 +20,10 @@ from service.worker.listeners import Listeners
 from service.worker.memory import MemoryBudget
 from service.worker.options import WorkerOptions
 
-FEW_EVENTS = 8  # of one poll: epoll lets a connection that becomes ready meanwhile wait behind all of the next one
+FEW_EVENTS = 8  # of one poll: a connection that becomes ready meanwhile comes after all of the next poll
 MANY_EVENTS = 64  # of one poll, if the worker is busy,
 BUSY_EVENTS = 16  # as it is if more connections are ready: requests wait until all of them have been read
-BUSY_INTERVAL = 0.005  # seconds between two looks at how many are ready
+BUSY_INTERVAL = 0.005  # seconds between two checks of how many are ready
 SPARE_CONNECTIONS = 16  # over the limit: for health checks, while all others are in use
 EVICT_AT_ONCE = 64  # connections
 EVICT_INTERVAL = 0.05  # seconds between two looks for connections that can be closed
@@ -50,7 +50,7 @@ class EventLoop:
         self.clock = clock
         self.is_busy = False  # many connections were ready a moment ago
         self.has_several = False  # more than one was at the latest poll
-        self._next_look = 0.0
+        self._next_check = 0.0
         self.memory = MemoryBudget(options.memory_budget_bytes)
         self.limit_log = LimitLog(clock)
         self._options = options
@@ -71,8 +71,8 @@ class EventLoop:
             self.resume_accepting()
         timeout = self.listeners.back_off(min(timeout, max(self.listeners.paused_until - now, 0)))
         events = self._epoll.poll(timeout, MANY_EVENTS if self.is_busy else FEW_EVENTS)
-        if len(events) >= FEW_EVENTS and not self.is_busy and now >= self._next_look:
-            self._next_look = now + BUSY_INTERVAL
+        if len(events) >= FEW_EVENTS and not self.is_busy and now >= self._next_check:
+            self._next_check = now + BUSY_INTERVAL
             ready = self._epoll.poll(0, MANY_EVENTS)  # these too, as nothing has been read from them
             events = ready if len(ready) > BUSY_EVENTS else events
         self.is_busy = len(events) > BUSY_EVENTS

@@ -43,7 +43,7 @@ class RequestParser(HeadParser):
         self.discarding = False  # whatever still arrives is thrown away
         self.waiting_since = clock()  # for a request, or since the first byte of one that is incomplete
         self.unparsed = b""  # what follows `MAX_AHEAD` requests
-        self.expects_continue = False  # the client waits for leave to send the body
+        self.expects_continue = False  # the client waits for 100 Continue before it sends the body
         self.is_spare = False  # accepted over the limit: for one request, a health check
         self._options = options
         self._memory = memory

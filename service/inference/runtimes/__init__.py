@@ -12,7 +12,7 @@ import numpy as np
 
 from service.bundle.loading import Contents
 from service.bundle.manifest import ONNX, TORCHSCRIPT, Bundle
-from service.bundle.signature import Arrays
+from service.bundle.signature import Arrays, batch_size
 from service.errors import DeviceUnavailable
 from service.settings import Settings
 
@@ -28,7 +28,10 @@ class Runtime(Protocol):
 
     name: str
     device: str
-    cuda_from_rows: int | None  # batches of so many rows or more run on a GPU; None: none do
+
+    @property
+    def cuda_from_rows(self) -> int | None:
+        """Batches of so many rows or more run on a GPU; None if none do."""
 
     def run(self, inputs: Arrays) -> Arrays:
         """Outputs for inputs that fit the signature. Safe to call from several threads at once."""
@@ -63,7 +66,7 @@ def run_in_parts(run: Callable[[Arrays], Arrays], inputs: Arrays, device: str) -
     What lies between the layers of a network takes memory for each row of a run, and runtimes keep that memory.
     """
     max_rows = MAX_ROWS_CPU if device == "cpu" else MAX_ROWS_CUDA
-    rows = len(next(iter(inputs.values())))
+    rows = batch_size(inputs)
     if rows <= max_rows:
         return run(inputs)
     starts = range(0, rows, max_rows)

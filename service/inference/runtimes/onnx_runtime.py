@@ -25,7 +25,7 @@ CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
 ONNX_TYPES = {"UINT8": "tensor(uint8)", "FP32": "tensor(float)"}
 SINGLE_THREAD_BYTES = 2**17  # networks in smaller files run in microseconds: more threads would not help
-GPU_TURN = threading.Lock()
+GPU_LOCK = threading.Lock()
 FATAL = 4  # log severity: errors are raised as exceptions, and need not be printed as well
 
 
@@ -38,7 +38,7 @@ class OnnxRuntime:
         self.device = device
         self.cuda_from_rows = None if device == "cpu" else 1
         self._outputs = [output.name for output in session.get_outputs()]
-        self._run = session.run if device == "cpu" else _in_turn(session.run)
+        self._run = session.run if device == "cpu" else _one_at_a_time(session.run)
 
     def run(self, inputs: Arrays) -> Arrays:
         """Outputs for inputs that fit the signature. Safe to call from several threads at once."""
@@ -48,14 +48,14 @@ class OnnxRuntime:
         return dict(zip(self._outputs, self._run(self._outputs, inputs), strict=True))
 
 
-def _in_turn(run: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
-    """Let one session at a time run on the GPU: all share one stream, on which they would run one after the other."""
+def _one_at_a_time(run: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+    """Let one session of this process run on the GPU at a time: all share one stream, which runs nothing at once."""
 
-    def run_in_turn(names: list[str], inputs: Arrays) -> list[Any]:
-        with GPU_TURN:
+    def run_alone(names: list[str], inputs: Arrays) -> list[Any]:
+        with GPU_LOCK:
             return run(names, inputs)
 
-    return run_in_turn
+    return run_alone
 
 
 def open_file(bundle: Bundle, content: bytes, gpu: int | None, threads: int) -> OnnxRuntime:
