@@ -25,9 +25,10 @@ test-slow: $(TEST) $(CLIENTS) $(PROMETHEUS) ## the tests that take minutes: the 
 	.venv-test/bin/python -m pytest -m "slow or clients"
 
 # In the second environment ONNX Runtime has the CUDA libraries of the extra `cuda` alone, as `make serve` installs them.
-test-gpu: gpu $(TEST) $(TEST_GPU) ## the tests that need an NVIDIA GPU: TorchScript in .venv-test, ONNX Runtime in .venv-test-gpu
+test-gpu: gpu $(TEST) $(TEST_GPU) ## the tests that need an NVIDIA GPU: training and TorchScript in .venv-test, ONNX Runtime in .venv-test-gpu
 	.venv-test-gpu/bin/python -m pytest -m gpu -k onnx tests/test_devices.py
 	.venv-test/bin/python -m pytest -m gpu -k torchscript tests/test_devices.py
+	.venv-test/bin/python -m pytest -m gpu tests/test_augmentation.py
 
 gpu:
 	@nvidia-smi -L 2>/dev/null || { echo "make test-gpu needs an NVIDIA GPU, and nvidia-smi -L lists none here" >&2; exit 1; }

@@ -120,12 +120,16 @@ def test_a_student_learns_its_teachers_predictions_whatever_the_labels_are() -> 
     assert (expected - found).abs().max() < 0.02
 
 
-@pytest.mark.slow
-def test_with_its_teacher_the_recipe_reaches_in_three_epochs_what_takes_the_lecture_ten(mnist_dir: Path) -> None:
+@pytest.mark.parametrize(
+    "device", [pytest.param("cpu", marks=pytest.mark.slow), pytest.param("cuda", marks=pytest.mark.gpu)]
+)
+def test_with_its_teacher_the_recipe_reaches_in_three_epochs_what_takes_the_lecture_ten(
+    mnist_dir: Path, device: str
+) -> None:
     recipe = RECIPES["mnist"]
     teacher = Teacher(AdamW(0.003), batch_size=256, epochs=2)
     training = msgspec.structs.replace(recipe.gradient_descent, epochs=3, teacher=teacher)
     recipe = msgspec.structs.replace(recipe, training=training)
     torch.set_num_threads(2)
-    result = train_one_seed(recipe, open_dataset("mnist", mnist_dir), 0, torch.device("cpu"), Progress.silent())
+    result = train_one_seed(recipe, open_dataset("mnist", mnist_dir), 0, torch.device(device), Progress.silent())
     assert result.metrics["accuracy"] > 0.97

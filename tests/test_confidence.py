@@ -141,7 +141,7 @@ def test_the_ood_head_is_trained_and_all_other_weights_stay(images: tuple[Tensor
     training = msgspec.structs.replace(RECIPES["mnist"].gradient_descent, ood_head=head)
     recipe = msgspec.structs.replace(RECIPES["mnist"], training=training)
     inputs = with_artifacts(images[0], training.distortion, 0, Progress.silent())
-    train_ood_head(network, recipe, Split(inputs, images[1]), seed=0, progress=Progress.silent())
+    train_ood_head(network, recipe, Split(inputs, images[1]), 0, torch.device("cpu"), Progress.silent())
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, before[name]) != name.startswith("ood_head."), name
     with torch.inference_mode():

@@ -90,7 +90,7 @@ def _add_train(group: Commands, settings: Settings) -> None:
     train.add_argument("--epochs", type=_positive_integer, help="passes over the data (default: the recipe's)")
     device_help = (
         "auto: CUDA if it is available, else the CPU (default: auto); "
-        "OOD head, calibration and seed sweep always run on the CPU"
+        "calibration and the seed sweep always run on the CPU"
     )
     train.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help=device_help)
     threads_help = "CPU threads (default: 1, the fastest for small batches)"

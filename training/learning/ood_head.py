@@ -16,11 +16,13 @@ from training.recipes.gradient_descent import GradientDescent, OodHead
 from training.recipes.recipe import Recipe
 
 
-def train_ood_head(network: ImageNetworkWithOod, recipe: Recipe, train: Split, seed: int, progress: Progress) -> None:
+def train_ood_head(
+    network: ImageNetworkWithOod, recipe: Recipe, train: Split, seed: int, device: torch.device, progress: Progress
+) -> None:
     """Train the OOD head alone, as a binary classifier: OOD negatives against a random sample of the digits.
 
-    `train.inputs` are UINT8 [n, 28, 28] or, with normaliser artifacts, [n, 2, 28, 28]. Weight decay, precision and
-    distortion are those of the classifier.
+    It is trained on the device; the network is on the CPU before and after. `train.inputs` are UINT8 [n, 28, 28] or,
+    with normaliser artifacts, [n, 2, 28, 28]. Weight decay, precision and distortion are those of the classifier.
     """
     head = cast(OodHead, recipe.ood_head)
     plain = train.inputs[:, 0] if train.inputs.dim() == 4 else train.inputs
@@ -44,6 +46,6 @@ def train_ood_head(network: ImageNetworkWithOod, recipe: Recipe, train: Split, s
     network.ood_head.requires_grad_()
     layers = nn.Sequential(HiddenActivations(network), *network.ood_head)
     progress.start_network(head_recipe, seed, verbose=seed == recipe.seed)
-    data = Split(torch.cat([digits, negatives]), is_ood)
-    fit(ImageNetwork(network.scale, layers, BinaryProbabilities()), data, head_recipe, seed, progress)
-    network.eval()
+    data = Split(torch.cat([digits, negatives]), is_ood).to(device)
+    fit(ImageNetwork(network.scale, layers, BinaryProbabilities()).to(device), data, head_recipe, seed, progress)
+    network.cpu().eval()

@@ -141,7 +141,7 @@ def _train_network(
 ) -> tuple[Network, list[CurvePoint]]:
     """Train the teacher, the network and its OOD head, as far as the recipe has them; the result is on the CPU.
 
-    Teacher and network are trained on the device. The OOD head, calibration and the seed sweep run on the CPU.
+    All three are trained on the device; calibration and the seed sweep run on the CPU.
     """
     step_factory: StepFactory = make_step
     if isinstance(recipe.training, GradientDescent):
@@ -152,7 +152,7 @@ def _train_network(
             progress.start_network(recipe, seed, verbose=seed == recipe.seed)
     network, curve = fit_from_seed(recipe, train_split, seed, device, progress, step_factory)
     if isinstance(network, ImageNetworkWithOod):
-        train_ood_head(network, recipe, train_split, seed, progress)
+        train_ood_head(network, recipe, train_split, seed, device, progress)
     return network, curve
 
 
