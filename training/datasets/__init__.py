@@ -4,6 +4,7 @@ Inputs are as a client sends them (pixels 0 to 255, centimetres); the network sc
 
     dataset          the protocol of a data set, its splits and their checksum
     mnist            handwritten digits, downloaded by torchvision
+    hands            handwritten digits of other countries, with their writers
     sklearn_tables   tables that scikit-learn includes: irises, tumours, wines, diabetes, exercises
     toy              tables of a few rows: truth tables, points on a line, hours of study
     synthetic        noisy points in the plane, sampled from a seed
@@ -17,16 +18,18 @@ from training.errors import BadRecipe
 
 
 def open_dataset(name: str, data_dir: Path) -> Dataset:
-    """The data set of this name. MNIST is read from `data_dir`, or downloaded to it; the others ignore it.
+    """The data set of this name. Handwritten digits are read from `data_dir`, or downloaded to it; tables ignore it.
 
     Raises `BadRecipe` for an unknown name.
     """
     # Imported here, because torchvision and scikit-learn take seconds, and `Split` alone needs neither.
-    from training.datasets import mnist, sklearn_tables, synthetic, toy
+    from training.datasets import hands, mnist, sklearn_tables, synthetic, toy
 
     if name == "mnist":
         return mnist.Mnist(data_dir)
+    if name in hands.DATASETS:
+        return hands.DATASETS[name](data_dir)
     openers: dict[str, Callable[[], Dataset]] = {**sklearn_tables.DATASETS, **toy.DATASETS, **synthetic.DATASETS}
     if name not in openers:
-        raise BadRecipe(f"no data set {name!r}: there are mnist, {', '.join(openers)}")
+        raise BadRecipe(f"no data set {name!r}: there are {', '.join(('mnist', *openers, *hands.DATASETS))}")
     return openers[name]()
