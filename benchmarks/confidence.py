@@ -18,11 +18,11 @@ from benchmarks.ood_corpus import generate_ood_images
 from benchmarks.uploads import load_uploads, open_model, predict_uploads
 from service.bundle.signature import Arrays
 from service.errors import UnprocessableInput
-from service.images import normaliser
 from service.images.decoding import decode_image
 from service.images.limits import PixelBudget
 from service.inference.abstention import abstention_reason
 from service.inference.model import Model
+from training import normaliser
 from training.datasets.dataset import Split
 from training.datasets.mnist import Mnist
 from training.errors import TrainingError

@@ -16,23 +16,18 @@ from benchmarks.uploads import (
     open_model,
     predict_uploads,
 )
-from service.images import normaliser
-from service.images.normaliser import clutter, digit, lines, mnist_geometry, paper
+from service.images import normaliser as service_normaliser
+from service.images.normaliser import mnist_geometry, segmentation
 from service.inference.model import Model
+from training import normaliser
 
 CANDIDATES: list[tuple[Any, str, tuple[float, ...]]] = [
-    (paper, "STROKE", (0.3, 0.2, 0.25, 0.35)),
-    (paper, "STEEP", (2.5, 1.5, 4.0)),
-    (clutter, "DARK", (0.35, 0.25, 0.3, 0.45)),
-    (clutter, "BAND", (0.35, 0.25, 0.5)),
-    (lines, "FILLED", (0.4, 0.3, 0.55)),
-    (digit, "NEAR", (0.5, 0.25, 0.8)),
-    (digit, "SHARE", (0.03, 0.015, 0.06)),
-    (digit, "APART", (0.15, 0.1, 0.25)),
-    (normaliser, "NO_INK", (0.25, 0.15, 0.35)),
-    (normaliser, "FULL_INK", (0.8, 0.65, 0.95)),
-    (normaliser, "DIGIT_ASPECT", (0.7, 0.8, 1.0)),
-    (paper, "CORNERS", (1.5, 0.0, 1.2, 2.0)),
+    (segmentation, "EDGE_INK", (96, 64, 128)),
+    (segmentation, "MIN_PEAK_INK", (160, 128, 192)),
+    (segmentation, "SMALL_DIGIT", (36, 28, 44)),
+    (segmentation, "MARGIN", (0.35, 0.2, 0.5)),
+    (segmentation, "MAX_SEVERAL", (0.7, 0.5, 0.9)),
+    (service_normaliser, "DIGIT_ASPECT", (0.7, 0.8, 1.0)),
     (mnist_geometry, "MIN_STROKE", (2.0, 1.6, 2.4)),
     (mnist_geometry, "TARGET_STROKE", (2.4, 2.1, 2.8)),
 ]

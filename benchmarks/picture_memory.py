@@ -18,6 +18,7 @@ from service.images.limits import PixelBudget
 from service.images.network_input import read_image
 from service.settings import Settings
 from service.worker.memory import LARGEST_SHARE
+from training.normaliser import segmenter
 
 SIDES = (8000, 7000, 6000, 5200, 4600, 4000, 3600, 3200, 2000)  # pixels: the largest that is accepted is measured
 MIB = 2**20
@@ -61,7 +62,7 @@ def peak_memory(paths: Iterable[Path]) -> list[tuple[int, int]]:
 
 def _decode_each(paths: list[Path]) -> None:
     small = next(iter(LARGE_PICTURES.values()))(64)
-    read_image(open_image(small, PixelBudget(10**6)))  # imports, and the memory that the libraries keep
+    read_image(open_image(small, PixelBudget(10**6)), segmenter())  # imports, and the memory that the libraries keep
     for path in paths:
         child = os.fork()
         if not child:
@@ -78,7 +79,7 @@ def _decode(path: Path) -> None:
     opened = open_image(file, PixelBudget(10**9))
     estimate = opened.memory
     with contextlib.suppress(RequestError):  # the digit may be cut off or blank
-        read_image(opened)
+        read_image(opened, segmenter())
     print(estimate, _status("VmHWM") - before, flush=True)
 
 

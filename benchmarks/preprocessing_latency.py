@@ -11,9 +11,9 @@ from PIL import Image
 
 from benchmarks.synthetic_uploads import UploadStyle, draw_strokes, render_upload
 from benchmarks.uploads import open_model
-from service.images import normaliser
 from service.images.decoding import decode_image
 from service.images.limits import PixelBudget
+from training import normaliser
 
 
 def sample_files() -> dict[str, bytes]:

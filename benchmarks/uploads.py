@@ -17,12 +17,12 @@ from PIL import Image, ImageDraw, ImageOps
 from benchmarks.baselines import Grey, crop_and_centre, resize, resize_and_invert
 from benchmarks.synthetic_corpus import STYLES, generate_corpus
 from service.errors import UnprocessableInput
-from service.images import normaliser
 from service.images.decoding import DecodedImage, decode_image
 from service.images.limits import PixelBudget
 from service.inference.model import Model
 from service.inference.repository import ModelRepository
 from service.settings import Settings
+from training import normaliser
 from training.datasets.mnist import Mnist
 
 Preprocessor = Callable[[Grey], Grey]

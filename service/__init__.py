@@ -13,6 +13,7 @@ The life of a request, and where to read on:
       http/body                           the body, read once, within the limits
       protocols/v1/requests   2. decode   bytes -> named arrays
       images/                             an image file -> greyscale -> 28x28, as MNIST's images are
+      inference/segmenter                 ... by the network that finds the ink
       inference/model         3. predict  check the inputs, run them, check the outputs
       inference/runtimes/                 ONNX Runtime or TorchScript, on CUDA or the CPU
       protocols/v1/responses  4. encode   arrays -> labels and probabilities

@@ -6,6 +6,7 @@ from pathlib import Path
 from service.errors import SettingsError
 from service.http.routing import DigitalisApp
 from service.inference.repository import ModelRepository
+from service.inference.segmenter import open_segmenter
 from service.observability.counter_layout import metrics_schema
 from service.observability.middleware import RequestHook, RequestMiddleware
 from service.observability.request_log import RequestLog
@@ -29,7 +30,7 @@ def create_app(settings: Settings | None = None, folders: Iterable[Path] | None 
     """
     settings = settings or decided_settings or Settings.from_env()
     models = ModelRepository.open(settings, folders)
-    app = DigitalisApp(settings, models)
+    app = DigitalisApp(settings, models, open_segmenter(settings))
     for blueprint in (v1, v2, health, metrics, documentation_blueprint(app), swagger_ui):
         app.register_blueprint(blueprint)
     counters = worker_counters({model.id: metrics_schema(model.bundle) for model in models})

@@ -37,7 +37,7 @@ class SettingsError(StartError):
 
 
 class BundleError(StartError):
-    """A bundle is missing, damaged, or its outputs differ from its golden examples."""
+    """A bundle or the segmenter is missing, damaged, or its outputs differ from its golden examples."""
 
 
 class DeviceUnavailable(StartError):

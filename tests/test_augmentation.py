@@ -3,12 +3,15 @@
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 from service.images.normaliser import is_normalised
+from service.images.normaliser.mnist_geometry import fit_mnist_geometry
 from training.augmentation.distortion import Distorter, ink_extents
 from training.augmentation.normaliser_artifacts import roundtrip_through_normaliser, with_artifacts
 from training.datasets import open_dataset
@@ -33,6 +36,16 @@ def images() -> Tensor:
     return strokes
 
 
+@pytest.fixture(scope="module")
+def digits() -> Tensor:
+    """Sixty-four digits in print."""
+    canvases = [Image.new("L", (200, 200)) for _ in range(10)]
+    for digit, canvas in enumerate(canvases):
+        ImageDraw.Draw(canvas).text((100, 100), str(digit), 255, ImageFont.load_default(size=120), anchor="mm")
+    images = [fit_mnist_geometry(np.asarray(canvas.crop(canvas.getbbox()))) for canvas in canvases]
+    return torch.from_numpy(np.stack([images[i % 10] for i in range(64)]))
+
+
 def distorted(images: Tensor, distortion: Distortion, seed: int = 0) -> Tensor:
     return Distorter(distortion, seed)(with_artifacts(images, distortion, seed, Progress.silent()))
 
@@ -54,7 +67,7 @@ def test_the_same_seed_gives_the_same_distortions(images: Tensor) -> None:
     assert len(torch.unique(first, dim=0)) == len(images)
 
 
-@pytest.mark.parametrize("name", [name for name in Distortion.__struct_fields__ if name != "artifact_fraction"])
+@pytest.mark.parametrize("name", [name for name in Distortion.__struct_fields__ if not name.endswith("_fraction")])
 def test_each_distortion_alone_changes_every_image(images: Tensor, name: str) -> None:
     softened = avg_pool2d(images.to(torch.float32), 3, stride=1, padding=1).to(torch.uint8)
     found = distorted(softened, Distortion(**{name: 20.0 if name == "rotation" else 1.0}))
@@ -80,17 +93,26 @@ def test_a_shift_moves_the_ink_and_loses_none(images: Tensor) -> None:
     torch.testing.assert_close(ink(moved), ink(images), rtol=0.02, atol=0)
 
 
-def test_images_with_artifacts_are_normalised_small_and_bilevel_pictures(images: Tensor) -> None:
-    found = distorted(images, Distortion(artifact_fraction=1.0))
-    assert (found != images).flatten(1).any(dim=1).float().mean() > 0.9
+def test_images_with_artifacts_are_normalised_small_and_bilevel_pictures(digits: Tensor) -> None:
+    found = distorted(digits, Distortion(artifact_fraction=1.0))
+    assert (found != digits).flatten(1).any(dim=1).float().mean() > 0.9
     assert all(is_normalised(image) for image in found.numpy())
     blank = torch.zeros(2, 28, 28, dtype=torch.uint8)
-    assert torch.equal(roundtrip_through_normaliser(blank, 0, Progress.silent()), blank)
+    assert torch.equal(roundtrip_through_normaliser(blank, 0.5, 0, Progress.silent()), blank)
 
 
-def test_the_recipes_fraction_of_the_images_has_artifacts(images: Tensor) -> None:
-    found = distorted(images.repeat(20, 1, 1), Distortion(artifact_fraction=0.3))
-    changed = (found != images.repeat(20, 1, 1)).flatten(1).any(dim=1).float().mean()
+def test_images_in_pictures_like_those_of_the_segmenter_are_still_the_same_digits(digits: Tensor) -> None:
+    found = roundtrip_through_normaliser(digits, 1.0, 0, Progress.silent())
+    difference = (found.to(torch.float32) - digits).abs().mean(dim=(1, 2))
+    assert (difference > 0).float().mean() > 0.9
+    others = (found.to(torch.float32) - digits.roll(3, dims=0)).abs().mean(dim=(1, 2))
+    assert (difference < others).float().mean() > 0.85
+    assert torch.equal(found, roundtrip_through_normaliser(digits, 1.0, 0, Progress.silent()))
+
+
+def test_the_recipes_fraction_of_the_images_has_artifacts(digits: Tensor) -> None:
+    found = distorted(digits.repeat(20, 1, 1), Distortion(artifact_fraction=0.3))
+    changed = (found != digits.repeat(20, 1, 1)).flatten(1).any(dim=1).float().mean()
     assert 0.2 < changed < 0.4
 
 

@@ -12,7 +12,8 @@ from service.errors import BadRequest, PayloadTooLarge
 from service.images.decoding import Geometry, decode_image, open_image
 from service.images.limits import PixelBudget
 from service.images.network_input import read_image
-from service.images.normaliser import is_normalised, normalise
+from service.images.normaliser import is_normalised
+from training.normaliser import normalise, segmenter
 
 SEVEN = Image.open(SAMPLES / "7.png")
 
@@ -109,7 +110,7 @@ def test_a_12_megapixel_photo_is_accepted() -> None:
 
 def test_nothing_of_a_picture_stays_in_memory_once_it_is_normalised() -> None:
     encoded_image = open_image(FILES["RGB"], PixelBudget(10**6))
-    network_input = read_image(encoded_image)
+    network_input = read_image(encoded_image, segmenter())
     with pytest.raises(ValueError, match="closed image"):
         encoded_image.image.getpixel((0, 0))
     arrays = [value for value in vars(network_input).values() if isinstance(value, np.ndarray)]

@@ -156,7 +156,7 @@ def test_the_metrics_name_the_runtime_and_the_device(server: RunningService, pla
 def golden(name: str) -> tuple[Bundle, Arrays, Arrays, Arrays]:
     """A bundle with its golden inputs, their outputs, and the tolerances."""
     bundle, contents = load_bundle(newest(name))
-    return bundle, *read_golden(bundle, contents)
+    return bundle, *read_golden(bundle.signature, contents)
 
 
 @pytest.mark.parametrize("name", ["iris", "mnist"])

@@ -314,7 +314,7 @@ def test_a_bundles_learning_curve_goes_to_the_last_epoch(recipe: Recipe) -> None
 def test_the_tolerance_of_golden_examples_is_small(folder: Path) -> None:
     """At most a thousandth of the range of each output in the training data."""
     bundle, contents = load_bundle(folder)
-    tolerances = read_golden(bundle, contents)[2]
+    tolerances = read_golden(bundle.signature, contents)[2]
     assert list(tolerances) == [output.name for output in bundle.signature.outputs]
     ranges = [target.maximum - target.minimum for target in bundle.targets] or [1.0]
     for tolerance in tolerances.values():

@@ -112,7 +112,7 @@ def test_a_large_batch_is_predicted_in_parts_and_in_order(settings: Settings) ->
 def test_a_bundle_without_a_report_is_named_in_the_error(settings: Settings) -> None:
     bundle, contents = load_bundle(IRIS)
     with pytest.raises(ReportNotFound, match=f"iris/{IRIS_VERSION} has no report"):
-        Model(bundle, open_runtime(bundle, contents, settings, None)).report()
+        Model(bundle, open_runtime(bundle.signature, contents, settings, None)).report()
 
 
 def test_inputs_that_do_not_fit_the_signature_are_a_bad_request(settings: Settings) -> None:

@@ -23,8 +23,10 @@ The life of a bundle, and where to read on:
     bundles/export             8. published  the temporary folder is renamed to models/<name>/<next version>/
 
 `bundles/restore` loads a bundle as it was after training. `compare` trains one recipe with several optimisers or
-batch sizes. `lectures/` compares figures of the lectures with ours. `commands` has a function for each command,
-`progress` shows a training run on the terminal, `errors` lists what can fail.
+batch sizes. `lectures/` compares figures of the lectures with ours. `segmenter/` trains the network by which the
+service finds the ink in uploads, and `normaliser` is the service's normaliser with it. `commands` has a function for
+each command, `arguments` what several of them take, `progress` shows a training run on the terminal, `errors` lists
+what can fail.
 
 This package imports `service`, so that a bundle is verified by the code that serves it; `service` never imports this
 package.

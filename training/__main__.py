@@ -1,7 +1,6 @@
 """`python -m training`: the command line."""
 
 import argparse
-import difflib
 import signal
 import sys
 from collections.abc import Sequence
@@ -14,14 +13,23 @@ from service.settings import Settings
 
 try:
     from training import commands
-    from training.recipes import RECIPES
+    from training.arguments import (
+        NAMES_HELP,
+        add_data_dir,
+        add_models_dir,
+        add_out,
+        add_recipes,
+        integer,
+        name_parser,
+        positive_integer,
+    )
+    from training.segmenter.recipe import CHECKPOINT, SEGMENTER
 except ModuleNotFoundError as error:
     sys.exit(f"training: {error.name} is not installed; to install it: pip install '.[cpu,training]'")
 except DigitalisError as error:  # an invalid recipe
     sys.exit(f"training: {error}")
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no public name
-NAMES_HELP = "`python -m training list` shows the names"
 
 
 class Interrupted(BaseException):
@@ -61,9 +69,12 @@ def parser(settings: Settings) -> argparse.ArgumentParser:
         run=commands.list_recipes
     )
     show = _add_command(group, "show", "show all fields of one recipe, as in a manifest")
-    show.add_argument("recipe", metavar="RECIPE", type=_recipe_name, help=f"name of the recipe: {NAMES_HELP}")
+    show.add_argument(
+        "recipe", metavar="RECIPE", type=name_parser({SEGMENTER.name}), help=f"name of the recipe: {NAMES_HELP}"
+    )
     show.set_defaults(run=commands.show_recipe)
     _add_train(group, settings)
+    _add_recalibrate(group, settings)
     _add_verify(group)
     _add_report(group, settings)
     _add_compare(group, settings)
@@ -83,21 +94,41 @@ def _add_train(group: Commands, settings: Settings) -> None:
         "  python -m training train iris                        a few seconds\n"
         "  python -m training train mnist-deep                  about a minute; downloads MNIST (12 MB) once\n"
         "  python -m training train all                         all recipes: half an hour, most of it for mnist\n"
-        "  python -m training train mnist-deep --data-dir ~/mnist --models-dir /srv/models --seed 7\n",
+        "  python -m training train mnist-deep --data-dir ~/mnist --models-dir /srv/models --seed 7\n"
+        "  python -m training train segmenter                   hours; it is a part of the service\n"
+        "  python -m training train segmenter --resume          go on where it was interrupted\n",
     )
-    _add_recipes(train, allow_all=True)
-    train.add_argument("--seed", type=_integer, help="of weights, row order and split (default: the recipe's)")
-    train.add_argument("--epochs", type=_positive_integer, help="passes over the data (default: the recipe's)")
+    add_recipes(train, allow_all=True, allow_segmenter=True)
+    train.add_argument("--seed", type=integer, help="of weights, row order and split (default: the recipe's)")
+    train.add_argument("--epochs", type=positive_integer, help="passes over the data (default: the recipe's)")
+    train.add_argument("--samples", type=positive_integer, help="pictures that the segmenter is trained on")
+    resume_help = f"go on from {CHECKPOINT}, which the training of the segmenter writes every few minutes"
+    train.add_argument("--resume", action="store_true", help=resume_help)
     device_help = (
         "auto: CUDA if it is available, else the CPU (default: auto); "
         "calibration and the seed sweep always run on the CPU"
     )
     train.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help=device_help)
     threads_help = "CPU threads (default: 1, the fastest for small batches)"
-    train.add_argument("--threads", type=_positive_integer, default=1, help=threads_help)
-    _add_data_dir(train, settings)
-    _add_models_dir(train, settings)
+    train.add_argument("--threads", type=positive_integer, default=1, help=threads_help)
+    add_data_dir(train, settings)
+    add_models_dir(train, settings)
     train.set_defaults(run=commands.train_recipes)
+
+
+def _add_recalibrate(group: Commands, settings: Settings) -> None:
+    recalibrate = _add_command(
+        group,
+        "recalibrate",
+        "fit temperature and thresholds of trained networks anew",
+        "The latest bundle of each recipe of images is written as its next version: the same weights, with golden\n"
+        "examples, temperature and thresholds of the present normaliser. Bundles of an older one do not load.\n\n"
+        "example:\n  python -m training recalibrate mnist mnist-deep",
+    )
+    add_recipes(recalibrate, allow_all=True)
+    add_data_dir(recalibrate, settings)
+    add_models_dir(recalibrate, settings)
+    recalibrate.set_defaults(run=commands.recalibrate_recipes)
 
 
 def _add_verify(group: Commands) -> None:
@@ -126,10 +157,10 @@ def _add_report(group: Commands, settings: Settings) -> None:
         "  python -m training report xor\n"
         "  python -m training report all --out /tmp/reports\n",
     )
-    _add_recipes(report, allow_all=True)
-    _add_out(report)
-    _add_data_dir(report, settings)
-    _add_models_dir(report, settings)
+    add_recipes(report, allow_all=True, allow_segmenter=True)
+    add_out(report)
+    add_data_dir(report, settings)
+    add_models_dir(report, settings)
     report.set_defaults(run=commands.report_recipes)
 
 
@@ -147,11 +178,11 @@ def _add_compare(group: Commands, settings: Settings) -> None:
         "  python -m training compare batches iris mnist-deep --rows 6000 --epochs 5\n",
     )
     compare.add_argument("parameter", choices=("optimisers", "batches"), help="what to vary")
-    _add_recipes(compare, allow_all=False)
-    compare.add_argument("--rows", type=_positive_integer, default=6000, help="maximum of rows (default: %(default)s)")
-    compare.add_argument("--epochs", type=_positive_integer, default=10, help="passes over them (default: %(default)s)")
-    _add_out(compare)
-    _add_data_dir(compare, settings)
+    add_recipes(compare, allow_all=False)
+    compare.add_argument("--rows", type=positive_integer, default=6000, help="maximum of rows (default: %(default)s)")
+    compare.add_argument("--epochs", type=positive_integer, default=10, help="passes over them (default: %(default)s)")
+    add_out(compare)
+    add_data_dir(compare, settings)
     compare.set_defaults(run=commands.compare_recipes)
 
 
@@ -167,8 +198,8 @@ def _add_lectures(group: Commands, settings: Settings) -> None:
         "  python -m training lectures --pictures\n",
     )
     lectures.add_argument("--pictures", action="store_true", help="write plots, and print their file names")
-    _add_out(lectures)
-    _add_models_dir(lectures, settings)
+    add_out(lectures)
+    add_models_dir(lectures, settings)
     lectures.set_defaults(run=commands.show_lectures)
 
 
@@ -177,49 +208,6 @@ def _add_command(group: Commands, name: str, summary: str, details: str = "") ->
     return group.add_parser(
         name, help=summary, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-
-
-def _add_recipes(command: argparse.ArgumentParser, *, allow_all: bool) -> None:
-    parse = _recipe_name_or_all if allow_all else _recipe_name
-    help_ = f"{'all, or ' if allow_all else ''}one or more names: {NAMES_HELP}"
-    command.add_argument("recipes", nargs="+", metavar="RECIPE", type=parse, help=help_)
-
-
-def _add_out(command: argparse.ArgumentParser) -> None:
-    help_ = "where to write pages and pictures, in one folder for each recipe (default: %(default)s)"
-    command.add_argument("--out", type=Path, default=Path("reports"), metavar="FOLDER", help=help_)
-
-
-def _add_data_dir(command: argparse.ArgumentParser, settings: Settings) -> None:
-    help_ = "the folder that holds MNIST/raw/, or that MNIST is downloaded to (default: %(default)s)"
-    command.add_argument("--data-dir", type=Path, default=settings.data_dir, metavar="FOLDER", help=help_)
-
-
-def _add_models_dir(command: argparse.ArgumentParser, settings: Settings) -> None:
-    help_ = "the folder of the bundles (default: %(default)s)"
-    command.add_argument("--models-dir", type=Path, default=settings.models_dir, metavar="FOLDER", help=help_)
-
-
-def _recipe_name(name: str) -> str:
-    if name in RECIPES:
-        return name
-    close = difflib.get_close_matches(name, RECIPES, n=1)
-    hint = f"did you mean {close[0]}? " if close else ""
-    raise argparse.ArgumentTypeError(f"no recipe {name!r}: {hint}{NAMES_HELP}")
-
-
-def _recipe_name_or_all(name: str) -> str:
-    return name if name == "all" else _recipe_name(name)
-
-
-def _integer(text: str, minimum: int = 0) -> int:
-    if not (text.isascii() and text.isdecimal() and minimum <= int(text) < 2**32):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {minimum} to {2**32 - 1}")
-    return int(text)
-
-
-def _positive_integer(text: str) -> int:
-    return _integer(text, minimum=1)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

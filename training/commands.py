@@ -13,12 +13,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from service.errors import DigitalisError
+from training.arguments import expand_names, with_overrides
 from training.errors import TrainingError
 from training.recipes import RECIPES
-from training.recipes.recipe import Recipe
+from training.segmenter.recipe import SEGMENTER
 
 if TYPE_CHECKING:
     from training.bundles.verify import BatchComparison
+    from training.report.sections import Section
 
 # Output to a file or a pipe is not wrapped to the width of a terminal.
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
@@ -37,11 +39,13 @@ def list_recipes(_args: argparse.Namespace) -> None:
         parameters = f"{recipe.num_parameters:,}"
         table.add_row(recipe.name, recipe.task, layers, parameters, recipe.dataset, threshold, row, recipe.summary)
     console.print(table)
+    console.print(f"\n{SEGMENTER.name}: {SEGMENTER.summary}; a part of the service, not of `all`")
 
 
 def show_recipe(args: argparse.Namespace) -> None:
     """`show`: all fields of one recipe, as JSON."""
-    console.print(msgspec.json.format(msgspec.json.encode(RECIPES[args.recipe]), indent=2).decode(), markup=False)
+    recipe = SEGMENTER if args.recipe == SEGMENTER.name else RECIPES[args.recipe]
+    console.print(msgspec.json.format(msgspec.json.encode(recipe), indent=2).decode(), markup=False)
 
 
 def train_recipes(args: argparse.Namespace) -> None:
@@ -51,10 +55,15 @@ def train_recipes(args: argparse.Namespace) -> None:
     from training.learning.train import select_device, train
     from training.progress import Progress
 
+    names = expand_names(args.recipes)
+    _check_train_options(args, names)
     device = select_device(args.device)
     check_writable(args.models_dir)  # before training, not after it
 
     def train_one(name: str) -> None:
+        if name == SEGMENTER.name:
+            _train_segmenter(args)
+            return
         recipe = with_overrides(RECIPES[name], args.seed, args.epochs)
         dataset = open_dataset(recipe.dataset, args.data_dir)
         started = time.monotonic()
@@ -69,12 +78,55 @@ def train_recipes(args: argparse.Namespace) -> None:
         print_comparisons(comparisons)
         console.print(f"{name}: wrote {folder}")
 
-    for_each(expand_names(args.recipes), train_one)
+    for_each(names, train_one)
 
 
-def expand_names(names: list[str]) -> list[str]:
-    """The names without repetitions; `all` stands for every recipe."""
-    return list(RECIPES) if "all" in names else list(dict.fromkeys(names))
+def _check_train_options(args: argparse.Namespace, names: list[str]) -> None:
+    """Raise `TrainingError` for an option that would be ignored."""
+    if SEGMENTER.name in names:
+        ignored = [
+            option for option, given in (("--epochs", args.epochs), ("--device cuda", args.device == "cuda")) if given
+        ]
+    else:
+        ignored = [option for option, given in (("--samples", args.samples), ("--resume", args.resume)) if given]
+    if ignored:
+        raise TrainingError(f"{', '.join(ignored)}: not for {', '.join(names)}")
+
+
+def _train_segmenter(args: argparse.Namespace) -> None:
+    import torch
+
+    from training.progress import Progress
+    from training.segmenter.command import train_segmenter
+
+    changes = {name: value for name in ("seed", "samples") if (value := getattr(args, name)) is not None}
+    recipe = msgspec.structs.replace(SEGMENTER, **changes)
+    torch.set_num_threads(args.threads)
+    with Progress(console) as progress:
+        train_segmenter(recipe, args.data_dir, progress, resume=args.resume)
+
+
+def recalibrate_recipes(args: argparse.Namespace) -> None:
+    """`recalibrate`: write the latest bundle of each recipe as its next version, with a new calibration."""
+    from training.bundles.export import check_writable, export
+    from training.bundles.restore import latest_bundle, restore
+    from training.learning.train import recalibrate
+    from training.progress import Progress
+
+    check_writable(args.models_dir)
+
+    def recalibrate_one(name: str) -> None:
+        if not RECIPES[name].takes_images:
+            raise TrainingError(f"{name} takes feature vectors, which no normaliser changes: there is nothing to do")
+        recipe, result, dataset = restore(*latest_bundle(name, args.models_dir), args.data_dir)
+        with Progress(console) as progress:
+            result = recalibrate(recipe, result, progress)
+        folder, comparisons = export(recipe, result, dataset, args.models_dir)
+        print_comparisons(comparisons)
+        console.print(f"{name}: wrote {folder}")
+
+    names = [name for name in RECIPES if RECIPES[name].takes_images] if "all" in args.recipes else args.recipes
+    for_each(list(dict.fromkeys(names)), recalibrate_one)
 
 
 def for_each(names: list[str], run: Callable[[str], None], kind: str = "recipes") -> None:
@@ -92,36 +144,40 @@ def for_each(names: list[str], run: Callable[[str], None], kind: str = "recipes"
         raise TrainingError(f"{len(failed)} of {len(names)} {kind} failed: {', '.join(failed)}")
 
 
-def with_overrides(recipe: Recipe, seed: int | None, epochs: int | None) -> Recipe:
-    """The recipe with another seed and another number of epochs, where they are given."""
-    if seed is not None:
-        recipe = msgspec.structs.replace(recipe, seed=seed)
-    if epochs is not None:
-        training = msgspec.structs.replace(recipe.gradient_descent, epochs=epochs)
-        recipe = msgspec.structs.replace(recipe, training=training)
-    return recipe
-
-
 def report_recipes(args: argparse.Namespace) -> None:
     """`report`: a page with its pictures for each recipe, from its latest bundle and its data."""
-    from training.bundles.restore import latest_bundle, restore
-    from training.report.page import Report
-
     args.out.mkdir(parents=True, exist_ok=True)
 
     def write_report(name: str) -> None:
-        bundle, contents = latest_bundle(name, args.models_dir)
-        report = Report(bundle.version, *restore(bundle, contents, args.data_dir), show_rows=True)
+        page, sections = _report_segmenter(args) if name == SEGMENTER.name else _report(name, args)
         folder = args.out / name
-        sections = report.sections()
         folder.mkdir(exist_ok=True)
-        (folder / "report.html").write_bytes(report.html(sections))
+        (folder / "report.html").write_bytes(page)
         pictures = [section for section in sections if section.picture]
         for section in pictures:
             (folder / section.file_name).write_bytes(section.picture)
         console.print(f"wrote {folder / 'report.html'} and {len(pictures)} pictures")
 
     for_each(expand_names(args.recipes), write_report)
+
+
+def _report(name: str, args: argparse.Namespace) -> "tuple[bytes, list[Section]]":
+    from training.bundles.restore import latest_bundle, restore
+    from training.report.page import Report
+
+    bundle, contents = latest_bundle(name, args.models_dir)
+    report = Report(bundle.version, *restore(bundle, contents, args.data_dir), show_rows=True)
+    sections = report.sections()
+    return report.html(sections), sections
+
+
+def _report_segmenter(args: argparse.Namespace) -> "tuple[bytes, list[Section]]":
+    from service.inference.segmenter import FOLDER
+    from training.progress import Progress
+    from training.segmenter.report import report_segmenter
+
+    with Progress(console) as progress:
+        return report_segmenter(FOLDER, args.data_dir, progress)
 
 
 def compare_recipes(args: argparse.Namespace) -> None:
@@ -173,10 +229,11 @@ def show_lectures(args: argparse.Namespace) -> None:
 def verify_bundles(args: argparse.Namespace) -> None:
     """`verify`: verify one bundle after another."""
     from training.bundles.verify import verify
+    from training.segmenter.export import is_segmenter, verify_segmenter
 
     def verify_one(folder: str) -> None:
         console.print(folder, markup=False)
-        print_comparisons(verify(Path(folder)))
+        print_comparisons((verify_segmenter if is_segmenter(Path(folder)) else verify)(Path(folder)))
 
     for_each([str(folder) for folder in args.bundles], verify_one, "bundles")
 

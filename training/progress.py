@@ -52,6 +52,14 @@ class Progress:
             yield item
             self._bar.advance(self._task)
 
+    def note(self, text: str) -> None:
+        """Print a line."""
+        self._console.print(text, markup=False)
+
+    def advance_to(self, description: str, done: int, total: int, figures: str) -> None:
+        """Show how much of something is done that is not counted in epochs."""
+        self._bar.update(self._task, description=description, completed=done, total=total, figures=figures)
+
     def start_network(self, recipe: Recipe, seed: int, *, verbose: bool = True) -> None:
         """The training of a network starts; `verbose`: its learning curve is printed, not only the final metric."""
         self._title = f"{recipe.name} seed {seed}"

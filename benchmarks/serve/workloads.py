@@ -67,7 +67,7 @@ def png_form() -> Workload:
     """One 28x28 PNG in a multipart form. The sample is already normalised, so that every server can classify it."""
     from service.images.decoding import decode_image
     from service.images.limits import PixelBudget
-    from service.images.normaliser import normalise
+    from training.normaliser import normalise
 
     file = BytesIO()
     image = normalise(decode_image((SAMPLES / "3.png").read_bytes(), PixelBudget(10**8)).grey)

@@ -1,13 +1,14 @@
 """Golden examples: a few inputs with the outputs that every runtime must give, checked whenever a bundle is opened."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from service.bundle.loading import Contents
-from service.bundle.manifest import GOLDEN, Bundle
-from service.bundle.signature import NUMPY_DTYPES, Arrays
+from service.bundle.manifest import GOLDEN
+from service.bundle.signature import NUMPY_DTYPES, Arrays, Signature
 from service.errors import BundleError
 
 
@@ -19,11 +20,11 @@ class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     outputs: dict[str, list[Any]]
 
 
-def read_golden(bundle: Bundle, contents: Contents) -> tuple[Arrays, Arrays, Arrays]:
+def read_golden(signature: Signature, contents: Contents) -> tuple[Arrays, Arrays, Arrays]:
     """The golden inputs, their outputs, and the absolute tolerances, broadcast to the outputs' shapes."""
     try:
         golden = msgspec.json.decode(contents[GOLDEN], type=Golden)
-        specs = bundle.signature.inputs, bundle.signature.outputs
+        specs = signature.inputs, signature.outputs
         inputs, outputs = (
             {spec.name: np.asarray(values[spec.name], NUMPY_DTYPES[spec.datatype]) for spec in side}
             for side, values in zip(specs, (golden.inputs, golden.outputs), strict=True)
@@ -32,3 +33,24 @@ def read_golden(bundle: Bundle, contents: Contents) -> tuple[Arrays, Arrays, Arr
     except (msgspec.DecodeError, KeyError, ValueError, OverflowError) as error:
         raise BundleError(f"{GOLDEN}: {error}") from None
     return inputs, outputs, tolerance
+
+
+def check_golden(signature: Signature, contents: Contents, predict: Callable[[Arrays], Arrays], where: str) -> None:
+    """Raise `BundleError` unless the golden inputs have the golden outputs; `where` is the runtime and the device."""
+    inputs, expected, tolerance = read_golden(signature, contents)
+    try:
+        found = predict(inputs)
+        signature.check_outputs(expected)
+    except Exception as error:  # whatever it is, the runtime cannot compute what the golden examples need
+        raise BundleError(f"{GOLDEN}: {error.__cause__ or error}") from error
+    for name, array in expected.items():
+        if found[name].shape != array.shape:
+            raise BundleError(f"{GOLDEN}: {name} has shape {list(found[name].shape)}, expected {list(array.shape)}")
+        difference, allowed = np.abs(np.subtract(found[name], array, dtype=np.float64)), tolerance[name]
+        if not (difference <= allowed).all():  # also if one is NaN
+            at = np.unravel_index((np.nan_to_num(difference, nan=np.inf) - allowed).argmax(), difference.shape)
+            place = ", ".join(str(index) for index in at[1:])
+            raise BundleError(
+                f"{GOLDEN}: example {at[0]}: {name}[{place}] is {found[name][at]:.6g} on {where}, "
+                f"expected {array[at]:.6g} within {allowed[at]:g}"
+            )

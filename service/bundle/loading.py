@@ -44,7 +44,7 @@ def load_bundle(folder: Path) -> tuple[Bundle, Contents]:
     `BundleError`, which names the file, what was expected and what was found.
     """
     path = folder / MANIFEST
-    manifest = _read(path)
+    manifest = read_file(path)
     try:
         found = msgspec.json.decode(manifest, type=_Format).format
         if found != FORMAT:
@@ -53,13 +53,18 @@ def load_bundle(folder: Path) -> tuple[Bundle, Contents]:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BundleError(f"{path}: {error}") from None
     _check_consistency(bundle, folder)
-    contents = {MANIFEST: manifest}
-    for name, expected in bundle.files.items():
-        contents[name] = _read(folder / name)
+    return bundle, {MANIFEST: manifest} | read_files(folder, bundle.files)
+
+
+def read_files(folder: Path, files: dict[str, str]) -> Contents:
+    """Read the files that a manifest names; raises `BundleError` unless the SHA-256 of each is the manifest's."""
+    contents = {}
+    for name, expected in files.items():
+        contents[name] = read_file(folder / name)
         checksum = sha256(contents[name])
         if checksum != expected:
             raise BundleError(f"{folder / name}: damaged: SHA-256 is {checksum}, {MANIFEST} expects {expected}")
-    return bundle, contents
+    return contents
 
 
 def bundle_digest(contents: Contents) -> str:
@@ -72,7 +77,8 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """The content of a file of a bundle; raises `BundleError`."""
     try:
         return path.read_bytes()
     except OSError as error:

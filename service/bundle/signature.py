@@ -27,7 +27,7 @@ class NotFinite(SignatureMismatch):
 
 
 class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One tensor: name, data type, and shape, whose first dimension is the batch: -1 for any size."""
+    """One tensor: name, data type, and shape, whose first dimension is the batch; -1 is a dimension of any size."""
 
     name: str
     datatype: Datatype
@@ -38,10 +38,15 @@ class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if array.dtype != NUMPY_DTYPES[self.datatype]:
             found = DATATYPES.get(array.dtype, str(array.dtype))
             raise SignatureMismatch(f"{self.name} is {found}, expected {self.datatype}")
-        if array.shape[1:] != self.shape[1:]:
+        if array.shape[1:] != self.shape[1:] and not self._fits(array.shape):
             raise SignatureMismatch(f"{self.name} has shape {list(array.shape)}, expected {list(self.shape)}")
         if self.datatype == "FP32" and not all_finite(array):
             raise NotFinite(f"{self.name} contains NaN or an infinity, expected finite numbers")
+
+    def _fits(self, shape: tuple[int, ...]) -> bool:
+        """Whether an array of this shape has the right number of dimensions, and the right size where one is given."""
+        sizes = zip(shape, self.shape, strict=False)
+        return len(shape) == len(self.shape) and all(expected in (-1, size) for size, expected in sizes)
 
 
 class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,10 +57,7 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def zeros(self, rows: int = 1) -> Arrays:
         """Inputs for a batch, all zero: enough to test whether a device can run the model, and how fast."""
-        return {
-            spec.name: np.zeros([rows if size == -1 else size for size in spec.shape], NUMPY_DTYPES[spec.datatype])
-            for spec in self.inputs
-        }
+        return {spec.name: np.zeros((rows, *spec.shape[1:]), NUMPY_DTYPES[spec.datatype]) for spec in self.inputs}
 
     def check_inputs(self, arrays: Arrays) -> None:
         """Raise `SignatureMismatch` unless these are exactly the inputs."""

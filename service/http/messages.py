@@ -11,6 +11,7 @@ from wsgiref.types import WSGIEnvironment
 import msgspec
 
 from service.errors import PayloadTooLarge, ServiceOverloaded
+from service.images.normaliser import SegmentFunction
 from service.inference.batching import Wait, wait_for
 from service.inference.model import Model
 from service.inference.repository import ModelRepository
@@ -46,11 +47,12 @@ class Response(NamedTuple):
 
 
 class Request(NamedTuple):
-    """A request: its WSGI environment, and the models and settings of the application."""
+    """A request: its WSGI environment, and the models, settings and segmenter of the application."""
 
     environ: WSGIEnvironment
     models: ModelRepository
     settings: Settings
+    segment: SegmentFunction
 
     @property
     def media_type(self) -> str:

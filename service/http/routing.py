@@ -20,6 +20,7 @@ from werkzeug.routing import BaseConverter, RequestRedirect
 
 from service.http.error_responses import error_response, handle_exception, handle_http_exception, to_flask
 from service.http.messages import RESERVED_BODY, Request, Response, decode_path, json_bytes, release_body
+from service.images.normaliser import SegmentFunction
 from service.inference.repository import ModelRepository
 from service.observability.middleware import RequestMiddleware
 from service.settings import Settings
@@ -48,16 +49,17 @@ class MsgspecJSON(JSONProvider):
 
 
 class DigitalisApp(flask.Flask):
-    """A Flask application with its settings and its models; `middleware` is around it, and counts its requests."""
+    """A Flask application with its settings, models and segmenter; `middleware` is around it, and counts requests."""
 
     json_provider_class = MsgspecJSON
     is_shutting_down = False  # set by the worker: readiness fails, so that load balancers send nothing more
     middleware: RequestMiddleware
 
-    def __init__(self, settings: Settings, models: ModelRepository) -> None:
+    def __init__(self, settings: Settings, models: ModelRepository, segment: SegmentFunction) -> None:
         super().__init__("service", static_folder=None)
         self.settings = settings
         self.models = models
+        self.segment = segment
         self.url_map.converters["model"] = ModelConverter
         self.url_map.merge_slashes = False  # it would respond with a redirect, in HTML
         self.register_error_handler(HTTPException, handle_http_exception)
@@ -93,7 +95,7 @@ class DigitalisApp(flask.Flask):
 
     def request_of(self, environ: WSGIEnvironment) -> Request:
         """The request of a WSGI environment."""
-        return Request(environ, self.models, self.settings)
+        return Request(environ, self.models, self.settings, self.segment)
 
     def _match_fast_view(self, path: str) -> tuple[FastView | None, dict[str, Any]]:
         """The view on the fast path for a POST to this path, with its arguments; None if there is none."""

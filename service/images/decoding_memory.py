@@ -14,7 +14,8 @@ TWO_BYTE_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
 BYTES_PER_PIXEL = 4  # of all other modes, RGB included
 YCBCR, JPEG_COMPRESSION = 6, 7  # values of tags of TIFF
 GREY_COPIES = 3  # of the greyscale picture: Pillow's, the pieces of it as bytes, and the pieces joined
-BAND_BYTES = 32  # for each pixel of a band, and of the pictures of about that size that the normaliser makes
+BAND_BYTES = 32  # for each pixel of a band
+SEGMENTER_BYTES = 2**21  # of one run of the network that finds the ink
 
 
 def stored_bytes(mode: str, pixels: int) -> int:
@@ -38,7 +39,7 @@ def decoding_memory(image: Image.Image, full_size: tuple[int, int], *, has_sever
     stored = 0 if in_bands else stored_bytes(image.mode, pixels)
     while_decoding = stored + _decoder_bytes(image, full_size, has_several_scans=has_several_scans)
     afterwards = stored + _greyscale_bytes(image, pixels, in_bands=in_bands)
-    return BAND_BYTES * min(pixels, BAND_PIXELS) + max(while_decoding, afterwards)
+    return BAND_BYTES * min(pixels, BAND_PIXELS) + SEGMENTER_BYTES + max(while_decoding, afterwards)
 
 
 def _greyscale_bytes(image: Image.Image, pixels: int, *, in_bands: bool) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.images.decoding import EncodedImage, Geometry
-from service.images.normaliser import NormalisedDigit, normalise_with_report
+from service.images.normaliser import NormalisedDigit, SegmentFunction, normalise_with_report
 
 
 @dataclass(frozen=True)
@@ -18,11 +18,11 @@ class NetworkInput:
     normalised: NormalisedDigit | None = None
 
 
-def read_image(encoded: EncodedImage) -> NetworkInput:
+def read_image(encoded: EncodedImage, segment: SegmentFunction) -> NetworkInput:
     """Decode and normalise an image file.
 
     Raises what `EncodedImage.decode` raises, and `UnprocessableInput` if it does not show exactly one digit.
     """
     decoded = encoded.decode()
-    normalised = normalise_with_report(decoded.grey)
+    normalised = normalise_with_report(decoded.grey, segment)
     return NetworkInput(normalised.image, decoded.geometry, normalised)

@@ -3,18 +3,15 @@
 import time
 from pathlib import Path
 
-import numpy as np
-
-from service.bundle.golden import read_golden
-from service.bundle.loading import Contents, bundle_digest, load_bundle
-from service.bundle.manifest import GOLDEN, MANIFEST, REPORT, Bundle
+from service.bundle.golden import check_golden
+from service.bundle.loading import bundle_digest, load_bundle
+from service.bundle.manifest import MANIFEST, REPORT, Bundle
 from service.bundle.signature import Arrays, NotFinite, SignatureMismatch
 from service.errors import (
     BadRequest,
     BundleError,
     InferenceFailed,
     ReportNotFound,
-    RequestError,
     ServiceOverloaded,
     UnprocessableInput,
 )
@@ -45,7 +42,7 @@ class Model:
         try:
             _check_normaliser(bundle)
             model = cls(bundle, place(bundle, contents, settings), bundle_digest(contents), contents.get(REPORT))
-            model._check_golden(contents)
+            check_golden(bundle.signature, contents, model.predict, f"{model.runtime.name} ({model.runtime.device})")
             model.batch(settings)
             model.load_seconds = time.perf_counter() - started
         except BundleError as error:
@@ -86,24 +83,6 @@ class Model:
         if self._report is None:
             raise ReportNotFound(f"{self.id} has no report: its bundle contains none")
         return self._report
-
-    def _check_golden(self, contents: Contents) -> None:
-        inputs, expected, tolerance = read_golden(self.bundle, contents)
-        try:
-            found = self.predict(inputs)
-            self.bundle.signature.check_outputs(expected)
-        except (RequestError, SignatureMismatch) as error:
-            raise BundleError(f"{GOLDEN}: {error.__cause__ or error}") from error
-        for name, array in expected.items():
-            if found[name].shape != array.shape:
-                raise BundleError(f"{GOLDEN}: {array.shape[0]} outputs for {found[name].shape[0]} inputs")
-            difference, allowed = np.abs(found[name] - array), tolerance[name]
-            if (difference > allowed).any():
-                at = np.unravel_index((difference - allowed).argmax(), difference.shape)
-                raise BundleError(
-                    f"{GOLDEN}: example {at[0]}: {name}[{at[1]}] is {found[name][at]:.6g} on "
-                    f"{self.runtime.name} ({self.runtime.device}), expected {array[at]:.6g} within {allowed[at]:g}"
-                )
 
 
 def _check_normaliser(bundle: Bundle) -> None:

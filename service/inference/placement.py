@@ -65,15 +65,15 @@ def place(bundle: Bundle, contents: Contents, settings: Settings) -> Runtime:
     `BundleError` if the signature of the file is not the manifest's.
     """
     if settings.device not in ("auto", "cpu"):
-        return open_runtime(bundle, contents, settings, settings.gpu)
-    cpu = open_runtime(bundle, contents, settings, None)
+        return open_runtime(bundle.signature, contents, settings, settings.gpu)
+    cpu = open_runtime(bundle.signature, contents, settings, None)
     pinned = settings.cuda_from_rows
     names = (str(bundle.id), bundle.name, OTHERS)
     rows = next((pinned[name] for name in names if name in pinned), UNKNOWN)
     if settings.device == "cpu" or rows is None:
         return cpu
     try:
-        cuda = open_runtime(bundle, contents, settings, settings.gpu)
+        cuda = open_runtime(bundle.signature, contents, settings, settings.gpu)
     except DeviceUnavailable as reason:
         _log_once(f"{cpu.name} runs on the CPU: {reason}")
         return cpu

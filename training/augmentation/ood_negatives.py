@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from service.errors import UnprocessableInput
-from service.images.normaliser import normalise
+from training.normaliser import normalise
 from training.progress import Progress
 
 LETTERS = "ACEFGHJKLMNPRTUVWXYadefhkmnprtuvwxy&#@?%+=*"  # without O, I, S, Z and others that look like digits

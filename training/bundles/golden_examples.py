@@ -11,9 +11,9 @@ from service.bundle.manifest import Column
 from service.bundle.signature import NUMPY_DTYPES, Signature, TensorSpec
 from service.images.decoding import decode_image
 from service.images.limits import PixelBudget
-from service.images.normaliser import normalise
 from training.errors import TrainingError
 from training.networks.network import Network
+from training.normaliser import normalise
 
 SAMPLES = Path(__file__).parent.parent.parent / "samples"
 GOLDEN_TOLERANCE = 1e-4  # as `verify.TOLERANCE`, but larger, as other devices round differently

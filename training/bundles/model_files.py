@@ -7,6 +7,7 @@ from typing import Any
 
 import onnx
 import torch
+from torch import Tensor, nn
 
 from service.bundle.manifest import OOD_OUTPUT
 from service.bundle.signature import Signature, TensorSpec
@@ -31,14 +32,19 @@ def export_onnx(network: Network, signature: Signature, path: Path) -> None:
     (spec,) = signature.inputs
     zeros = torch.from_numpy(signature.zeros()[spec.name])
     example = torch.cat([zeros, zeros])  # two rows: the exporter would take a dimension of 1 for a constant
+    write_onnx(network, signature, example, {0: torch.export.Dim("batch")}, path)
+
+
+def write_onnx(network: nn.Module, signature: Signature, example: Tensor, dynamic: dict[int, Any], path: Path) -> None:
+    """Write a network with one input as one ONNX file; `dynamic` are the dimensions of any size, by their index."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(action="ignore"):
         program: Any = torch.onnx.export(
             network,
             (example,),
-            input_names=[spec.name],
+            input_names=[spec.name for spec in signature.inputs],
             output_names=[output.name for output in signature.outputs],
-            dynamic_shapes={spec.name: {0: torch.export.Dim("batch")}},
+            dynamic_shapes=(dynamic,),
             dynamo=True,
             verbose=False,
         )
@@ -56,7 +62,7 @@ def _strip_debug_metadata(model: onnx.ModelProto) -> None:
         part.ClearField("doc_string")
 
 
-def export_torchscript(network: Network, path: Path) -> None:
+def export_torchscript(network: nn.Module, path: Path) -> None:
     """Write the network as TorchScript, which is deprecated by PyTorch, but required: see docs/decisions.md."""
     with warnings.catch_warnings(action="ignore", category=FutureWarning):
         torch.jit.save(torch.jit.script(network), str(path))

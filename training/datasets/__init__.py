@@ -5,6 +5,7 @@ Inputs are as a client sends them (pixels 0 to 255, centimetres); the network sc
     dataset          the protocol of a data set, its splits and their checksum
     mnist            handwritten digits, downloaded by torchvision
     hands            handwritten digits of other countries, with their writers
+    digits           all of these as one data set
     sklearn_tables   tables that scikit-learn includes: irises, tumours, wines, diabetes, exercises
     toy              tables of a few rows: truth tables, points on a line, hours of study
     synthetic        noisy points in the plane, sampled from a seed
@@ -23,13 +24,15 @@ def open_dataset(name: str, data_dir: Path) -> Dataset:
     Raises `BadRecipe` for an unknown name.
     """
     # Imported here, because torchvision and scikit-learn take seconds, and `Split` alone needs neither.
-    from training.datasets import hands, mnist, sklearn_tables, synthetic, toy
+    from training.datasets import digits, hands, mnist, sklearn_tables, synthetic, toy
 
     if name == "mnist":
         return mnist.Mnist(data_dir)
+    if name == "digits":
+        return digits.Digits(data_dir)
     if name in hands.DATASETS:
         return hands.DATASETS[name](data_dir)
     openers: dict[str, Callable[[], Dataset]] = {**sklearn_tables.DATASETS, **toy.DATASETS, **synthetic.DATASETS}
     if name not in openers:
-        raise BadRecipe(f"no data set {name!r}: there are {', '.join(('mnist', *openers, *hands.DATASETS))}")
+        raise BadRecipe(f"no data set {name!r}: there are {', '.join(('mnist', *openers, 'digits', *hands.DATASETS))}")
     return openers[name]()

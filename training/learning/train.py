@@ -3,7 +3,7 @@
 The same seed on the same machine with the same number of threads gives the same weights.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -121,16 +121,33 @@ def train_one_seed(
     """Train one network from one seed, and evaluate it; held-out data is read after the last epoch."""
     data = dataset.train(seed)
     validate_recipe(recipe, dataset, data)
-    plain_train, validation = train_validation_split(recipe, data)
+    plain_train, _ = train_validation_split(recipe, data)
     network, curve = _train_network(recipe, plain_train, seed, device, progress)
-    metrics, abstention = {}, None
+    return _finish(recipe, TrainingResult(network, seed, data, dataset.held_out(seed), curve), progress)
+
+
+def recalibrate(recipe: Recipe, result: TrainingResult, progress: Progress) -> TrainingResult:
+    """The same network with temperature and thresholds fitted anew, as after a change of the normaliser."""
+    progress.start_network(recipe, result.seed)
+    before = result.metrics.get("temperature", 1.0)
+    found = _finish(recipe, replace(result, metrics={}), progress)
+    if "temperature" in found.metrics:
+        found.metrics["temperature"] *= before  # of the trained network
+    return replace(found, metrics={**result.metrics, **found.metrics})
+
+
+def _finish(recipe: Recipe, result: TrainingResult, progress: Progress) -> TrainingResult:
+    """Calibrate a trained network on the validation rows, if there are any, and evaluate it."""
+    network, seed = result.network, result.seed
+    plain_train, validation = train_validation_split(recipe, result.train)
     if validation:
-        metrics["temperature"], abstention = calibrate(network, recipe, validation, seed, progress)
-        metrics |= {f"validation_{name}": value for name, value in evaluate(network, recipe, validation).items()}
-    held_out = dataset.held_out(seed)
-    result = TrainingResult(network, seed, data, held_out, curve, metrics, abstention)
+        temperature, abstention = calibrate(network, recipe, validation, seed, progress)
+        result = replace(result, abstention=abstention)
+        result.metrics["temperature"] = temperature
+        on_validation = evaluate(network, recipe, validation).items()
+        result.metrics.update({f"validation_{name}": value for name, value in on_validation})
     result.metrics.update(evaluate(network, recipe, result.evaluation_split))
-    if held_out:
+    if result.held_out:
         metric = recipe.acceptance.metric
         result.metrics[f"train_{metric}"] = evaluate(network, recipe, plain_train)[metric]
     return result

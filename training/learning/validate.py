@@ -11,6 +11,7 @@ from training.errors import BadRecipe
 from training.recipes.gradient_descent import Adagrad, GradientDescent, Optimiser
 from training.recipes.recipe import FixedWeights, Recipe
 
+DIGITS = tuple("0123456789")  # the labels of digits
 NOT_IN_A_SWEEP = "dropout", "batch_norm", "schedule", "precision", "distortion", "teacher", "ood_head"
 """Options that `learning.seed_sweep` does not implement: they keep their defaults."""
 
@@ -56,7 +57,8 @@ def _training_checks(recipe: Recipe, dataset: Dataset) -> Iterator[Problem]:
     yield not _fixed_weights_fit(recipe), f"the fixed weights do not have the shapes of layers {recipe.layers}"
     needs_images = _needs_images(recipe) and not recipe.takes_images
     yield needs_images, f"distortion and teacher are for images, and {dataset.name} has none"
-    yield recipe.ood_head and dataset.name != "mnist", f"ood_head is implemented for mnist, not for {dataset.name}"
+    of_digits = dataset.labels == DIGITS and recipe.takes_images
+    yield recipe.ood_head and not of_digits, f"ood_head is for images of digits, and {dataset.name} has none"
     yield recipe.ood_head and not recipe.validation_rows, "ood_head needs validation_rows, to choose its threshold"
     dropout = recipe.ood_head and recipe.gradient_descent.dropout
     yield dropout, "ood_head cannot be combined with dropout: it reads the hidden activations"

@@ -39,6 +39,36 @@ MNIST = Recipe(
     acceptance=Acceptance("accuracy", 0.992),
 )
 
+DIGITS = Recipe(
+    name="digits",
+    summary="digits as people of several countries write them, in photos and on screens",
+    dataset="digits",
+    task="multiclass",
+    layers=(784, 800, 400, 10),
+    scaling="unit",
+    training=msgspec.structs.replace(
+        MNIST.gradient_descent,
+        epochs=36,
+        precision="float32",
+        distortion=Distortion(
+            rotation=6,
+            shear=0.08,
+            aspect=0.1,
+            scale=0.1,
+            shift=1.2,
+            elastic=0.45,
+            thickness=0.8,
+            contrast=0.7,
+            noise=0.1,
+            artifact_fraction=0.3,
+            scene_fraction=0.5,
+        ),
+        teacher=None,
+    ),
+    validation_rows=6049,  # `VALIDATION_ROWS` of the data set
+    acceptance=Acceptance("accuracy", 0.985),
+)
+
 MNIST_DEEP = Recipe(
     name="mnist-deep",
     summary="MNIST by a deep MLP, as in the lecture: plain pixels, plain SGD",

@@ -19,9 +19,9 @@ SCALINGS: dict[Scaling, str] = {
     "unit": "pixels scaled to 0 to 1, inside the graph",
     "centred": "pixels scaled to -1 to 1, inside the graph",
 }
-_TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True)
-_TEMPLATES.trim_blocks = _TEMPLATES.lstrip_blocks = True
-_TEMPLATES.filters["b64"] = lambda content: base64.b64encode(content).decode()
+TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True)
+TEMPLATES.trim_blocks = TEMPLATES.lstrip_blocks = True
+TEMPLATES.filters["b64"] = lambda content: base64.b64encode(content).decode()
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Report:
 
     def html(self, sections: list[Section]) -> bytes:
         """One page that needs no other file: facts, metrics and sections."""
-        page = _TEMPLATES.get_template("page.html").render(
+        page = TEMPLATES.get_template("page.html").render(
             name=self.recipe.name,
             version=self.version,
             summary=self.recipe.summary,

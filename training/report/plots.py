@@ -48,12 +48,12 @@ def _new_figure(width: float = 6.0, height: float = 3.6) -> tuple[Figure, Axes]:
     return figure, ax
 
 
-def plot_learning_curve(curve: Sequence[CurvePoint]) -> bytes:
-    """Loss, and accuracy of a classifier, over epochs."""
+def plot_learning_curve(curve: Sequence[CurvePoint], unit: str = "epoch") -> bytes:
+    """Loss, and accuracy of a classifier, over epochs, or whatever the curve counts."""
     figure, ax = _new_figure()
     epochs, losses = [point.epoch for point in curve], [point.loss for point in curve]
     ax.plot(epochs, losses, color=LOSS_COLOUR)
-    ax.set_xlabel("epoch")
+    ax.set_xlabel(unit)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_ylabel("loss", color=LOSS_COLOUR)
     ax.set_yscale("log")

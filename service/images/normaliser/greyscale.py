@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.images.normaliser.paper import Grey
+from service.images.normaliser.segmentation import Grey
 
 SAMPLE_SIDE = 64  # pixels: the channel is chosen from a sample of this size
 MIN_CHROMA = 32  # of 255: with less between a pixel's channels there is no colour

@@ -4,10 +4,12 @@ import functools
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from service.images.normaliser.paper import Grey, sliding
-from service.images.normaliser.pieces import Mask
+from service.images.normaliser.segmentation import Grey
+
+Mask = NDArray[np.bool_]
 
 FIELD = 28
 BOX = 20
@@ -17,7 +19,6 @@ INDICES = np.arange(FIELD)
 ROW = (1 << FIELD) - 1
 MOMENTS = np.stack([np.ones(FIELD * FIELD), *np.divmod(np.arange(FIELD * FIELD), FIELD)], axis=1).astype(np.float32)
 MIN_INK = 16  # of 255
-MIN_MEASURED_SIDE = 60  # pixels: smaller ink is enlarged before its strokes are widened
 MIN_STROKE, TARGET_STROKE = 2.0, 2.4  # pixels of the box: strokes thinner than the first are widened to the second
 FULL_INK_ONE_IN = 20  # pixels of the box: those with the most ink are full ink
 MAX_GAIN = 3.0  # of the contrast
@@ -43,9 +44,10 @@ def is_normalised(grey: Grey) -> bool:
 
 def fit_mnist_geometry(ink: Grey) -> Grey:
     """Ink cropped to its bounding box, 0 to 255 -> UINT8 [28, 28] with MNIST's stroke width, size, contrast, centre."""
-    stroke = stroke_width(ink >= 128) * BOX / max(ink.shape)
+    scale = max(ink.shape) / BOX
+    stroke = stroke_width(ink >= 128) / scale
     if stroke < MIN_STROKE:
-        ink = _widen_strokes(_enlarge(ink), TARGET_STROKE - stroke)
+        ink = _widen_strokes(ink, (TARGET_STROKE - stroke) * scale)
     return centre_by_mass(_stretch_contrast(_fit_box(ink)))
 
 
@@ -85,23 +87,25 @@ def _column_masks(height: int, width: int) -> tuple[int, int]:
     return first, first * ((1 << (width - 1)) - 1)
 
 
-def _enlarge(ink: Grey) -> Grey:
-    times = -(-MIN_MEASURED_SIDE // max(ink.shape))
-    if times == 1:
-        return ink
-    height, width = ink.shape
-    return np.asarray(Image.fromarray(ink).resize((width * times, height * times), Image.Resampling.BICUBIC))
-
-
 def _widen_strokes(ink: Grey, by: float) -> Grey:
-    """Widen the strokes by so many pixels of the box."""
-    reach = round(by / 2 * max(ink.shape) / BOX)
-    if reach < 1:
-        return ink
-    height, width = ink.shape
-    wide = np.zeros((height + 2 * reach, width + 2 * reach), np.uint8)
+    """Widen the strokes by so many pixels; of the outermost one, a part is inked."""
+    reach = math.ceil(by / 2)
+    wide = np.zeros((ink.shape[0] + 2 * reach, ink.shape[1] + 2 * reach), np.uint8)
     wide[reach:-reach, reach:-reach] = ink
-    return sliding(sliding(wide, reach, np.maximum, 0), reach, np.maximum, 1)
+    inner = _dilate(_dilate(wide, reach - 1).T, reach - 1).T
+    part = by / 2 - (reach - 1)
+    edge = _dilate(_dilate(inner, 1).T, 1).T * np.float32(part)
+    widened: Grey = np.maximum(inner, edge.astype(np.uint8))
+    return widened if part >= 0.5 else widened[1:-1, 1:-1]
+
+
+def _dilate(ink: Grey, reach: int) -> Grey:
+    """The most ink within `reach` rows."""
+    most = ink.copy()
+    for shift in range(1, reach + 1):
+        np.maximum(most[shift:], ink[:-shift], out=most[shift:])
+        np.maximum(most[:-shift], ink[shift:], out=most[:-shift])
+    return most
 
 
 def _fit_box(ink: Grey) -> Grey:

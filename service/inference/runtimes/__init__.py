@@ -11,8 +11,8 @@ from typing import Protocol
 import numpy as np
 
 from service.bundle.loading import Contents
-from service.bundle.manifest import ONNX, TORCHSCRIPT, Bundle
-from service.bundle.signature import Arrays, batch_size
+from service.bundle.manifest import ONNX, TORCHSCRIPT
+from service.bundle.signature import Arrays, Signature, batch_size
 from service.errors import DeviceUnavailable
 from service.settings import Settings
 
@@ -24,7 +24,7 @@ MAX_ROWS_CPU, MAX_ROWS_CUDA = 256, 4096  # in one run of a network: with more, a
 
 
 class Runtime(Protocol):
-    """Runs one bundle's network on one device."""
+    """Runs one network on one device."""
 
     name: str
     device: str
@@ -37,8 +37,8 @@ class Runtime(Protocol):
         """Outputs for inputs that fit the signature. Safe to call from several threads at once."""
 
 
-def open_runtime(bundle: Bundle, contents: Contents, settings: Settings, gpu: int | None) -> Runtime:
-    """Open the bundle's file for `settings.runtime` on the CPU, or on the GPU of this index.
+def open_runtime(signature: Signature, contents: Contents, settings: Settings, gpu: int | None) -> Runtime:
+    """Open the network's file for `settings.runtime` on the CPU, or on the GPU of this index.
 
     There it must also run once: an old driver fails only then. Raises `DeviceUnavailable` with the reason, and
     `BundleError` if the signature of the file is not the manifest's.
@@ -50,10 +50,10 @@ def open_runtime(bundle: Bundle, contents: Contents, settings: Settings, gpu: in
         raise DeviceUnavailable(
             f"the runtime {settings.runtime} needs {error.name}, which is not installed: install the extra {extra}"
         ) from None
-    runtime: Runtime = opener(bundle, contents[file], gpu, settings.threads_per_inference)
+    runtime: Runtime = opener(signature, contents[file], gpu, settings.threads_per_inference)
     if gpu is not None:
         try:
-            runtime.run(bundle.signature.zeros())
+            runtime.run(signature.zeros())
         except Exception as error:  # the libraries' exceptions have no narrower base class
             reason = " ".join(str(error).split())  # it may have several lines
             raise DeviceUnavailable(f"{runtime.device} cannot run it: {reason}") from error

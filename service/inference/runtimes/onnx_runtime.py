@@ -15,8 +15,8 @@ os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:2"
 
 import onnxruntime as ort
 
-from service.bundle.manifest import ONNX, Bundle
-from service.bundle.signature import Arrays
+from service.bundle.manifest import ONNX
+from service.bundle.signature import Arrays, Signature
 from service.errors import BundleError, DeviceUnavailable
 from service.inference.gpu import shared_stream
 from service.inference.runtimes import run_in_parts
@@ -58,7 +58,7 @@ def _one_at_a_time(run: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
     return run_alone
 
 
-def open_file(bundle: Bundle, content: bytes, gpu: int | None, threads: int) -> OnnxRuntime:
+def open_file(signature: Signature, content: bytes, gpu: int | None, threads: int) -> OnnxRuntime:
     """Open the bytes of `model.onnx` on the CPU or a GPU, with that many threads for one inference."""
     ort.set_default_logger_severity(FATAL)
     options = ort.SessionOptions()
@@ -68,7 +68,7 @@ def open_file(bundle: Bundle, content: bytes, gpu: int | None, threads: int) -> 
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads must not use a core
     session = _create(content, options, [CPU]) if gpu is None else _create_on_cuda(content, options, gpu)
-    _check_signature(session, bundle)
+    _check_signature(session, signature)
     return OnnxRuntime(session, "cpu" if gpu is None else f"cuda:{gpu}")
 
 
@@ -111,10 +111,10 @@ def _cuda_options(gpu: int) -> dict[str, str]:
     return options
 
 
-def _check_signature(session: ort.InferenceSession, bundle: Bundle) -> None:
+def _check_signature(session: ort.InferenceSession, signature: Signature) -> None:
     for side, nodes, specs in (
-        ("inputs", session.get_inputs(), bundle.signature.inputs),
-        ("outputs", session.get_outputs(), bundle.signature.outputs),
+        ("inputs", session.get_inputs(), signature.inputs),
+        ("outputs", session.get_outputs(), signature.outputs),
     ):
         found = [(n.name, n.type, [s if isinstance(s, int) else -1 for s in n.shape]) for n in nodes]
         expected = [(spec.name, ONNX_TYPES[spec.datatype], list(spec.shape)) for spec in specs]

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import torch
 
-from service.bundle.manifest import TORCHSCRIPT, Bundle
+from service.bundle.manifest import TORCHSCRIPT
 from service.bundle.signature import Arrays, Signature
 from service.errors import BundleError, DeviceUnavailable
 from service.inference.runtimes import run_in_parts
@@ -38,7 +38,7 @@ class TorchScriptRuntime:
         return {name: output.numpy(force=True) for name, output in zip(self._outputs, outputs, strict=True)}
 
 
-def open_file(bundle: Bundle, content: bytes, gpu: int | None, threads: int) -> TorchScriptRuntime:
+def open_file(signature: Signature, content: bytes, gpu: int | None, threads: int) -> TorchScriptRuntime:
     """Open the bytes of `model.pt` on the CPU or a GPU, with that many threads for one inference."""
     device = "cpu" if gpu is None else _cuda_device(gpu)
     torch.set_num_threads(threads)
@@ -46,10 +46,10 @@ def open_file(bundle: Bundle, content: bytes, gpu: int | None, threads: int) -> 
         module = _load(content, device)
         schema = module.forward.schema  # type: ignore[attr-defined]  # torch types it as any callable
         arguments = [argument.name for argument in schema.arguments[1:]]
-        expected = [spec.name for spec in bundle.signature.inputs]
+        expected = [spec.name for spec in signature.inputs]
         if arguments != expected:
             raise BundleError(f"{TORCHSCRIPT}: its inputs are {arguments}, the manifest expects {expected}")
-        return TorchScriptRuntime(torch.jit.freeze(module.eval()), bundle.signature, device)
+        return TorchScriptRuntime(torch.jit.freeze(module.eval()), signature, device)
 
 
 def _load(content: bytes, device: str) -> torch.jit.ScriptModule:

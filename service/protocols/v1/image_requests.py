@@ -88,7 +88,7 @@ def _read_files(files: list[File], request: Request) -> list[NetworkInput]:
             opened.clear()
             del largest
     with request.reserve(memory, what):
-        return [_read(image, where) for where, image in opened or _open_files(files, request)]
+        return [_read(image, where, request) for where, image in opened or _open_files(files, request)]
 
 
 def _open_files(files: list[File], request: Request) -> Iterator[tuple[str, EncodedImage]]:
@@ -122,9 +122,9 @@ def _from_array(array: Array, index: int) -> NetworkInput:
     return NetworkInput(np.array(array, np.uint8))
 
 
-def _read(image: EncodedImage, where: str) -> NetworkInput:
+def _read(image: EncodedImage, where: str, request: Request) -> NetworkInput:
     with _located(where):
-        return read_image(image)
+        return read_image(image, request.segment)
 
 
 @contextlib.contextmanager

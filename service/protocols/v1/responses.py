@@ -11,8 +11,9 @@ from msgspec import UNSET, UnsetType
 
 from service.bundle.manifest import Bundle
 from service.bundle.signature import Arrays
-from service.images.decoding import encode_png
+from service.images.decoding import Geometry, encode_png
 from service.images.network_input import NetworkInput
+from service.images.normaliser.segmentation import Box, Grey
 from service.inference.abstention import abstention_reason, out_of_range_warnings
 from service.protocols.v1.requests import DecodedRequest
 
@@ -21,18 +22,19 @@ class NormalisationDebug(msgspec.Struct):
     """The image that the network got, `png` as a data URI of 28x28 pixels, and what the normaliser did to make it.
 
     `width` and `height` are the file's, upright, in pixels; `box` is the digit's left, top, width and height in them;
-    `pieces` is the number of separate components of the digit, `lines_removed` of ruled lines that were not taken for
-    ink; `exif_orientation` is the file's (1: upright). A picture is `untouched` if it had MNIST's geometry already.
+    `mask` is a data URI of the ink that the segmenter found in `mask_box`, the part of the picture that it saw, at its
+    own resolution: 32 to 128 pixels a side; both are null if the client sent an array.
+    `exif_orientation` is the file's (1: upright). A picture is `untouched` if it had MNIST's geometry already.
     """
 
     png: str
     untouched: bool
     width: int
     height: int
-    box: tuple[int, int, int, int]
-    pieces: int = 1
+    box: Box
+    mask: str | None = None
+    mask_box: Box | None = None
     inverted: bool = False
-    lines_removed: int = 0
     exif_orientation: int = 1
 
 
@@ -133,22 +135,30 @@ def _probabilities_type(labels: tuple[str, ...]) -> Callable[..., Any]:
 
 def debug_of(source: NetworkInput) -> NormalisationDebug:
     """What `?debug=ink` shows of one image."""
-    png = "data:image/png;base64," + base64.b64encode(encode_png(source.image)).decode()
+    png = _data_uri(source.image)
     geometry, normalised = source.geometry, source.normalised
     if geometry is None or normalised is None:  # the client sent an array, which is the network's own input
         height, width = source.image.shape
         return NormalisationDebug(png, untouched=True, width=width, height=height, box=(0, 0, width, height))
-    # A large file is decoded at a reduced size.
-    down, across = geometry.height / geometry.decoded_height, geometry.width / geometry.decoded_width
-    left, top, width, height = (round(at * by) for at, by in zip(normalised.box, (across, down) * 2, strict=True))
     return NormalisationDebug(
         png,
         normalised.already_normalised,
         geometry.width,
         geometry.height,
-        box=(left, top, width, height),
-        pieces=normalised.pieces,
+        box=_in_file(normalised.box, geometry),
+        mask=_data_uri(normalised.mask),
+        mask_box=_in_file(normalised.mask_box, geometry),
         inverted=normalised.inverted,
-        lines_removed=normalised.lines,
         exif_orientation=geometry.orientation,
     )
+
+
+def _data_uri(grey: Grey) -> str:
+    return "data:image/png;base64," + base64.b64encode(encode_png(grey)).decode()
+
+
+def _in_file(box: Box, geometry: Geometry) -> Box:
+    """A box in pixels of the file, as a large file is decoded at a reduced size."""
+    down, across = geometry.height / geometry.decoded_height, geometry.width / geometry.decoded_width
+    left, top, width, height = (round(at * by) for at, by in zip(box, (across, down) * 2, strict=True))
+    return left, top, width, height

@@ -39,6 +39,9 @@ def run(data: bytes) -> None:
     left, top, width, height = ink["box"]
     assert 0 <= left < left + width <= ink["width"], ink
     assert 0 <= top < top + height <= ink["height"], ink
+    seen_left, seen_top, seen_width, seen_height = ink["mask_box"]
+    assert seen_left <= left < left + width <= seen_left + seen_width <= ink["width"], ink
+    assert seen_top <= top < top + height <= seen_top + seen_height <= ink["height"], ink
     with Image.open(io.BytesIO(base64.b64decode(ink["png"].partition(",")[2]))) as shown:
         assert (shown.size, shown.mode) == ((28, 28), "L")
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from service.bundle.manifest import Column
-from service.images.normaliser.paper import Grey
+from service.images.normaliser.segmentation import Grey
 from training.datasets.dataset import Split
 from training.datasets.hands.files import DOWNLOAD_ERRORS, download
 from training.errors import DataUnavailable

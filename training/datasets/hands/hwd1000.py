@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterator
 from typing import ClassVar
 
-from service.images.normaliser.paper import Grey
+from service.images.normaliser.segmentation import Grey
 from training.datasets.hands.files import read_checked
 from training.datasets.hands.handwriting import Handwriting, HandwritingDataset
 from training.datasets.hands.ink import image_of_scan

@@ -7,7 +7,7 @@ from PIL import Image
 from scipy import ndimage
 
 from service.images.normaliser.mnist_geometry import fit_mnist_geometry
-from service.images.normaliser.paper import Grey
+from service.images.normaliser.segmentation import Grey
 
 NO_INK, FULL_INK = 0.25, 0.8  # of full darkness: below the first is paper, above the second full ink, between an edge
 DARKEST_ONE_IN = 50  # pixels: the mean darkness of those with the most is full darkness; strokes cover more

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from service.images.normaliser.mnist_geometry import BOX, fit_mnist_geometry
-from service.images.normaliser.paper import Grey
+from service.images.normaliser.segmentation import Grey
 from training.datasets.hands.files import read_checked
 from training.datasets.hands.handwriting import Handwriting, HandwritingDataset
 

@@ -1,0 +1,82 @@
+"""Arguments that several commands of `python -m training` have, the types of their values, and what they stand for."""
+
+import argparse
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from service.settings import Settings
+from training.recipes import RECIPES
+from training.recipes.recipe import Recipe
+from training.segmenter.recipe import SEGMENTER
+
+NAMES_HELP = "`python -m training list` shows the names"
+
+
+def add_recipes(command: argparse.ArgumentParser, *, allow_all: bool, allow_segmenter: bool = False) -> None:
+    """The names of recipes; `all` and `segmenter` too, if they are allowed."""
+    extra = {"all"} if allow_all else set()
+    parse = name_parser(extra | ({SEGMENTER.name} if allow_segmenter else set()))
+    help_ = f"{'all, or ' if allow_all else ''}one or more names: {NAMES_HELP}"
+    command.add_argument("recipes", nargs="+", metavar="RECIPE", type=parse, help=help_)
+
+
+def add_out(command: argparse.ArgumentParser) -> None:
+    """`--out`: where pages and pictures are written."""
+    help_ = "where to write pages and pictures, in one folder for each recipe (default: %(default)s)"
+    command.add_argument("--out", type=Path, default=Path("reports"), metavar="FOLDER", help=help_)
+
+
+def add_data_dir(command: argparse.ArgumentParser, settings: Settings) -> None:
+    """`--data-dir`: where data sets lie."""
+    help_ = "the folder that holds MNIST/raw/, or that MNIST is downloaded to (default: %(default)s)"
+    command.add_argument("--data-dir", type=Path, default=settings.data_dir, metavar="FOLDER", help=help_)
+
+
+def add_models_dir(command: argparse.ArgumentParser, settings: Settings) -> None:
+    """`--models-dir`: where bundles lie."""
+    help_ = "the folder of the bundles (default: %(default)s)"
+    command.add_argument("--models-dir", type=Path, default=settings.models_dir, metavar="FOLDER", help=help_)
+
+
+def recipe_name(name: str) -> str:
+    """An argparse type: the name of a recipe."""
+    if name in RECIPES:
+        return name
+    close = difflib.get_close_matches(name, RECIPES, n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    raise argparse.ArgumentTypeError(f"no recipe {name!r}: {hint}{NAMES_HELP}")
+
+
+def name_parser(others: set[str]) -> Callable[[str], str]:
+    """An argparse type: a recipe's name, or one of these others."""
+    return lambda name: name if name in others else recipe_name(name)
+
+
+def integer(text: str, minimum: int = 0) -> int:
+    """An argparse type: a whole number."""
+    if not (text.isascii() and text.isdecimal() and minimum <= int(text) < 2**32):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {minimum} to {2**32 - 1}")
+    return int(text)
+
+
+def positive_integer(text: str) -> int:
+    """An argparse type: a whole number from 1."""
+    return integer(text, minimum=1)
+
+
+def expand_names(names: list[str]) -> list[str]:
+    """The names without repetitions; `all` stands for every recipe."""
+    return list(RECIPES) if "all" in names else list(dict.fromkeys(names))
+
+
+def with_overrides(recipe: Recipe, seed: int | None, epochs: int | None) -> Recipe:
+    """The recipe with another seed and another number of epochs, where they are given."""
+    if seed is not None:
+        recipe = msgspec.structs.replace(recipe, seed=seed)
+    if epochs is not None:
+        training = msgspec.structs.replace(recipe.gradient_descent, epochs=epochs)
+        recipe = msgspec.structs.replace(recipe, training=training)
+    return recipe
