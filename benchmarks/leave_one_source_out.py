@@ -24,9 +24,9 @@ from training import normaliser
 CANDIDATES: list[tuple[Any, str, tuple[float, ...]]] = [
     (segmentation, "EDGE_INK", (96, 64, 128)),
     (segmentation, "MIN_PEAK_INK", (160, 128, 192)),
-    (segmentation, "SMALL_DIGIT", (36, 28, 44)),
+    (segmentation, "SMALL_DIGIT", (32, 28, 44)),
     (segmentation, "MARGIN", (0.35, 0.2, 0.5)),
-    (segmentation, "MAX_SEVERAL", (0.7, 0.5, 0.9)),
+    (segmentation, "MAX_SEVERAL", (0.9, 0.5, 0.7)),
     (service_normaliser, "DIGIT_ASPECT", (0.7, 0.8, 1.0)),
     (mnist_geometry, "MIN_STROKE", (2.0, 1.6, 2.4)),
     (mnist_geometry, "TARGET_STROKE", (2.4, 2.1, 2.8)),

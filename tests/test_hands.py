@@ -276,7 +276,7 @@ class SilentHandler(SimpleHTTPRequestHandler):
 
 
 def publish(dataset: type[HandwritingDataset], files: Files, folder: Path) -> None:
-    """Write the publisher's archive, with files that nobody asked for."""
+    """Write the publisher's archive, with other files than those that are needed."""
     with zipfile.ZipFile(folder / "published/archive.zip", "w") as archive:
         for path, content in {**files, "README.md": b"about", "0019_US5M/0/number-1.png": scan(0)}.items():
             if dataset is PenDigits and path in files:

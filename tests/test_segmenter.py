@@ -199,6 +199,8 @@ def test_training_writes_files_that_compute_what_the_network_computes(digits: Di
     assert msgspec.convert(manifest.recipe, SegmenterRecipe) == SMALL
     assert set(manifest.metrics) == {"iou", "number_accuracy", "polarity_accuracy", "empty_pixels"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["segmenter"]
+    train(SMALL, digits, tmp_path)
+    assert {path.name for path in folder.iterdir()} == {MANIFEST, *manifest.files}, "older files are left in it"
 
 
 def test_below_its_threshold_nothing_is_written_and_the_checkpoint_stays(
@@ -234,6 +236,7 @@ def test_the_files_of_the_service_are_those_of_the_recipe_and_verified() -> None
     assert manifest.metrics["iou"] >= SEGMENTER.threshold
     assert max(len(content) for content in contents.values()) < 450_000
     assert len(verify_segmenter(FOLDER)) == 8
+    assert {path.name for path in FOLDER.iterdir()} == {MANIFEST, *manifest.files}
 
 
 @pytest.mark.parametrize("name", [ONNX, TORCHSCRIPT])

@@ -1,10 +1,11 @@
 """The segmenter: the network that finds the ink of a digit in a picture, for the normaliser.
 
-It is no model that clients may name, but a part of the service: its files ship in the package, so that a folder of
-somebody's own models has it too. It always runs on the CPU, where one look takes less than the way to a GPU and back.
+It is no model that clients may name, but a part of the service: its files ship in the package, so that it is there
+whatever models are served. It always runs on the CPU, where one run takes less than the way to a GPU and back.
 """
 
 import dataclasses
+import functools
 from pathlib import Path
 
 import msgspec
@@ -13,12 +14,12 @@ import numpy as np
 from service.bundle.golden import check_golden
 from service.bundle.loading import Contents, read_file, read_files
 from service.bundle.manifest import GOLDEN, MANIFEST, ONNX, TORCHSCRIPT, DataSource
-from service.bundle.signature import Signature, TensorSpec
-from service.errors import BundleError
+from service.bundle.signature import Arrays, Signature, TensorSpec
+from service.errors import BundleError, InferenceFailed
 from service.images import normaliser
 from service.images.normaliser import NORMALISER, SegmentFunction
 from service.images.normaliser.segmentation import Grey, Segmented
-from service.inference.runtimes import open_runtime
+from service.inference.runtimes import Runtime, open_runtime
 from service.settings import Settings
 
 FOLDER = Path(normaliser.__file__).parent / "segmenter"
@@ -61,14 +62,25 @@ def load_segmenter(folder: Path = FOLDER) -> tuple[SegmenterManifest, Contents]:
     return manifest, read_files(folder, manifest.files)
 
 
+def _predict(runtime: Runtime, inputs: Arrays) -> Arrays:
+    """The outputs, checked as a model's; raises `SignatureMismatch` and `InferenceFailed`."""
+    SIGNATURE.check_inputs(inputs)
+    try:
+        outputs = runtime.run(inputs)
+    except Exception as error:  # the runtimes' exceptions have no narrower base class
+        raise InferenceFailed(f"the segmenter failed on {runtime.name}") from error
+    SIGNATURE.check_outputs(outputs)
+    return outputs
+
+
 def open_segmenter(settings: Settings, folder: Path = FOLDER) -> SegmentFunction:
     """The segmenter on the runtime of the settings, after its golden examples; raises `StartError`."""
     _, contents = load_segmenter(folder)
-    if settings.runtime == "onnx":  # a look takes less than waking threads; PyTorch has one number for all models
+    if settings.runtime == "onnx":  # a run takes less than waking threads; PyTorch has one number for all models
         settings = dataclasses.replace(settings, intra_op_threads=1)
     try:
         runtime = open_runtime(SIGNATURE, contents, settings, None)
-        check_golden(SIGNATURE, contents, runtime.run, runtime.name)
+        check_golden(SIGNATURE, contents, functools.partial(_predict, runtime), runtime.name)
     except BundleError as error:
         raise BundleError(f"{folder}/{error}") from error
 

@@ -6,12 +6,12 @@ bilevel or squeezed; or they are as those of the segmenter's training, of any pe
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from service.errors import UnprocessableInput
 from service.images.normaliser.mnist_geometry import fit_mnist_geometry
+from service.images.normaliser.segmentation import Grey, box_of
 from training.normaliser import normalise
 from training.progress import Progress
 from training.recipes.gradient_descent import Distortion
@@ -28,8 +28,6 @@ MAX_MARGIN = 4  # pixels of paper around a small picture that is not square; at 
 MIN_INK_LEVEL = 40  # of 255: what belongs to the extent of the ink
 MAX_DIFFERENCE = 40.0  # mean grey levels: if what was found differs more from what was drawn, it cannot be read
 BATCH = 128
-
-Grey = NDArray[np.uint8]
 
 
 def with_artifacts(images: Tensor, distortion: Distortion | None, seed: int, progress: Progress) -> Tensor:
@@ -107,5 +105,5 @@ def _small_picture(image: Grey, random: np.random.Generator) -> Grey:
 
 
 def _cropped(ink: Grey) -> Grey:
-    rows, columns = (np.flatnonzero((ink >= MIN_INK_LEVEL).any(axis=axis)) for axis in (1, 0))
-    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    left, top, width, height = box_of(ink >= MIN_INK_LEVEL)
+    return ink[top : top + height, left : left + width]

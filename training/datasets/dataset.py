@@ -1,6 +1,7 @@
 """What every data set provides, and the checksum of its rows."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -55,6 +56,11 @@ class Dataset(Protocol):
 
     def target_columns(self, train: Split) -> tuple[Column, ...]:
         """The predicted values of a regression with their ranges in the training data; empty for classes."""
+
+
+def concatenate(splits: Sequence[Split]) -> Split:
+    """The rows of all splits, in this order."""
+    return Split(torch.cat([split.inputs for split in splits]), torch.cat([split.targets for split in splits]))
 
 
 def checksum(*splits: Split) -> str:

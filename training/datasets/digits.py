@@ -11,14 +11,14 @@ from torch import Tensor
 
 from service.bundle.manifest import Column
 from service.images.normaliser.mnist_geometry import fit_mnist_geometry
-from service.images.normaliser.segmentation import Box, Grey
-from training.datasets.dataset import Split
+from service.images.normaliser.segmentation import Grey, box_of
+from training.datasets.dataset import Split, concatenate
 from training.datasets.hands import DATASETS, Handwriting
 from training.datasets.mnist import Mnist
 
 MNIST_VALIDATION = 5000  # MNIST's last training images
 VALIDATION_ROWS = 6049  # those, and the digits of the last writer of each of the others
-REPEATS = 2  # of each digit that is not MNIST's: there are five times as many of those
+REPEATS = 2  # of each digit that is not MNIST's: there are four times as many of those
 CROSSED_ZEROS = 1000  # zeros of MNIST's with a stroke through them, as many engineers write them
 MARGIN = 8  # pixels around a zero, so that the stroke may be longer
 INKED = 60  # of 255: what belongs to the box of the ink
@@ -54,11 +54,11 @@ class Digits:
             is_last = rows.writers == rows.writers[-1]
             parts += [_chosen(rows, ~is_last)] * REPEATS
             validation.append(_chosen(rows, is_last))
-        return _join([*parts, *validation])
+        return concatenate([*parts, *validation])
 
     def held_out(self, seed: int) -> Split:
         """MNIST's test images, and those of the other data sets' held-out writers."""
-        return _join([self._mnist.held_out(seed), *(dataset.held_out(seed) for dataset in self._hands)])
+        return concatenate([self._mnist.held_out(seed), *(dataset.held_out(seed) for dataset in self._hands)])
 
     def feature_columns(self, train: Split) -> tuple[Column, ...]:
         """Empty: images have no named columns."""
@@ -77,10 +77,6 @@ def _chosen(rows: Handwriting, chosen: Tensor) -> Split:
     return Split(rows.images[chosen], rows.labels[chosen])
 
 
-def _join(splits: list[Split]) -> Split:
-    return Split(torch.cat([split.inputs for split in splits]), torch.cat([split.targets for split in splits]))
-
-
 def crossed_zeros(split: Split, count: int) -> Split:
     """The first zeros, each with a stroke from below on the left to above on the right, which may reach beyond it."""
     zeros = split.inputs[split.targets == 0][:count]
@@ -90,7 +86,7 @@ def crossed_zeros(split: Split, count: int) -> Split:
 
 
 def _crossed(image: Grey, random: np.random.Generator) -> Grey:
-    box = _ink_box(image)
+    box = box_of(image > INKED)
     field = np.pad(image, MARGIN)
     length = math.hypot(box[2], box[3]) / 2 * random.uniform(0.6, 1.15)
     angle = math.radians(random.uniform(35, 85))
@@ -100,10 +96,5 @@ def _crossed(image: Grey, random: np.random.Generator) -> Grey:
     ends = [at * OVERSAMPLING for at in (x - across, y + up, x + across, y - up)]
     ImageDraw.Draw(canvas).line(ends, fill=255, width=round(random.uniform(1.8, 3) * OVERSAMPLING))
     crossed: Grey = np.maximum(field, np.asarray(canvas.reduce(OVERSAMPLING)))
-    left, top, width, height = _ink_box(crossed)
+    left, top, width, height = box_of(crossed > INKED)
     return fit_mnist_geometry(crossed[top : top + height, left : left + width])
-
-
-def _ink_box(image: Grey) -> Box:
-    rows, columns = (np.flatnonzero((image > INKED).any(axis=axis)) for axis in (1, 0))
-    return int(columns[0]), int(rows[0]), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1

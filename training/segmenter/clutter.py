@@ -10,8 +10,6 @@ from training.segmenter.distance_fields import DistanceFields
 from training.segmenter.draws import Draws, per_item
 from training.segmenter.rendering import Shape, pixel_centres, render
 
-BOTTOM = 3  # of a box: its index
-
 
 def stripe(distance: Tensor, width: Tensor) -> Tensor:
     """How much of each pixel is covered by a line of this width [n], by the distance from its middle [n, h, w]."""
@@ -22,8 +20,9 @@ def ruled_lines(boxes: Tensor, shape: Shape, draws: Draws) -> Tensor:
     """Ruled or squared paper, or one line, most often at the foot of the digit in its box [n, 4]."""
     x, y = pixel_centres(shape)
     angle = draws.normal() * 0.06 + torch.where(draws.chance(0.08), torch.pi / 2, 0.0)
-    height = (boxes[:, 3] - boxes[:, 1]).clamp(min=8)
-    foot = boxes[:, BOTTOM] + height * draws.normal() * 0.06
+    _, top, _, bottom = boxes.T
+    height = (bottom - top).clamp(min=8)
+    foot = bottom + height * draws.normal() * 0.06
     offset = torch.where(draws.chance(0.5), foot, draws.uniform(-0.1, 1.1) * shape[0])
     spacing = (height * draws.log_uniform(0.35, 2)).clamp(min=5)
     middle = shape[1] / 2

@@ -29,7 +29,7 @@ def train_segmenter(
     """Train the segmenter, or go on from the checkpoint, and write its files.
 
     Raises `BelowThreshold`, and leaves the files as they are, if its masks are not good enough; and `TrainingError` if
-    there is a checkpoint that nobody asked to resume, so that none is lost.
+    there is a checkpoint and `resume` is false, so that no checkpoint is overwritten.
     """
     if checkpoint.exists() and not resume:
         raise TrainingError(f"{checkpoint} is there: --resume goes on from it; delete it to begin again")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from service.bundle.manifest import DataSource
 from training.datasets import open_dataset
-from training.datasets.dataset import Dataset, Split, checksum
+from training.datasets.dataset import Dataset, Split, checksum, concatenate
 from training.progress import Progress
 from training.segmenter.distance_fields import DistanceFields, distance_fields
 from training.segmenter.recipe import SegmenterRecipe
@@ -20,7 +20,7 @@ ONE_STROKE_IN = 25  # digits is a straight stroke besides
 
 @dataclass(frozen=True)
 class DigitFields:
-    """DigitFields to train on and others to evaluate on, and where they come from."""
+    """Digits to train on and others to evaluate on, and where they come from."""
 
     train: DistanceFields
     held_out: DistanceFields
@@ -30,8 +30,8 @@ class DigitFields:
 def load_digits(recipe: SegmenterRecipe, data_dir: Path, progress: Progress) -> DigitFields:
     """Read the data sets of a recipe, and measure their digits; raises `DataUnavailable`."""
     datasets = [open_dataset(name, data_dir) for name in recipe.datasets]
-    train = _join([_head(dataset.train(0), recipe.digits_of_each) for dataset in datasets])
-    held_out = _join([_head(split, HELD_OUT) for split in _held_out(datasets)])
+    train = concatenate([_head(dataset.train(0), recipe.digits_of_each) for dataset in datasets])
+    held_out = concatenate([_head(split, HELD_OUT) for split in _held_out(datasets)])
     source = DataSource(
         name=", ".join(recipe.datasets),
         source="; ".join(dataset.source for dataset in datasets),
@@ -50,10 +50,6 @@ def _head(split: Split, rows: int) -> Split:
 
 def _held_out(datasets: list[Dataset]) -> Iterator[Split]:
     return (split for dataset in datasets if (split := dataset.held_out(0)))
-
-
-def _join(splits: list[Split]) -> Split:
-    return Split(torch.cat([split.inputs for split in splits]), torch.cat([split.targets for split in splits]))
 
 
 def straight_strokes(count: int) -> Tensor:

@@ -73,7 +73,7 @@ def export_segmenter(
         (new / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
         comparisons = verify_segmenter(new, exported)
         if folder.exists():
-            folder.rename(new / "old")
+            folder.rename(staging / "old")
         new.rename(folder)
     return comparisons
 

@@ -20,12 +20,11 @@ Shape = tuple[int, int]  # height and width of a frame, in pixels
 class Rendered:
     """Ink FP32 [n, height, width], 0 to 1: how much of each pixel it covers; and the boxes that the digits fill.
 
-    `boxes` are FP32 [n, 4]: left, top, right and bottom, in pixels. `pens` are the stroke widths [n], in pixels.
+    `boxes` are FP32 [n, 4]: left, top, right and bottom, in pixels.
     """
 
     ink: Tensor
     boxes: Tensor
-    pens: Tensor
 
 
 def pixel_centres(shape: Shape) -> tuple[Tensor, Tensor]:
@@ -66,7 +65,7 @@ def render(
     near = per_item(pens / 2) - sampled[:, 1] * mean_scale
     ink = (0.5 + torch.where(per_item(drawn), near, inside)).clamp(0, 1) * per_item(pens.clamp(max=1))
     margin = ((pens - own_width) / 2)[:, None]
-    return Rendered(ink, torch.cat([centre + low * scale - margin, centre + high * scale + margin], dim=1), pens)
+    return Rendered(ink, torch.cat([centre + low * scale - margin, centre + high * scale + margin], dim=1))
 
 
 def _fit(room: Tensor, size: Tensor, stretch: Tensor) -> Tensor:

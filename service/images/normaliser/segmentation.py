@@ -13,10 +13,7 @@ from service.errors import UnprocessableInput
 Grey = NDArray[np.uint8]
 Box = tuple[int, int, int, int]  # left, top, width, height
 
-INPUT_SIDES = (
-    64,
-    128,
-)  # pixels: the longest side of the segmenter's input; the second if the first shows nothing
+INPUT_SIDES = (64, 128)  # pixels: the longest side of the segmenter's input; the second if it finds nothing at first
 SIDE_MULTIPLE = 8  # pixels: the sides of what it sees are multiples of it
 MAX_ASPECT = 2  # of what it sees: a longer picture is squeezed
 MIN_CONTRAST = 8  # of 255: with less between the darkest and the lightest pixel there is nothing
@@ -114,8 +111,7 @@ class _Picture:
         ]
         source, factor = (self._reduced, self._factor) if longest >= side * self._factor else (self._full, 1)
         box = (left / factor, top / factor, (left + width) / factor, (top + height) / factor)
-        resampling = Image.Resampling.BILINEAR
-        return np.asarray(source.resize((size[0], size[1]), resampling, box))
+        return np.asarray(source.resize((size[0], size[1]), Image.Resampling.BILINEAR, box))
 
 
 def _locate(picture: _Picture, part: Box, side: int, segment: SegmentFunction) -> LocatedDigit | None:
@@ -126,13 +122,18 @@ def _locate(picture: _Picture, part: Box, side: int, segment: SegmentFunction) -
     segmented = segment(grey)
     if int(segmented.ink.max()) < MIN_PEAK_INK:
         return None
-    inked = segmented.ink >= EDGE_INK
-    rows, columns = np.flatnonzero(inked.any(axis=1)), np.flatnonzero(inked.any(axis=0))
-    top, left, bottom, right = (int(at) for at in (rows[0], columns[0], rows[-1] + 1, columns[-1] + 1))
+    left, top, width, height = crop = box_of(segmented.ink >= EDGE_INK)
     across, down = part[2] / segmented.ink.shape[1], part[3] / segmented.ink.shape[0]
     x, y = int(left * across), int(top * down)
-    size = min(math.ceil(right * across), part[2]) - x, min(math.ceil(bottom * down), part[3]) - y
-    return LocatedDigit(segmented, part, (left, top, right - left, bottom - top), (part[0] + x, part[1] + y, *size))
+    right, bottom = math.ceil((left + width) * across), math.ceil((top + height) * down)
+    size = min(right, part[2]) - x, min(bottom, part[3]) - y
+    return LocatedDigit(segmented, part, crop, (part[0] + x, part[1] + y, *size))
+
+
+def box_of(mask: NDArray[np.bool_]) -> Box:
+    """The smallest box around what is true in a mask [height, width], which must be something."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return int(columns[0]), int(rows[0]), int(columns[-1] - columns[0]) + 1, int(rows[-1] - rows[0]) + 1
 
 
 def _around(box: Box, shape: tuple[int, ...]) -> Box:
