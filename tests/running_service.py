@@ -48,10 +48,12 @@ def wait_for_release(inputs):
 def clean_environment(**settings: str) -> dict[str, str]:
     """The environment of this process with only these `DIGITALIS_*` settings, which are named without the prefix.
 
-    The device is the CPU unless the settings name another: tests must not depend on whether the machine has a GPU.
+    Unless the settings say otherwise the device is the CPU, and requests wait as long as it takes: tests must not
+    depend on whether the machine has a GPU, or is busy.
     """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("DIGITALIS_")}
-    return inherited | {f"DIGITALIS_{name.upper()}": value for name, value in ({"device": "cpu"} | settings).items()}
+    steady = {"device": "cpu", "queue_timeout_ms": str(1000 * DEADLINE)}
+    return inherited | {f"DIGITALIS_{name.upper()}": value for name, value in (steady | settings).items()}
 
 
 def free_port() -> int:

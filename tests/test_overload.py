@@ -31,7 +31,7 @@ MEMORY_IS_BACK = 1.1  # times what it was before
 def test_every_request_of_an_overload_gets_200_or_503(tmp_path: Path, request_bytes: bytes, expected: bytes) -> None:
     """Health is answered within a second meanwhile, no worker dies, and memory is given back."""
     allow_connections()
-    with RunningService(tmp_path / "log", workers="2") as server:
+    with RunningService(tmp_path / "log", workers="2", queue_timeout_ms="1000") as server:
         server.wait_for_workers(2)
         rate = FACTOR * measure_capacity(server.host_and_port, request_bytes)
         load = partial(OpenLoop, server.host_and_port, [request_bytes], expected=expected)

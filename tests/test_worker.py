@@ -60,7 +60,7 @@ def test_others_are_served_during_a_slow_inference(tmp_path: Path) -> None:
 def test_health_is_served_when_all_threads_are_slow_and_the_others_wait_their_turn(tmp_path: Path) -> None:
     """Two requests may be slow, and a third one was taken for quick; a fourth and fifth wait."""
     run = "runtime.run = wait_for_release"
-    settings = {"request_threads": "2", "queue_timeout_ms": "60000"}
+    settings = {"request_threads": "2"}
     with patched_service(tmp_path, run, **settings) as service, ThreadPoolExecutor() as pool:
         slow = [pool.submit(predict, service) for _ in range(5)]
         wait_until(lambda: entered(tmp_path) == 3)
@@ -74,7 +74,8 @@ def test_health_is_served_when_all_threads_are_slow_and_the_others_wait_their_tu
 def test_a_request_that_would_wait_for_too_long_gets_503(tmp_path: Path) -> None:
     """The message says how long, and names the setting; health is served, and the worker stays."""
     run = "runtime.run = wait_for_release"
-    with patched_service(tmp_path, run, request_threads="1") as service, ThreadPoolExecutor() as pool:
+    settings = {"request_threads": "1", "queue_timeout_ms": "1000"}
+    with patched_service(tmp_path, run, **settings) as service, ThreadPoolExecutor() as pool:
         workers = service.workers()
         slow = [pool.submit(predict, service) for _ in range(2)]
         wait_until(lambda: entered(tmp_path) == 2)

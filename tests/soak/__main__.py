@@ -28,7 +28,7 @@ def main() -> None:
 
 def soak(log: Path, minutes: int) -> bool:
     """Run a service of two workers for some minutes, and print what came of it. Returns whether all was right."""
-    with RunningService(log, workers="2") as server:
+    with RunningService(log, workers="2", queue_timeout_ms="1000") as server:
         journal = Journal()
         load = Minutes(server, journal)
         with probing(server.host_and_port) as probes:
