@@ -1,10 +1,12 @@
-"""`python -m service`: Gunicorn, configured by `DIGITALIS_*` variables."""
+"""`python -m service`, or `digitalis serve`: Gunicorn, configured by options and `DIGITALIS_*` variables."""
 
 import argparse
+import dataclasses
 import http.client
 import socket
 import sys
 import urllib.request
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +15,20 @@ try:
 
     from service.app import create_app
     from service.errors import StartError
-    from service.settings import Settings, inherits_sockets
+    from service.settings import PREFIX, Settings, inherits_sockets
 except ModuleNotFoundError as error:
-    sys.exit(f"digitalis: {error.name} is not installed here: `make serve` installs into .venv; try .venv/bin/python")
+    sys.exit(
+        f"digitalis: {error.name} is not installed here: `make serve` installs into .venv; try .venv/bin/python; "
+        "or pip install 'digitalis-service[cpu]'"
+    )
 
 EXAMPLES = """
 examples:
-  python -m service                                     serve the bundles in models/ on 127.0.0.1:8000
-  DIGITALIS_BIND=0.0.0.0:80 python -m service           listen on every interface
-  DIGITALIS_RUNTIME=torchscript python -m service       run model.pt instead of model.onnx
+  {prog}                                        serve the bundles in models/ on 127.0.0.1:8000
+  {prog} --models /srv/models                   other bundles, as /srv/models/<name>/<version>/
+  {prog} --bind 0.0.0.0:80 --workers 4          listen on every interface
+  DIGITALIS_RUNTIME=torchscript {prog}          a setting from the environment: run model.pt instead of model.onnx
   gunicorn -c python:service.gunicorn_conf 'service.app:create_app()'      the same, with Gunicorn's own options
-
-settings, from the environment:
 """
 
 
@@ -41,24 +45,24 @@ class GunicornApplication(WSGIApplication):  # type: ignore[misc]  # Gunicorn is
         return create_app(folders=self.folders)
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m service") -> int:
     """Serve until SIGTERM. The exit status is 0 then, and 2 if the start fails."""
-    width = max(len(name) for name, _, _ in Settings.documentation_rows())
-    table = "\n".join(
-        f"  {name:{width}}  {meaning} (default: {shown})" for name, shown, meaning in Settings.documentation_rows()
-    )
     parser = argparse.ArgumentParser(
-        prog="python -m service",
-        description="Serve the bundles under models/ over HTTP.",
-        epilog=EXAMPLES + table,
+        prog=prog,
+        usage=f"{prog} [SETTINGS]",
+        description="Serve the bundles of a folder over HTTP.",
+        epilog=EXAMPLES.format(prog=prog),
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument(
         "--health",
         action="store_true",
-        help="check whether the service on DIGITALIS_BIND is ready, and exit with 0 or 1",
+        help="check whether the service on the address of --bind is ready, and exit with 0 or 1",
     )
-    args = parser.parse_args()
+    _add_settings(parser)
+    args = parser.parse_args(arguments)
+    Settings.override({name: text for name, text in vars(args).items() if isinstance(text, str)})
     try:
         settings = Settings.from_env()
         if args.health:
@@ -71,6 +75,37 @@ def main() -> int:
     sys.argv = ["digitalis", "-c", "python:service.gunicorn_conf", "service.app:create_app()"]
     GunicornApplication("%(prog)s").run()
     return 0
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    """An option for each setting of the service."""
+    group = parser.add_argument_group("settings", "each is an environment variable too, and an option wins over it")
+    for field in dataclasses.fields(Settings):
+        if field.name == "data_dir":  # only training reads it
+            continue
+        names = ["--models"] if field.name == "models_dir" else []
+        meaning, shown = field.metadata["meaning"], field.metadata["shown"]
+        group.add_argument(
+            *names,
+            f"--{field.name.replace('_', '-')}",
+            dest=field.name,
+            metavar=field.name.rpartition("_")[2].upper(),
+            type=_checked(field.metadata["parse"]),
+            help=f"{meaning} (default: {shown}; {PREFIX}{field.name.upper()})".replace("%", "%%"),
+        )
+
+
+def _checked(parse: Callable[[str], Any]) -> Callable[[str], str]:
+    """An argparse type: the text of a setting, as it is, if it can be parsed."""
+
+    def check(text: str) -> str:
+        try:
+            parse(text)
+        except ValueError as expected:
+            raise argparse.ArgumentTypeError(f"{text!r}: expected {expected}") from None
+        return text
+
+    return check
 
 
 def _port_is_free(address: str) -> bool:

@@ -187,6 +187,11 @@ class Settings:
         settings.check_consistency()
         return settings
 
+    @staticmethod
+    def override(texts: Mapping[str, str]) -> None:
+        """Put the texts of some fields in place of their environment variables: workers inherit those."""
+        os.environ.update({PREFIX + name.upper(): text for name, text in texts.items()})
+
     def check_consistency(self) -> None:
         """Raise `SettingsError` for values that are valid alone, and not together."""
         for_bodies = MemoryBudget(self.memory_budget_bytes).for_bodies

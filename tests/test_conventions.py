@@ -87,8 +87,9 @@ def test_bundles_can_be_loaded_without_importing_pillow_or_onnx_runtime() -> Non
     assert subprocess.run((sys.executable, "-c", program), cwd=ROOT, check=False).returncode == 0
 
 
-def test_the_service_never_imports_training() -> None:
+def test_the_service_never_imports_training_and_neither_imports_the_command() -> None:
     assert importers("training", "service") == set()
+    assert importers("digitalis", "service", "training") == set()
 
 
 def test_torch_and_onnx_runtime_are_each_imported_by_one_module_of_the_service() -> None:
@@ -117,7 +118,9 @@ def test_no_view_imports_numpy() -> None:
 def test_only_the_settings_read_the_environment() -> None:
     reads = re.compile(r"(?:os\.|import )environ(?!\[\"\w+\"\] = )|getenv")
     paths = [
-        path for path, _ in modules("service", "training", "benchmarks") if reads.search((ROOT / path).read_text())
+        path
+        for path, _ in modules("digitalis", "service", "training", "benchmarks")
+        if reads.search((ROOT / path).read_text())
     ]
     # The load generator starts other servers with environments of their own, which these read.
     assert [path for path in paths if not path.startswith("benchmarks/serve/")] == ["service/settings.py"]
@@ -129,7 +132,7 @@ def test_no_file_or_folder_has_a_forbidden_name() -> None:
 
 
 def test_modules_and_functions_are_short() -> None:
-    for path, tree in modules("service", "training"):
+    for path, tree in modules("digitalis", "service", "training"):
         assert len((ROOT / path).read_text().splitlines()) <= MAX_MODULE_LINES, path
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno:

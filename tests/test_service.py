@@ -257,5 +257,6 @@ def test_a_python_without_the_packages_is_told_where_they_are() -> None:
     run = subprocess.run(without_site_packages, cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 1
     assert run.stderr == (
-        "digitalis: gunicorn is not installed here: `make serve` installs into .venv; try .venv/bin/python\n"
+        "digitalis: gunicorn is not installed here: `make serve` installs into .venv; try .venv/bin/python; "
+        "or pip install 'digitalis-service[cpu]'\n"
     )

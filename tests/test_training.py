@@ -405,7 +405,7 @@ def test_without_the_extras_the_message_says_what_to_install() -> None:
     program = "import runpy, sys; sys.modules['rich'] = None; runpy.run_module('training', run_name='__main__')"
     failed = subprocess.run((sys.executable, "-c", program), cwd=ROOT, capture_output=True, text=True, check=False)
     assert failed.returncode == 1
-    assert "pip install '.[cpu,training]'" in failed.stderr
+    assert "pip install 'digitalis-service[cpu,training]'" in failed.stderr
     assert "Traceback" not in failed.stderr
 
 

@@ -25,9 +25,11 @@ try:
     )
     from training.segmenter.recipe import CHECKPOINT, SEGMENTER
 except ModuleNotFoundError as error:
-    sys.exit(f"training: {error.name} is not installed; to install it: pip install '.[cpu,training]'")
+    sys.exit(f"training: {error.name} is not installed; to install it: pip install 'digitalis-service[cpu,training]'")
 except DigitalisError as error:  # an invalid recipe
     sys.exit(f"training: {error}")
+
+PROG = "python -m training"
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no public name
 
@@ -40,13 +42,13 @@ class Interrupted(BaseException):
     """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, prog: str = PROG) -> int:
     """Run one command. Exit status: 0, 1 if it failed, 2 for invalid arguments, 130 if it was interrupted."""
     signal.signal(signal.SIGTERM, _interrupt)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # nohup ignores it, which is kept
         signal.signal(signal.SIGINT, _interrupt)
     try:
-        args = parser(Settings.from_env()).parse_args(arguments)
+        args = parser(Settings.from_env(), prog).parse_args(arguments)
         args.run(args)
     except (DigitalisError, OSError) as error:
         print(f"training: {error}", file=sys.stderr)
@@ -57,10 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def parser(settings: Settings) -> argparse.ArgumentParser:
+def parser(settings: Settings, prog: str = PROG) -> argparse.ArgumentParser:
     """The parser of all commands; each one sets `run` to a function of `commands`."""
     top = argparse.ArgumentParser(
-        prog="python -m training",
+        prog=prog,
         description="Train the networks that the service serves, and export them as bundles.",
         epilog="Each command has its own --help, with examples.",
     )
@@ -91,12 +93,12 @@ def _add_train(group: Commands, settings: Settings) -> None:
         "verified; then the next version of its bundle is written. If a network is below its recipe's acceptance\n"
         "threshold, nothing is written, and the exit status is 1.\n\n"
         "examples:\n"
-        "  python -m training train iris                        a few seconds\n"
-        "  python -m training train mnist-deep                  about a minute; downloads MNIST (12 MB) once\n"
-        "  python -m training train all                         all recipes: half an hour, most of it for mnist\n"
-        "  python -m training train mnist-deep --data-dir ~/mnist --models-dir /srv/models --seed 7\n"
-        "  python -m training train segmenter                   hours; it is a part of the service\n"
-        "  python -m training train segmenter --resume          go on where it was interrupted\n",
+        "  %(prog)s iris                        a few seconds\n"
+        "  %(prog)s mnist-deep                  about a minute; downloads MNIST (12 MB) once\n"
+        "  %(prog)s all                         all recipes: half an hour, most of it for mnist\n"
+        "  %(prog)s mnist-deep --data-dir ~/mnist --models-dir /srv/models --seed 7\n"
+        "  %(prog)s segmenter                   hours; it is a part of the service\n"
+        "  %(prog)s segmenter --resume          go on where it was interrupted\n",
     )
     add_recipes(train, allow_all=True, allow_segmenter=True)
     train.add_argument("--seed", type=integer, help="of weights, row order and split (default: the recipe's)")
@@ -123,7 +125,7 @@ def _add_recalibrate(group: Commands, settings: Settings) -> None:
         "fit temperature and thresholds of trained networks anew",
         "The latest bundle of each recipe of images is written as its next version: the same weights, with golden\n"
         "examples, temperature and thresholds of the present normaliser. Bundles of an older one do not load.\n\n"
-        "example:\n  python -m training recalibrate mnist mnist-deep",
+        "example:\n  %(prog)s mnist mnist-deep",
     )
     add_recipes(recalibrate, allow_all=True)
     add_data_dir(recalibrate, settings)
@@ -138,7 +140,7 @@ def _add_verify(group: Commands) -> None:
         "verify that the files of bundles compute what their networks compute",
         "Opens model.onnx and model.pt with the runtimes of the service, and compares weights, and names, data\n"
         "types, shapes and values of the outputs with the network, at batch sizes 1, 2, 17 and 256.\n\n"
-        "example:\n  python -m training verify models/*/*",
+        "example:\n  %(prog)s models/*/*",
     )
     verify.add_argument("bundles", nargs="+", type=Path, metavar="BUNDLE", help="a folder such as models/iris/4")
     verify.set_defaults(run=commands.verify_bundles)
@@ -154,8 +156,8 @@ def _add_report(group: Commands, settings: Settings) -> None:
         "It needs the bundle and the data set. A bundle contains the same page without pictures of the data; the\n"
         "service shows that at /v1/models/<name>/report.\n\n"
         "examples:\n"
-        "  python -m training report xor\n"
-        "  python -m training report all --out /tmp/reports\n",
+        "  %(prog)s xor\n"
+        "  %(prog)s all --out /tmp/reports\n",
     )
     add_recipes(report, allow_all=True, allow_segmenter=True)
     add_out(report)
@@ -174,8 +176,8 @@ def _add_compare(group: Commands, settings: Settings) -> None:
         "from the training data: a sixth of them are the validation rows. Teacher and OOD head are left out, and so\n"
         "are variants that the recipe cannot have, such as batch size 1 with batch normalisation.\n\n"
         "examples:\n"
-        "  python -m training compare optimisers iris mnist-deep\n"
-        "  python -m training compare batches iris mnist-deep --rows 6000 --epochs 5\n",
+        "  %(prog)s optimisers iris mnist-deep\n"
+        "  %(prog)s batches iris mnist-deep --rows 6000 --epochs 5\n",
     )
     compare.add_argument("parameter", choices=("optimisers", "batches"), help="what to vary")
     add_recipes(compare, allow_all=False)
@@ -194,8 +196,8 @@ def _add_lectures(group: Commands, settings: Settings) -> None:
         "Figures of trained networks are read from their bundles, the others are computed now. With --pictures,\n"
         "plots are written instead: activations and their derivatives, decision boundaries side by side.\n\n"
         "examples:\n"
-        "  python -m training lectures > docs/lectures.md\n"
-        "  python -m training lectures --pictures\n",
+        "  %(prog)s > docs/lectures.md\n"
+        "  %(prog)s --pictures\n",
     )
     lectures.add_argument("--pictures", action="store_true", help="write plots, and print their file names")
     add_out(lectures)

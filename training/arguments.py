@@ -12,7 +12,7 @@ from training.recipes import RECIPES
 from training.recipes.recipe import Recipe
 from training.segmenter.recipe import SEGMENTER
 
-NAMES_HELP = "`python -m training list` shows the names"
+NAMES_HELP = "`list` shows the names"
 
 
 def add_recipes(command: argparse.ArgumentParser, *, allow_all: bool, allow_segmenter: bool = False) -> None:
@@ -38,7 +38,8 @@ def add_data_dir(command: argparse.ArgumentParser, settings: Settings) -> None:
 def add_models_dir(command: argparse.ArgumentParser, settings: Settings) -> None:
     """`--models-dir`: where bundles lie."""
     help_ = "the folder of the bundles (default: %(default)s)"
-    command.add_argument("--models-dir", type=Path, default=settings.models_dir, metavar="FOLDER", help=help_)
+    names, default = ("--models", "--models-dir"), settings.models_dir
+    command.add_argument(*names, dest="models_dir", type=Path, default=default, metavar="FOLDER", help=help_)
 
 
 def recipe_name(name: str) -> str:
