@@ -3,6 +3,7 @@
 #   docker build -t digitalis .                                            the CPU, 180 MB above the base image
 #   docker build -t digitalis --build-arg EXTRAS=cuda .                    ONNX Runtime on CUDA, some 3 GB
 #   docker build -t digitalis --build-arg EXTRAS=cpu,torchscript .         model.pt too: PyTorch brings its 5 GB
+#   docker build -t digitalis --build-arg DEMOS=no .                       without the bundles of this repository
 #   docker run --rm -p 8000:8000 --read-only --tmpfs /tmp digitalis
 
 ARG PYTHON_IMAGE=python:3.11-slim
@@ -21,7 +22,8 @@ WORKDIR /app
 COPY --from=packages /opt/venv /opt/venv
 COPY service service
 COPY models models
-RUN python -m compileall -q service
+ARG DEMOS=yes
+RUN python -m compileall -q service && if [ "$DEMOS" != yes ]; then rm -rf models/*; fi
 USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 CMD ["python", "-m", "service", "--health"]

@@ -11,7 +11,8 @@ SERVICE = {
     "health": "check whether the service is ready: exit with 0 or 1",
 }
 TRAINING = {
-    "train": "train networks from recipes, and write their bundles",
+    "train": "train a network for your own table, or from a recipe, and write its bundle",
+    "init": "print a recipe for your own table, to be changed and trained",
     "list": "list the recipes that are included",
     "show": "show all fields of a recipe",
     "verify": "verify that the files of bundles compute what their networks compute",
@@ -22,7 +23,8 @@ TRAINING = {
 }
 EXAMPLES = """
 examples:
-  digitalis train iris                       train a small network, and write its bundle to models/iris/1
+  digitalis train customers.csv --target tier    predict a column of a table from the others
+  digitalis train iris                       train a recipe, and write its bundle to models/iris/1
   digitalis serve                            serve the bundles in models/ on http://127.0.0.1:8000
   digitalis serve --models /srv/models --bind 0.0.0.0:80 --workers 4
   digitalis health --bind 127.0.0.1:8000     exit with 0 if that service is ready

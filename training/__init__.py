@@ -5,6 +5,7 @@ The life of a bundle, and where to read on:
     python -m training train mnist-deep
 
     recipes/                   1. declared   data set, network, optimiser or fixed weights, and acceptance threshold
+      tables/                                  ... for a table of one's own
     datasets/                  2. data       tensors (MNIST's files by MD5); held-out rows are read after the last epoch
     learning/validate          3. checked    the recipe is consistent, and fits its data set
     networks/                  4. built      scaling -> layers -> probabilities or values, all in one graph
@@ -13,6 +14,8 @@ The life of a bundle, and where to read on:
       learning/distillation                    a teacher network, whose predictions are the targets
       learning/fit                             the loop over epochs and mini-batches
       learning/optimisation                    one step of gradient descent (learning/backprop: a faster one)
+      learning/early_stopping                  ends it when the validation loss falls no more
+      learning/simple_models                   what the network of a table is compared with
       learning/ood_head                        the out-of-distribution head
       learning/calibration                     temperature scaling, and the thresholds of abstention
       learning/seed_sweep                      in how many of 100 random initialisations does training converge?
@@ -24,9 +27,9 @@ The life of a bundle, and where to read on:
 
 `bundles/restore` loads a bundle as it was after training. `compare` trains one recipe with several optimisers or
 batch sizes. `lectures/` compares figures of the lectures with ours. `segmenter/` trains the network by which the
-service finds the ink in uploads, and `normaliser` is the service's normaliser with it. `commands` has a function for
-each command, `arguments` what several of them take, `progress` shows a training run on the terminal, `errors` lists
-what can fail.
+service finds the ink in uploads, and `normaliser` is the service's normaliser with it. `commands` and
+`train_command` have a function for each command, `arguments` what several of them take, `progress` shows a training run
+on the terminal, `errors` lists what can fail.
 
 This package imports `service`, so that a bundle is verified by the code that serves it; `service` never imports this
 package.

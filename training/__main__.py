@@ -12,16 +12,18 @@ from service.errors import DigitalisError
 from service.settings import Settings
 
 try:
-    from training import commands
+    from training import commands, train_command
     from training.arguments import (
         NAMES_HELP,
         add_data_dir,
         add_models_dir,
         add_out,
         add_recipes,
+        add_target,
         integer,
         name_parser,
         positive_integer,
+        recipe_or_file,
     )
     from training.segmenter.recipe import CHECKPOINT, SEGMENTER
 except ModuleNotFoundError as error:
@@ -76,6 +78,7 @@ def parser(settings: Settings, prog: str = PROG) -> argparse.ArgumentParser:
     )
     show.set_defaults(run=commands.show_recipe)
     _add_train(group, settings)
+    _add_init(group)
     _add_recalibrate(group, settings)
     _add_verify(group)
     _add_report(group, settings)
@@ -88,19 +91,25 @@ def _add_train(group: Commands, settings: Settings) -> None:
     train = _add_command(
         group,
         "train",
-        "train recipes from scratch and write their bundles",
+        "train recipes, or a network for your own table, and write their bundles",
         "Each recipe is trained from scratch, evaluated on held-out data, exported to ONNX and TorchScript, and\n"
         "verified; then the next version of its bundle is written. If a network is below its recipe's acceptance\n"
         "threshold, nothing is written, and the exit status is 1.\n\n"
+        "A table is a CSV, TSV or Parquet file with the names of its columns in the first line. What its columns are,\n"
+        "the network and how it is trained is chosen, and said; `init` writes the choices to a file to change them.\n\n"
         "examples:\n"
         "  %(prog)s iris                        a few seconds\n"
+        "  %(prog)s customers.csv --target tier    your own table; the bundle is named customers\n"
+        "  %(prog)s customers.toml              your own recipe, from `init`\n"
         "  %(prog)s mnist-deep                  about a minute; downloads MNIST (12 MB) once\n"
         "  %(prog)s all                         all recipes: half an hour, most of it for mnist\n"
         "  %(prog)s mnist-deep --data-dir ~/mnist --models-dir /srv/models --seed 7\n"
         "  %(prog)s segmenter                   hours; it is a part of the service\n"
         "  %(prog)s segmenter --resume          go on where it was interrupted\n",
     )
-    add_recipes(train, allow_all=True, allow_segmenter=True)
+    help_ = f"all, a table, a recipe file, or one or more names: {NAMES_HELP}"
+    train.add_argument("recipes", nargs="+", metavar="RECIPE", type=recipe_or_file, help=help_)
+    add_target(train, required=False)
     train.add_argument("--seed", type=integer, help="of weights, row order and split (default: the recipe's)")
     train.add_argument("--epochs", type=positive_integer, help="passes over the data (default: the recipe's)")
     train.add_argument("--samples", type=positive_integer, help="pictures that the segmenter is trained on")
@@ -115,7 +124,21 @@ def _add_train(group: Commands, settings: Settings) -> None:
     train.add_argument("--threads", type=positive_integer, default=1, help=threads_help)
     add_data_dir(train, settings)
     add_models_dir(train, settings)
-    train.set_defaults(run=commands.train_recipes)
+    train.set_defaults(run=train_command.train_recipes)
+
+
+def _add_init(group: Commands) -> None:
+    init = _add_command(
+        group,
+        "init",
+        "print a recipe for your own table, to be changed and trained",
+        "Reads the table, and prints a recipe as TOML: what its columns are, the network, and how it is trained, each\n"
+        "with its reason. `train` trains the file.\n\n"
+        "example:\n  %(prog)s customers.csv --target tier > customers.toml",
+    )
+    init.add_argument("table", metavar="TABLE", help="a CSV, TSV or Parquet file")
+    add_target(init, required=True)
+    init.set_defaults(run=train_command.init_recipe)
 
 
 def _add_recalibrate(group: Commands, settings: Settings) -> None:
@@ -130,7 +153,7 @@ def _add_recalibrate(group: Commands, settings: Settings) -> None:
     add_recipes(recalibrate, allow_all=True)
     add_data_dir(recalibrate, settings)
     add_models_dir(recalibrate, settings)
-    recalibrate.set_defaults(run=commands.recalibrate_recipes)
+    recalibrate.set_defaults(run=train_command.recalibrate_recipes)
 
 
 def _add_verify(group: Commands) -> None:

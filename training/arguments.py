@@ -7,11 +7,13 @@ from pathlib import Path
 
 import msgspec
 
+from service.bundle.loading import NAME
 from service.settings import Settings
 from training.recipes import RECIPES
 from training.recipes.recipe import Recipe
 from training.segmenter.recipe import SEGMENTER
 
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
 NAMES_HELP = "`list` shows the names"
 
 
@@ -21,6 +23,21 @@ def add_recipes(command: argparse.ArgumentParser, *, allow_all: bool, allow_segm
     parse = name_parser(extra | ({SEGMENTER.name} if allow_segmenter else set()))
     help_ = f"{'all, or ' if allow_all else ''}one or more names: {NAMES_HELP}"
     command.add_argument("recipes", nargs="+", metavar="RECIPE", type=parse, help=help_)
+
+
+def add_target(command: argparse.ArgumentParser, *, required: bool) -> None:
+    """What is predicted from a table."""
+    command.add_argument(
+        "--target",
+        action="append",
+        default=[],
+        required=required,
+        metavar="COLUMN",
+        help="the column of the table that is predicted; several times for several values",
+    )
+    tasks = ("classification", "regression")
+    command.add_argument("--task", choices=tasks, help="of a table (default: by what is in its target)")
+    command.add_argument("--name", type=bundle_name, help="of the bundle of a table (default: the name of the file)")
 
 
 def add_out(command: argparse.ArgumentParser) -> None:
@@ -49,6 +66,27 @@ def recipe_name(name: str) -> str:
     close = difflib.get_close_matches(name, RECIPES, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
     raise argparse.ArgumentTypeError(f"no recipe {name!r}: {hint}{NAMES_HELP}")
+
+
+def bundle_name(text: str) -> str:
+    """An argparse type: a name that a bundle may have."""
+    if not NAME.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected lower-case letters, digits, and . _ - between them")
+    return text
+
+
+def is_file(text: str) -> bool:
+    """Whether a recipe's argument is the path of a file: a table, or a recipe as TOML."""
+    return text.lower().endswith((*TABLE_SUFFIXES, ".toml"))
+
+
+def recipe_or_file(text: str) -> str:
+    """An argparse type: a recipe's name, `all`, `segmenter`, or an existing file."""
+    if is_file(text):
+        if not Path(text).is_file():
+            raise argparse.ArgumentTypeError(f"{text}: no such file")
+        return text
+    return name_parser({"all", SEGMENTER.name})(text)
 
 
 def name_parser(others: set[str]) -> Callable[[str], str]:

@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from service.errors import DigitalisError
-from training.arguments import expand_names, with_overrides
+from training.arguments import expand_names
 from training.errors import TrainingError
 from training.recipes import RECIPES
 from training.segmenter.recipe import SEGMENTER
@@ -46,87 +45,6 @@ def show_recipe(args: argparse.Namespace) -> None:
     """`show`: all fields of one recipe, as JSON."""
     recipe = SEGMENTER if args.recipe == SEGMENTER.name else RECIPES[args.recipe]
     console.print(msgspec.json.format(msgspec.json.encode(recipe), indent=2).decode(), markup=False)
-
-
-def train_recipes(args: argparse.Namespace) -> None:
-    """`train`: train, export and verify one recipe after another."""
-    from training.bundles.export import check_writable, export
-    from training.datasets import open_dataset
-    from training.learning.train import select_device, train
-    from training.progress import Progress
-
-    names = expand_names(args.recipes)
-    _check_train_options(args, names)
-    device = select_device(args.device)
-    check_writable(args.models_dir)  # before training, not after it
-
-    def train_one(name: str) -> None:
-        if name == SEGMENTER.name:
-            _train_segmenter(args)
-            return
-        recipe = with_overrides(RECIPES[name], args.seed, args.epochs)
-        dataset = open_dataset(recipe.dataset, args.data_dir)
-        started = time.monotonic()
-        with Progress(console) as progress:
-            result = train(recipe, dataset, device, args.threads, progress)
-        console.print(f"{name}: trained on {device} in {time.monotonic() - started:.1f} s")
-        for metric, value in result.metrics.items():
-            console.print(f"  {metric.replace('_', ' ')}: {value:g}")
-        if recipe.reference:
-            console.print(f"  the lecture's figure: {recipe.reference.reported}")
-        folder, comparisons = export(recipe, result, dataset, args.models_dir)
-        print_comparisons(comparisons)
-        console.print(f"{name}: wrote {folder}")
-
-    for_each(names, train_one)
-
-
-def _check_train_options(args: argparse.Namespace, names: list[str]) -> None:
-    """Raise `TrainingError` for an option that would be ignored."""
-    if SEGMENTER.name in names:
-        ignored = [
-            option for option, given in (("--epochs", args.epochs), ("--device cuda", args.device == "cuda")) if given
-        ]
-    else:
-        ignored = [option for option, given in (("--samples", args.samples), ("--resume", args.resume)) if given]
-    if ignored:
-        raise TrainingError(f"{', '.join(ignored)}: not for {', '.join(names)}")
-
-
-def _train_segmenter(args: argparse.Namespace) -> None:
-    import torch
-
-    from training.progress import Progress
-    from training.segmenter.command import train_segmenter
-
-    changes = {name: value for name in ("seed", "samples") if (value := getattr(args, name)) is not None}
-    recipe = msgspec.structs.replace(SEGMENTER, **changes)
-    torch.set_num_threads(args.threads)
-    with Progress(console) as progress:
-        train_segmenter(recipe, args.data_dir, progress, resume=args.resume)
-
-
-def recalibrate_recipes(args: argparse.Namespace) -> None:
-    """`recalibrate`: write the latest bundle of each recipe as its next version, with a new calibration."""
-    from training.bundles.export import check_writable, export
-    from training.bundles.restore import latest_bundle, restore
-    from training.learning.train import recalibrate
-    from training.progress import Progress
-
-    check_writable(args.models_dir)
-
-    def recalibrate_one(name: str) -> None:
-        if not RECIPES[name].takes_images:
-            raise TrainingError(f"{name} takes feature vectors, which no normaliser changes: there is nothing to do")
-        recipe, result, dataset = restore(*latest_bundle(name, args.models_dir), args.data_dir)
-        with Progress(console) as progress:
-            result = recalibrate(recipe, result, progress)
-        folder, comparisons = export(recipe, result, dataset, args.models_dir)
-        print_comparisons(comparisons)
-        console.print(f"{name}: wrote {folder}")
-
-    names = [name for name in RECIPES if RECIPES[name].takes_images] if "all" in args.recipes else args.recipes
-    for_each(list(dict.fromkeys(names)), recalibrate_one)
 
 
 def for_each(names: list[str], run: Callable[[str], None], kind: str = "recipes") -> None:

@@ -109,6 +109,11 @@ def _identity_problems(bundle: Bundle, folder: Path) -> Iterator[Problem]:
     yield len(set(bundle.labels)) != len(bundle.labels), "two labels are the same"
     yield _repeated(bundle.features), "two features have one name"
     yield _repeated(bundle.targets), "two targets have one name"
+    for column in bundle.features:
+        words, codes = column.categories, (0, len(column.categories) - 1)
+        if words:
+            yield len(set(words)) != len(words) or "" in words, f"{column.name}: its categories must be different words"
+            yield (column.minimum, column.maximum) != codes, f"{column.name}: its range must be {codes}, as categories"
 
 
 def _signature_problems(bundle: Bundle) -> Iterator[Problem]:

@@ -34,12 +34,18 @@ class ModelId(NamedTuple):
         return f"{self.name}/{self.version}"
 
 
-class Column(msgspec.Struct, frozen=True, cache_hash=True, forbid_unknown_fields=True):
-    """An input feature or a regression target, named as in its data set, with its range in the training data."""
+class Column(msgspec.Struct, frozen=True, cache_hash=True, forbid_unknown_fields=True, omit_defaults=True):
+    """An input feature or a regression target, named as in its data set, with its range in the training data.
+
+    A feature with `categories` is one of these words, and its number is the index of the word: the range is 0 to the
+    last index. A feature that `may_be_missing` is NaN where it is; no other one may be.
+    """
 
     name: str
     minimum: float
     maximum: float
+    categories: tuple[str, ...] = ()
+    may_be_missing: bool = False
 
 
 class DataSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -33,14 +33,14 @@ class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     datatype: Datatype
     shape: tuple[int, ...]
 
-    def check(self, array: NDArray[Any]) -> None:
-        """Raise `SignatureMismatch` unless the array has this data type and shape and is finite."""
+    def check(self, array: NDArray[Any], *, finite: bool = True) -> None:
+        """Raise `SignatureMismatch` unless the array has this data type and shape and, if so asked, is finite."""
         if array.dtype != NUMPY_DTYPES[self.datatype]:
             found = DATATYPES.get(array.dtype, str(array.dtype))
             raise SignatureMismatch(f"{self.name} is {found}, expected {self.datatype}")
         if array.shape[1:] != self.shape[1:] and not self._fits(array.shape):
             raise SignatureMismatch(f"{self.name} has shape {list(array.shape)}, expected {list(self.shape)}")
-        if self.datatype == "FP32" and not all_finite(array):
+        if finite and self.datatype == "FP32" and not all_finite(array):
             raise NotFinite(f"{self.name} contains NaN or an infinity, expected finite numbers")
 
     def _fits(self, shape: tuple[int, ...]) -> bool:
@@ -59,13 +59,13 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Inputs for a batch, all zero: enough to test whether a device can run the model, and how fast."""
         return {spec.name: np.zeros((rows, *spec.shape[1:]), NUMPY_DTYPES[spec.datatype]) for spec in self.inputs}
 
-    def check_inputs(self, arrays: Arrays) -> None:
+    def check_inputs(self, arrays: Arrays, *, finite: bool = True) -> None:
         """Raise `SignatureMismatch` unless these are exactly the inputs."""
-        _check(self.inputs, arrays)
+        _check(self.inputs, arrays, finite=finite)
 
     def check_outputs(self, arrays: Arrays) -> None:
         """Raise `SignatureMismatch` unless these are exactly the outputs."""
-        _check(self.outputs, arrays)
+        _check(self.outputs, arrays, finite=True)
 
 
 def batch_size(arrays: Arrays) -> int:
@@ -81,9 +81,9 @@ def all_finite(array: NDArray[Any]) -> bool:
     return math.isfinite(np.vdot(array, array)) or bool(np.isfinite(array).all())
 
 
-def _check(specs: tuple[TensorSpec, ...], arrays: Arrays) -> None:
+def _check(specs: tuple[TensorSpec, ...], arrays: Arrays, *, finite: bool) -> None:
     if len(specs) != len(arrays) or any(spec.name not in arrays for spec in specs):
         names = sorted(spec.name for spec in specs)
         raise SignatureMismatch(f"found {sorted(arrays)}, expected {names}")
     for spec in specs:
-        spec.check(arrays[spec.name])
+        spec.check(arrays[spec.name], finite=finite)

@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+from service.bundle.features import check_values, has_special_features
 from service.bundle.golden import check_golden
 from service.bundle.loading import bundle_digest, load_bundle
 from service.bundle.manifest import MANIFEST, REPORT, Bundle
@@ -33,6 +34,7 @@ class Model:
         self.load_seconds = 0.0
         self.batching: BatchingRuntime | None = None
         self._report = report
+        self._has_special_features = has_special_features(bundle.features)
 
     @classmethod
     def open(cls, folder: Path, settings: Settings) -> "Model":
@@ -57,18 +59,20 @@ class Model:
         Raises `BadRequest` for inputs that do not match the signature, `UnprocessableInput` for numbers so large that
         the network overflows, `InferenceFailed` for any failure of the runtime.
         """
-        signature = self.bundle.signature
+        bundle, signature = self.bundle, self.bundle.signature
         try:
-            signature.check_inputs(inputs)
+            signature.check_inputs(inputs, finite=not self._has_special_features)
+            if self._has_special_features:
+                check_values(bundle.features, inputs["features"])
         except SignatureMismatch as mismatch:
-            raise BadRequest(f"{self.bundle.name}: {mismatch}") from None
+            raise BadRequest(f"{bundle.name}: {mismatch}") from None
         try:
             outputs = self.batching.run(inputs, wait) if self.batching else self.runtime.run(inputs)
             signature.check_outputs(outputs)
         except ServiceOverloaded:
             raise
         except NotFinite:
-            raise UnprocessableInput(f"{self.bundle.name} has no finite output for such large numbers") from None
+            raise UnprocessableInput(f"{bundle.name} has no finite output for such large numbers") from None
         except Exception as error:  # the inputs were valid, so any other failure is the service's
             raise InferenceFailed(f"{self.id} failed on {self.runtime.device}") from error
         return outputs

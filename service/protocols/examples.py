@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from service.bundle.manifest import IMAGE_SHAPE, Bundle
+from service.bundle.manifest import IMAGE_SHAPE, Bundle, Column
 
 
 def example_batch(bundle: Bundle) -> NDArray[np.generic]:
@@ -12,5 +12,9 @@ def example_batch(bundle: Bundle) -> NDArray[np.generic]:
         image = np.zeros((1, *IMAGE_SHAPE), np.uint8)
         image[0, 4:24, 13:16] = 255
         return image
-    row = [float(f"{(feature.minimum + feature.maximum) / 2:.3g}") for feature in bundle.features]
-    return np.array([row], np.float64)
+    return np.array([[_middle(feature) for feature in bundle.features]], np.float64)
+
+
+def _middle(feature: Column) -> float:
+    middle = (feature.minimum + feature.maximum) / 2
+    return float(int(middle)) if feature.categories else float(f"{middle:.3g}")

@@ -50,8 +50,11 @@ def baseline_statistics(
 
 
 def baseline_histogram(name: str, column: NDArray[np.float32]) -> BaselineHistogram:
-    """The histogram of FP32 [n], in bins of about as many rows each, as is usual for the population stability index."""
-    edges = np.array(CONFIDENCE_BIN_EDGES, np.float32) if name == CONFIDENCE else _deciles(column)
+    """The histogram of FP32 [n], in bins of about as many rows each, as is usual for the population stability index.
+
+    Missing values are counted in the last bin, as they are of requests.
+    """
+    edges = np.array(CONFIDENCE_BIN_EDGES, np.float32) if name == CONFIDENCE else _deciles(column[~np.isnan(column)])
     bins = np.bincount(edges.searchsorted(column), minlength=len(edges) + 1)
     return BaselineHistogram(
         name, tuple(float(str(edge)) for edge in edges), tuple(_fraction(count, column) for count in bins.tolist())

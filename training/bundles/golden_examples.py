@@ -15,6 +15,7 @@ from training.networks.network import Network
 from training.normaliser import normalise
 
 SAMPLES = Path(__file__).parent.parent.parent / "samples"
+MISSING_FRACTION = 0.2
 GOLDEN_TOLERANCE = 1e-4  # as `verify.TOLERANCE`, but larger, as other devices round differently
 RELATIVE_TOLERANCE = 1e-6  # of the number itself, added to that: FP32 has about seven digits
 
@@ -52,7 +53,10 @@ def golden_examples(
 def random_inputs(
     signature: Signature, features: tuple[Column, ...], rows: int, seed: int
 ) -> dict[str, NDArray[np.generic]]:
-    """Random inputs that fit the signature: pixels 0 to 255, features within twice their range in the training data."""
+    """Random inputs that fit the signature: pixels 0 to 255, features within twice their range in the training data.
+
+    A category is one of its codes, and every fifth value that may be missing is.
+    """
     random = np.random.default_rng(seed)
     low = np.array([feature.minimum for feature in features])
     high = np.array([feature.maximum for feature in features])
@@ -62,7 +66,13 @@ def random_inputs(
         shape = (rows, *spec.shape[1:])
         if spec.datatype == "UINT8":
             return random.integers(0, 256, shape, np.uint8)
-        return random.uniform(low - margin, high + margin, shape).astype(NUMPY_DTYPES[spec.datatype])
+        values = random.uniform(low - margin, high + margin, shape).astype(NUMPY_DTYPES[spec.datatype])
+        for i, feature in enumerate(features):
+            if feature.categories:
+                values[:, i] = random.integers(0, len(feature.categories), rows)
+            if feature.may_be_missing:
+                values[random.random(rows) < MISSING_FRACTION, i] = np.nan
+        return values
 
     return {spec.name: sample(spec) for spec in signature.inputs}
 

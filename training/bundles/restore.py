@@ -10,7 +10,7 @@ import torch
 from service.bundle.loading import Contents, load_bundle
 from service.bundle.manifest import CURVE, TORCHSCRIPT, Bundle
 from service.errors import BundleError
-from training.datasets import open_dataset
+from training.datasets import open_data
 from training.datasets.dataset import Dataset, checksum
 from training.errors import DataUnavailable, TrainingError, VerificationFailed
 from training.learning.curve import CurvePoint
@@ -50,7 +50,7 @@ def restore(bundle: Bundle, contents: Contents, data_dir: Path) -> tuple[Recipe,
         recipe = msgspec.convert(bundle.recipe, Recipe)
     except msgspec.ValidationError as error:
         raise TrainingError(f"{bundle.id}: its recipe cannot be read: {error}: train it again") from error
-    dataset = open_dataset(recipe.dataset, data_dir)
+    dataset = open_data(recipe, data_dir)
     train, held_out = dataset.train(bundle.seed), dataset.held_out(bundle.seed)
     found = checksum(train, *([held_out] if held_out else []))
     if found != bundle.data.checksum:

@@ -16,6 +16,16 @@ from pathlib import Path
 
 from training.datasets.dataset import Dataset
 from training.errors import BadRecipe
+from training.recipes.recipe import Recipe
+
+
+def open_data(recipe: Recipe, data_dir: Path) -> Dataset:
+    """The data of a recipe: its table, or the data set of this repository that it names."""
+    if recipe.table:
+        from training.tables.table_dataset import TableDataset
+
+        return TableDataset(recipe, recipe.table)
+    return open_dataset(recipe.dataset, data_dir)
 
 
 def open_dataset(name: str, data_dir: Path) -> Dataset:

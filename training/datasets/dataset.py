@@ -15,15 +15,18 @@ from service.bundle.manifest import Column
 class Split:
     """Labelled rows: `inputs` UINT8 [n, 28, 28] or FP32 [n, features]; `targets` classes INT64 [n] or FP32 [n, values].
 
-    Images with normaliser artifacts have a second version of each: UINT8 [n, 2, 28, 28].
+    Images with normaliser artifacts have a second version of each: UINT8 [n, 2, 28, 28]. `validation` are rows beside
+    training rows, which early stopping watches.
     """
 
     inputs: Tensor
     targets: Tensor
+    validation: "Split | None" = None
 
     def to(self, device: torch.device) -> "Split":
         """The same rows on another device."""
-        return Split(self.inputs.to(device), self.targets.to(device))
+        validation = self.validation.to(device) if self.validation else None
+        return Split(self.inputs.to(device), self.targets.to(device), validation)
 
 
 class Dataset(Protocol):

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from training.datasets.dataset import Split
 from training.errors import Diverged
 from training.learning import tasks
 from training.learning.curve import CurvePoint
+from training.learning.early_stopping import EarlyStopping
 from training.learning.optimisation import StepFactory, make_step
 from training.networks.network import Network
 from training.progress import Progress
@@ -34,9 +36,15 @@ def fit(
     generator = torch.Generator().manual_seed(seed)
     network.train()
     steps = config.epochs * math.ceil(len(train.targets) / config.batch_size)
-    step = step_factory(network.layers, recipe.task, config, steps)
     pipeline = InputPipeline(network, config.distortion, seed)
     inputs, encoded = pipeline.prepare(train.inputs), tasks.encode_targets(recipe.task, train.targets, network)
+    weights = tasks.balanced_class_weights(encoded) if config.class_weights else None
+    if weights is not None:
+        step_factory = partial(make_step, class_weights=weights)
+    step = step_factory(network.layers, recipe.task, config, steps)
+    stopping = (
+        EarlyStopping(network, recipe, train.validation, weights) if config.patience and train.validation else None
+    )
     curve: list[CurvePoint] = []
     started = time.monotonic()
     for epoch in range(config.epochs):
@@ -53,6 +61,10 @@ def fit(
                 message = f"{recipe.name}: the loss is NaN or infinite after epoch {epochs:g}"
                 learning_rate = config.optimiser.learning_rate
                 raise Diverged(f"{message}: the learning rate {learning_rate:g} is probably too high")
+        if stopping and stopping.is_over():
+            break
+    if stopping:
+        stopping.restore_best()
     return curve
 
 

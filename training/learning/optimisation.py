@@ -43,21 +43,34 @@ def autocast(config: GradientDescent, inputs: Tensor) -> torch.autocast:
     return torch.autocast(inputs.device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
 
 
-def make_step(layers: nn.Sequential, task: Task, config: GradientDescent, steps: int) -> TrainingStep:
+def make_step(
+    layers: nn.Sequential, task: Task, config: GradientDescent, steps: int, class_weights: Tensor | None = None
+) -> TrainingStep:
     """The training step of these layers: the written-out one if it applies, else automatic differentiation."""
     relu = all(isinstance(layer, (nn.Linear, nn.ReLU)) for layer in layers)
     if relu and task == "multiclass" and _is_plain_sgd(config):
         return partial(sgd_step, linear_parameters(layers), learning_rate=config.optimiser.learning_rate)
-    return autograd_step(layers, task, config, steps)
+    return autograd_step(layers, task, config, steps, class_weights=class_weights)
 
 
 def _is_plain_sgd(config: GradientDescent) -> bool:
-    extras = config.weight_decay or config.teacher or config.schedule != "constant" or config.precision != "float32"
+    extras = (
+        config.weight_decay
+        or config.teacher
+        or config.class_weights
+        or config.schedule != "constant"
+        or config.precision != "float32"
+    )
     return isinstance(config.optimiser, SGD) and not extras
 
 
 def autograd_step(
-    layers: nn.Sequential, task: Task, config: GradientDescent, steps: int, temperature: float = 1.0
+    layers: nn.Sequential,
+    task: Task,
+    config: GradientDescent,
+    steps: int,
+    temperature: float = 1.0,
+    class_weights: Tensor | None = None,
 ) -> TrainingStep:
     """The training step by automatic differentiation: forward, loss, backward, optimiser and schedule.
 
@@ -77,7 +90,7 @@ def autograd_step(
             with autocast(config, inputs):
                 logits: Tensor = layers(inputs).float()
             # A temperature T divides the gradients by T squared.
-            (tasks.loss(task, logits / temperature, targets) * temperature**2).backward()
+            (tasks.loss(task, logits / temperature, targets, class_weights) * temperature**2).backward()
         optimiser.step()
         if schedule:
             schedule.step()

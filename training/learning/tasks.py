@@ -30,13 +30,28 @@ def encode_targets(task: Task, targets: Tensor, network: Network) -> Tensor:
     return one_hot(targets, last.out_features).to(torch.float32)
 
 
-def loss(task: Task, logits: Tensor, targets: Tensor) -> Tensor:
-    """The mean loss of logits FP32 [n, units] and encoded targets FP32 [n, units]: a scalar."""
+def loss(task: Task, logits: Tensor, targets: Tensor, class_weights: Tensor | None = None) -> Tensor:
+    """The mean loss of logits FP32 [n, units] and encoded targets FP32 [n, units]: a scalar.
+
+    `class_weights` FP32 [classes] are what a row of each class counts, 1 by default.
+    """
     if task == "regression":
         return mse_loss(logits, targets)
     if task == "binary":
-        return binary_cross_entropy_with_logits(logits, targets)
-    return cross_entropy(logits, targets)
+        weight = None if class_weights is None else class_weights[0] + targets * (class_weights[1] - class_weights[0])
+        return binary_cross_entropy_with_logits(logits, targets, weight)
+    return cross_entropy(logits, targets if class_weights is None else targets * class_weights)
+
+
+def balanced_class_weights(targets: Tensor) -> Tensor:
+    """What a row of each class counts so that all classes have the same weight together: FP32 [classes], mean 1 a row.
+
+    `targets` are encoded, FP32 [n, units].
+    """
+    counts = targets.sum(dim=0)
+    if len(counts) == 1:  # binary: 1 for the second class
+        counts = torch.cat([len(targets) - counts, counts])
+    return len(targets) / (len(counts) * counts.clamp(min=1))
 
 
 def count_correct(task: Task, logits: Tensor, targets: Tensor) -> int:
@@ -51,11 +66,16 @@ def count_correct(task: Task, logits: Tensor, targets: Tensor) -> int:
 def compute_metrics(task: Task, predictions: Tensor, targets: Tensor) -> dict[str, float]:
     """Metrics of the network's output FP32 [n, classes or values] against the targets of the data set.
 
-    Of a classifier `accuracy` (0 to 1); of a regression `r2` and `root_mean_squared_error` (in the values' units).
+    Of a classifier `accuracy` and `balanced_accuracy` (0 to 1); of a regression `r2` and `root_mean_squared_error` (in
+    the values' units).
     """
     if task == "regression":
         error = (predictions - targets).double().square().mean().sqrt()
         r2 = r2_score(targets.numpy(), predictions.numpy())
         return {"r2": round(float(r2), 6), "root_mean_squared_error": round(error.item(), 6)}
-    correct = predictions.argmax(dim=1) == targets
-    return {"accuracy": round(correct.double().mean().item(), 6)}
+    correct = (predictions.argmax(dim=1) == targets).double()
+    by_class = torch.stack([correct[targets == one].mean() for one in targets.unique()])
+    return {
+        "accuracy": round(correct.mean().item(), 6),
+        "balanced_accuracy": round(by_class.mean().item(), 6),
+    }

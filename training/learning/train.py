@@ -19,6 +19,7 @@ from training.learning.fit import fit
 from training.learning.ood_head import train_ood_head
 from training.learning.optimisation import StepFactory, make_step
 from training.learning.seed_sweep import count_converged
+from training.learning.simple_models import simple_metrics
 from training.learning.validate import validate_recipe
 from training.networks.mlp import fold_batch_norm
 from training.networks.network import ImageNetworkWithOod, Network, build_initialised
@@ -141,15 +142,18 @@ def _finish(recipe: Recipe, result: TrainingResult, progress: Progress) -> Train
     network, seed = result.network, result.seed
     plain_train, validation = train_validation_split(recipe, result.train)
     if validation:
-        temperature, abstention = calibrate(network, recipe, validation, seed, progress)
-        result = replace(result, abstention=abstention)
-        result.metrics["temperature"] = temperature
+        if recipe.takes_images:
+            temperature, abstention = calibrate(network, recipe, validation, seed, progress)
+            result = replace(result, abstention=abstention)
+            result.metrics["temperature"] = temperature
         on_validation = evaluate(network, recipe, validation).items()
         result.metrics.update({f"validation_{name}": value for name, value in on_validation})
     result.metrics.update(evaluate(network, recipe, result.evaluation_split))
     if result.held_out:
         metric = recipe.acceptance.metric
         result.metrics[f"train_{metric}"] = evaluate(network, recipe, plain_train)[metric]
+    if recipe.table and result.held_out:
+        result.metrics.update(simple_metrics(network, recipe, plain_train, result.held_out))
     return result
 
 
@@ -163,7 +167,7 @@ def _train_network(
     step_factory: StepFactory = make_step
     if isinstance(recipe.training, GradientDescent):
         inputs = with_artifacts(train_split.inputs, recipe.training.distortion, seed, progress)
-        train_split = Split(inputs, train_split.targets)
+        train_split = replace(train_split, inputs=inputs)
         if recipe.training.teacher:
             step_factory = distillation_step(train_teacher(recipe, train_split.to(device), seed, progress))
             progress.start_network(recipe, seed, verbose=seed == recipe.seed)
@@ -192,10 +196,14 @@ def train_validation_split(recipe: Recipe, data: Split) -> tuple[Split, Split | 
     if not recipe.validation_rows:
         return data, None
     rows = len(data.targets) - recipe.validation_rows
-    return Split(data.inputs[:rows], data.targets[:rows]), Split(data.inputs[rows:], data.targets[rows:])
+    validation = Split(data.inputs[rows:], data.targets[rows:])
+    return Split(data.inputs[:rows], data.targets[:rows], validation), validation
 
 
 def evaluate(network: Network, recipe: Recipe, data: Split) -> dict[str, float]:
-    """The metrics of a network on labelled data: `tasks.compute_metrics`."""
+    """The metrics of a network on labelled data: `tasks.compute_metrics`, those that the recipe has."""
     with torch.inference_mode():
-        return tasks.compute_metrics(recipe.task, network.all_outputs(data.inputs)[0], data.targets)
+        metrics = tasks.compute_metrics(recipe.task, network.all_outputs(data.inputs)[0], data.targets)
+    if recipe.acceptance.metric != "balanced_accuracy":
+        metrics.pop("balanced_accuracy", None)
+    return metrics

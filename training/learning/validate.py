@@ -34,7 +34,8 @@ def validate_recipe(recipe: Recipe, dataset: Dataset, train: Split) -> None:
 
 def _dataset_checks(recipe: Recipe, dataset: Dataset, train: Split) -> Iterator[Problem]:
     """Name, task, layers, scaling and metric, against the data set."""
-    classes, values, inputs = len(dataset.labels), len(dataset.target_columns(train)), train.inputs[0].numel()
+    classes, values = len(dataset.labels), len(dataset.target_columns(train))
+    inputs = recipe.table.encoded_inputs if recipe.table else train.inputs[0].numel()
     fitting = ("regression",) if values else ("binary", "multiclass") if classes == 2 else ("multiclass",)
     outputs = {"binary": 1, "multiclass": classes, "regression": values}[recipe.task]
     yield not NAME.fullmatch(recipe.name), "a name consists of lower-case letters, digits, . _ -"
@@ -49,7 +50,7 @@ def _dataset_checks(recipe: Recipe, dataset: Dataset, train: Split) -> Iterator[
     yield (recipe.layers[0], recipe.layers[-1]) != (inputs, outputs), f"layers {recipe.layers}: {expected}"
     metric = recipe.acceptance.metric
     fits = (metric == "r2") == (recipe.task == "regression")
-    yield not fits, f"acceptance metric {metric!r}: a regression is evaluated by r2, a classifier by accuracy"
+    yield not fits, f"acceptance metric {metric!r}: a regression is evaluated by r2, a classifier by its accuracy"
 
 
 def _training_checks(recipe: Recipe, dataset: Dataset) -> Iterator[Problem]:
@@ -63,9 +64,21 @@ def _training_checks(recipe: Recipe, dataset: Dataset) -> Iterator[Problem]:
     dropout = recipe.ood_head and recipe.gradient_descent.dropout
     yield dropout, "ood_head cannot be combined with dropout: it reads the hidden activations"
     yield recipe.ood_head and len(recipe.layers) < 3, "ood_head needs a hidden layer, whose activations it reads"
+    yield from _stopping_and_weight_checks(recipe)
     for trained, optimiser in _one_cycle_optimisers(recipe):
         message = f"{trained}schedule 'one-cycle' cycles the momentum too, and Adagrad has none"
         yield isinstance(optimiser, Adagrad), message
+
+
+def _stopping_and_weight_checks(recipe: Recipe) -> Iterator[Problem]:
+    """Early stopping, class weights and encoded columns, against the other fields."""
+    if isinstance(recipe.training, GradientDescent):
+        patience, weighted = recipe.training.patience, recipe.training.class_weights
+        yield patience and not recipe.validation_rows, "patience needs validation_rows, whose loss it watches"
+        yield weighted and recipe.task == "regression", "class_weights are for classifiers"
+        yield weighted and recipe.training.teacher, "class_weights cannot be combined with a teacher"
+    encoded = recipe.scaling == "encoded"
+    yield encoded != (recipe.table is not None), "scaling 'encoded' is for a recipe with a table, and it needs that"
 
 
 def _row_checks(recipe: Recipe, train: Split) -> Iterator[Problem]:
@@ -74,9 +87,11 @@ def _row_checks(recipe: Recipe, train: Split) -> Iterator[Problem]:
     yield recipe.validation_rows >= rows, f"validation_rows {recipe.validation_rows}: there are {rows} training rows"
     trained_alone = isinstance(recipe.training, GradientDescent) and not recipe.sweep_seeds
     yield (
-        recipe.validation_rows and not (recipe.task == "multiclass" and trained_alone),
-        "validation_rows are for multiclass recipes that use gradient descent and no sweep_seeds",
+        recipe.validation_rows and not trained_alone,
+        "validation_rows are for recipes that use gradient descent and no sweep_seeds",
     )
+    calibrated = recipe.takes_images and recipe.validation_rows
+    yield calibrated and recipe.task != "multiclass", "validation_rows of images are for multiclass recipes"
     yield not _batch_norm_fits(recipe, rows), "batch_norm needs two rows in every mini-batch, the last one included"
     yield (
         not _sweep_fits(recipe, rows),

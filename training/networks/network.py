@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from service.bundle.manifest import Task
 from training.datasets.dataset import Split
 from training.networks.mlp import add_batch_norm, initialise, mlp
-from training.networks.scaling import InverseStandardise, PixelScaling, Standardise
+from training.networks.scaling import ColumnEncoding, InverseStandardise, PixelScaling, Standardise
 from training.recipes.gradient_descent import GradientDescent
 from training.recipes.recipe import Recipe, Scaling
 
@@ -100,7 +100,7 @@ def build(recipe: Recipe) -> Network:
     dropout = recipe.training.dropout if isinstance(recipe.training, GradientDescent) else 0.0
     layers = mlp(recipe.layers, recipe.activation, dropout)
     initialise(layers, recipe.training)
-    scale = _scaling(recipe.scaling, recipe.layers[0])
+    scale = ColumnEncoding(recipe.table.features) if recipe.table else _scaling(recipe.scaling, recipe.layers[0])
     output = _output(recipe.task, recipe.scaling, recipe.layers[-1])
     if recipe.ood_head:
         return ImageNetworkWithOod(scale, layers, output, mlp(recipe.ood_head_layers))
@@ -111,7 +111,7 @@ def build_initialised(recipe: Recipe, train: Split, seed: int) -> Network:
     """The network of a recipe before training: weights sampled from the seed, scaling fitted to the training data."""
     torch.manual_seed(seed)
     network = build(recipe)
-    if isinstance(network.scale, Standardise):
+    if isinstance(network.scale, Standardise | ColumnEncoding):
         network.scale.fit(train.inputs)
     if isinstance(network.output, InverseStandardise):
         network.output.fit(train.targets)
@@ -128,5 +128,5 @@ def _scaling(scaling: Scaling, inputs: int) -> nn.Module:
 
 def _output(task: Task, scaling: Scaling, outputs: int) -> nn.Module:
     if task == "regression":
-        return InverseStandardise(outputs) if scaling == "standardised" else nn.Identity()
+        return InverseStandardise(outputs) if scaling in ("standardised", "encoded") else nn.Identity()
     return BinaryProbabilities() if task == "binary" else nn.Softmax(dim=1)

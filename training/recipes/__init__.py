@@ -2,6 +2,7 @@
 
 recipe              the fields of a recipe
 gradient_descent    ... and of its training: optimiser, augmentation, distillation, OOD head
+table               ... and of a table of one's own, in place of a data set of this repository
 points              linear regression through three points
 gates               AND, OR and XOR
 study_hours         exam results after hours of study

@@ -10,37 +10,37 @@ PositiveFloat = Annotated[float, Meta(gt=0)]
 DropoutRate = Annotated[float, Meta(ge=0, lt=1)]
 
 
-class SGD(msgspec.Struct, frozen=True, tag_field="name", tag="sgd"):
+class SGD(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="name", tag="sgd"):
     """Stochastic gradient descent, without momentum."""
 
     learning_rate: PositiveFloat
 
 
-class Adagrad(msgspec.Struct, frozen=True, tag_field="name", tag="adagrad"):
+class Adagrad(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="name", tag="adagrad"):
     """A learning rate for each parameter, which falls with the sum of its squared gradients (Duchi et al., 2011)."""
 
     learning_rate: PositiveFloat = 0.01
 
 
-class RMSprop(msgspec.Struct, frozen=True, tag_field="name", tag="rmsprop"):
+class RMSprop(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="name", tag="rmsprop"):
     """Gradients divided by the root of their recent mean square (Tieleman and Hinton, 2012)."""
 
     learning_rate: PositiveFloat = 0.01
 
 
-class Adam(msgspec.Struct, frozen=True, tag_field="name", tag="adam"):
+class Adam(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="name", tag="adam"):
     """RMSprop with momentum and bias correction (Kingma and Ba, 2015)."""
 
     learning_rate: PositiveFloat = 0.001
 
 
-class AdamW(msgspec.Struct, frozen=True, tag_field="name", tag="adamw"):
+class AdamW(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="name", tag="adamw"):
     """Adam with weight decay applied to the weights instead of the gradients (Loshchilov and Hutter, 2019)."""
 
     learning_rate: PositiveFloat = 0.001
 
 
-class Adamax(msgspec.Struct, frozen=True, tag_field="name", tag="adamax"):
+class Adamax(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="name", tag="adamax"):
     """Adam with the maximum norm in place of the mean square (Kingma and Ba, 2015, section 7.1)."""
 
     learning_rate: PositiveFloat = 0.002
@@ -49,7 +49,7 @@ class Adamax(msgspec.Struct, frozen=True, tag_field="name", tag="adamax"):
 Optimiser = SGD | Adagrad | RMSprop | Adam | AdamW | Adamax
 
 
-class Distortion(msgspec.Struct, frozen=True):
+class Distortion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Augmentation of images: the largest change of each kind, drawn uniformly from both directions.
 
     Every image of every mini-batch gets a distortion of its own.
@@ -79,7 +79,7 @@ class Distortion(msgspec.Struct, frozen=True):
     """Fraction of these copies that were drawn into pictures like those of the segmenter's training."""
 
 
-class Teacher(msgspec.Struct, frozen=True):
+class Teacher(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Knowledge distillation: a convolutional network is trained first, and its predictions are the targets.
 
     Teacher and student see the same distorted images. The probabilities of both are softened by `temperature` (Hinton,
@@ -97,7 +97,7 @@ class Teacher(msgspec.Struct, frozen=True):
     temperature: PositiveFloat = 2.0
 
 
-class OodHead(msgspec.Struct, frozen=True):
+class OodHead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An out-of-distribution head: a small network on the hidden activations of the trained, frozen classifier.
 
     It has one hidden layer of `units`, and is trained on `negatives` images of no class and twice as many digits, on a
@@ -111,7 +111,9 @@ class OodHead(msgspec.Struct, frozen=True):
     negatives: PositiveInt
 
 
-class GradientDescent(msgspec.Struct, frozen=True, tag_field="method", tag="gradient-descent"):
+class GradientDescent(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="method", tag="gradient-descent"
+):
     """Weights trained by mini-batch gradient descent, from a random initialisation."""
 
     optimiser: Optimiser
@@ -136,6 +138,11 @@ class GradientDescent(msgspec.Struct, frozen=True, tag_field="method", tag="grad
     have none at a constant rate. Adagrad has no momentum and is rejected."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Precision of the matrix products of a training step (mixed precision); weights are always FP32."""
+    patience: Annotated[int, Meta(ge=0)] = 0
+    """Early stopping: epochs without a lower loss on the validation rows, after which training ends; the weights are
+    those of the best epoch. 0: all epochs."""
+    class_weights: bool = False
+    """Whether rows of rare classes count more, so that each class has the same weight in the loss."""
     distortion: Distortion | None = None
     teacher: Teacher | None = None
     ood_head: OodHead | None = None

@@ -10,13 +10,14 @@ from msgspec import Meta
 from service.bundle.manifest import Task
 from training.errors import BadRecipe
 from training.recipes.gradient_descent import GradientDescent, OodHead, PositiveInt
+from training.recipes.table import Table
 
 Activation = Literal["relu", "leaky-relu", "sigmoid", "tanh", "none"]
-Scaling = Literal["none", "standardised", "unit", "centred"]
-Metric = Literal["accuracy", "r2"]
+Scaling = Literal["none", "standardised", "encoded", "unit", "centred"]
+Metric = Literal["accuracy", "balanced_accuracy", "r2"]
 
 
-class FixedWeights(msgspec.Struct, frozen=True, tag_field="method", tag="fixed-weights"):
+class FixedWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="method", tag="fixed-weights"):
     """Fixed weights, not trained: for each layer its neurons, for each neuron its weights and, last, its bias."""
 
     neurons: tuple[tuple[tuple[float, ...], ...], ...]
@@ -27,20 +28,21 @@ class FixedWeights(msgspec.Struct, frozen=True, tag_field="method", tag="fixed-w
         return cls(tuple(tuple(neurons) for neurons in layers))
 
 
-class Acceptance(msgspec.Struct, frozen=True):
+class Acceptance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The threshold that a network must reach before its bundle is written.
 
     It is evaluated on the validation rows if the recipe has any, else on held-out data, else on the training data.
     """
 
     metric: Metric
-    """`accuracy`: 0 to 1; or `r2`: the coefficient of determination, 1 at best, averaged over the values."""
+    """`accuracy`: 0 to 1; `balanced_accuracy`: the mean of the accuracies of all classes, where some are rare; or `r2`:
+    the coefficient of determination, 1 at best, averaged over the values."""
     threshold: Annotated[float, Meta(le=1)]
     seeds: PositiveInt = 1
     """Number of seeds over which the metric is averaged: the recipe's seed, then 0, 1, ... without it."""
 
 
-class Reference(msgspec.Struct, frozen=True):
+class Reference(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The lecture that a recipe comes from: a row of docs/lectures.md, and the figure that the lecture reports.
 
     The figure is shown beside ours; seeds are not chosen by it.
@@ -50,14 +52,16 @@ class Reference(msgspec.Struct, frozen=True):
     reported: str = "no figure"
 
 
-class Recipe(msgspec.Struct, frozen=True, kw_only=True):
+class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How one bundle is made. It is a value: the bundle's manifest stores it in full."""
 
     name: str
     """The name of the bundle."""
     summary: str
     dataset: str
-    """A name that `training.datasets.open_dataset` accepts."""
+    """A name that `training.datasets.open_dataset` accepts; or any name, if there is a `table`."""
+    table: Table | None = None
+    """A file that is the data set."""
     task: Task
     """Decides output and loss: softmax and cross-entropy (`multiclass`), sigmoid and binary cross-entropy (`binary`),
     or plain values and mean squared error (`regression`)."""
@@ -66,7 +70,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     activation: Activation = "relu"
     """Between the layers; `leaky-relu` has slope 0.01 below zero."""
     scaling: Scaling = "none"
-    """Of vectors: none, or standardised (the targets of a regression too). Of images: 0 to 1, or centred: -1 to 1."""
+    """Of vectors: none, or standardised (the targets of a regression too). Of a `table`: encoded, which is that for its
+    numbers, and an input for each category. Of images: 0 to 1, or centred: -1 to 1."""
     training: GradientDescent | FixedWeights
     validation_rows: Annotated[int, Meta(ge=0)] = 0
     """The last rows of the training data, which the network is not trained on: the acceptance threshold, the
@@ -103,6 +108,11 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         """
         networks = self.layers, self.ood_head_layers
         return sum((i + 1) * o for layers in networks for i, o in itertools.pairwise(layers))
+
+    @property
+    def num_features(self) -> int:
+        """Numbers in the feature vector of one row; the first layer has more inputs if some are categories."""
+        return len(self.table.features) if self.table else self.layers[0]
 
     @property
     def takes_images(self) -> bool:

@@ -16,6 +16,7 @@ from training.report.sections import Section, SectionWriter
 SCALINGS: dict[Scaling, str] = {
     "none": "none",
     "standardised": "standardised to mean 0 and standard deviation 1, inside the graph",
+    "encoded": "numbers standardised, one input for each category, inside the graph",
     "unit": "pixels scaled to 0 to 1, inside the graph",
     "centred": "pixels scaled to -1 to 1, inside the graph",
 }
@@ -89,12 +90,18 @@ class Report:
         }
         name = type(training.optimiser).__name__
         yield "optimiser", ", ".join([name, *(f"{option} {value:g}" for option, value in options.items() if value)])
-        yield "epochs", f"{training.epochs:,}"
+        yield "epochs", self._epochs(training)
         yield "seed", str(self.result.seed)
         if training.teacher:
             yield "knowledge distillation", f"from a convolutional teacher, {training.teacher.epochs} epochs"
         if training.ood_head:
             yield "out-of-distribution head", f"trained on {training.ood_head.negatives:,} images that are not digits"
+
+    def _epochs(self, training: GradientDescent) -> str:
+        if not training.patience:
+            return f"{training.epochs:,}"
+        ran = f"{self.result.curve[-1].epoch:g} of at most {training.epochs:,}"
+        return f"{ran}; the weights are those of the lowest loss on the validation rows"
 
     def _row_counts(self) -> str:
         train, held_out = self.result.train, self.result.held_out

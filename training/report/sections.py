@@ -1,5 +1,6 @@
 """The sections of a report."""
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.bundle.features import has_special_features
 from service.bundle.manifest import Column
 from training.datasets.dataset import Dataset
 from training.learning.train import TrainingResult
@@ -72,9 +74,10 @@ class SectionWriter:
         """The outputs over one or two features, and for every row of a small data set."""
         network, data = self.result.network, self.result.train
         features, points = self._features(), data if self.show_rows else None
-        if len(features) == 1:
+        drawn = not has_special_features(features)  # over numbers, all of which are there
+        if len(features) == 1 and drawn:
             yield Section("Outputs", picture=plots.plot_outputs(network, features[0], self._output_names(), points))
-        if len(features) == 2 and self.recipe.task == "binary":
+        if len(features) == 2 and drawn and self.recipe.task == "binary":
             blue, red = self.dataset.labels
             note = f"Blue: “{blue}”, red: “{red}”; on the black line both have probability 0.5."
             note += " The dots are the training data." if self.show_rows else ""
@@ -142,7 +145,8 @@ class SectionWriter:
         """The first features of a row that was evaluated; empty for an image."""
         if self.recipe.takes_images:
             return []
-        return [f"{value:.4g}" for value in self.result.evaluation_split.inputs[row, :MAX_LISTED_FEATURES].tolist()]
+        values = self.result.evaluation_split.inputs[row, :MAX_LISTED_FEATURES].tolist()
+        return [_shown(value, feature) for value, feature in zip(values, self._features(), strict=False)]
 
     def _features(self) -> tuple[Column, ...]:
         return self.dataset.feature_columns(self.result.train)
@@ -150,6 +154,12 @@ class SectionWriter:
     def _output_names(self) -> tuple[str, ...]:
         """The labels, or the names of the predicted values."""
         return self.dataset.labels or tuple(column.name for column in self.dataset.target_columns(self.result.train))
+
+
+def _shown(value: float, feature: Column) -> str:
+    if math.isnan(value):
+        return "—"
+    return feature.categories[int(value)] if feature.categories else f"{value:.4g}"
 
 
 def _caption(true: str, predicted: str) -> str:

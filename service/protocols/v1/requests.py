@@ -57,5 +57,8 @@ def example(bundle: Bundle) -> dict[str, Any]:
     """An example body for `:predict`; an image as a PNG file in base64."""
     batch = example_batch(bundle)
     if not bundle.takes_images:
-        return {"instances": batch.tolist()}
+        (row,) = batch.tolist()
+        named = zip(bundle.features, row, strict=True)
+        words = [one.categories[int(value)] if one.categories else value for one, value in named]
+        return {"instances": [words]}
     return {"instances": [{"b64": base64.b64encode(encode_png(np.uint8(255) - batch[0])).decode()}]}

@@ -1,10 +1,12 @@
-"""Requests to vector models -> `features` FP32 [n, features]: JSON rows, JSON objects of named features, or CSV."""
+"""Requests to vector models -> `features` FP32 [n, features]: JSON rows, JSON objects of named features, or CSV.
+
+Words of categories become codes, and missing values NaN.
+"""
 
 import csv
 import difflib
 import functools
 import io
-import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from service.bundle.features import has_special_features
 from service.bundle.manifest import Column
 from service.bundle.signature import all_finite
 from service.errors import BadRequest, PayloadTooLarge
@@ -24,6 +27,14 @@ from service.protocols.parsing import (
     as_fp32,
     decode_json,
     parsing_memory,
+)
+from service.protocols.v1.feature_values import (
+    UnknownValue,
+    number_in_cell,
+    number_of,
+    parse_number,
+    rule_at,
+    value_type,
 )
 from service.settings import Settings
 
@@ -51,8 +62,9 @@ def _decode(body: Body, features: tuple[Column, ...], settings: Settings) -> NDA
     if len(rows) > settings.max_rows:
         raise PayloadTooLarge(f"{len(rows)} rows in one request: at most {settings.max_rows}")
     array = as_fp32(rows)
-    if not all_finite(array):
-        row, column = np.argwhere(~np.isfinite(array))[0]
+    # Parsing leaves NaN only where a value may be missing.
+    if not all_finite(array) and np.isinf(array).any():
+        row, column = np.argwhere(np.isinf(array))[0]
         value = f"{features[column].name} = {rows[row][column]:g}"
         raise BadRequest(f"{locate(row)}: {value} is not a finite FP32 number")
     return array
@@ -75,15 +87,24 @@ def _decoder(features: tuple[Column, ...]) -> tuple[msgspec.json.Decoder[Any], i
     """
     names = {f"feature_{i}": feature.name for i, feature in enumerate(features)}
     named: Any = msgspec.defstruct(
-        "NamedFeatures", [(f, float) for f in names], rename=names, forbid_unknown_fields=True
+        "NamedFeatures",
+        [_field(f"feature_{i}", feature) for i, feature in enumerate(features)],
+        rename=names,
+        forbid_unknown_fields=True,
+        kw_only=True,
     )
-    row: Any = tuple[(float,) * len(features)]  # type: ignore[misc]  # a number for each feature
+    row: Any = tuple[tuple(map(value_type, features))]  # type: ignore[misc]  # a value for each feature
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [
         ("instances", list[row | named]),
         ("signature_name", str | None, None),
     ]
     brackets = 1 + sum(feature.name.count("[") + feature.name.count("{") for feature in features)
     return msgspec.json.Decoder(msgspec.defstruct("VectorInstances", fields)), brackets
+
+
+def _field(name: str, feature: Column) -> tuple[Any, ...]:
+    """A field of the named features, which may be left out if its value may be missing."""
+    return (name, value_type(feature), None) if feature.may_be_missing else (name, value_type(feature))
 
 
 def _json(data: bytes, features: tuple[Column, ...], max_rows: int) -> tuple[Rows, Locate]:
@@ -94,9 +115,26 @@ def _json(data: bytes, features: tuple[Column, ...], max_rows: int) -> tuple[Row
         # msgspec has no error codes: these are the messages for wrong names and wrong lengths.
         about_features = any(words in str(error) for words in (" field ", " array of length ", " object or array"))
         hint = about_features and str(error).startswith("instances[")
-        raise BadRequest(f"{error}: the features are {_feature_list(features)}" if hint else str(error)) from None
+        rule = f": the features are {_feature_list(features)}" if hint else rule_at(_path(error), features)
+        raise BadRequest(f"{error}{rule}") from None
     rows = [row if isinstance(row, tuple) else msgspec.structs.astuple(row) for row in instances]
-    return rows, "instances[{}]".format
+    locate = "instances[{}]".format
+    return (_to_numbers(rows, features, locate) if has_special_features(features) else rows), locate
+
+
+def _path(error: BadRequest) -> str:
+    return str(error).partition(": ")[0]
+
+
+def _to_numbers(rows: list[tuple[Any, ...]], features: tuple[Column, ...], locate: Locate) -> Rows:
+    """Words of categories as codes, and null as NaN."""
+    numbers: Rows = []
+    try:
+        for row in rows:
+            numbers.append(tuple(map(number_of, row, features)))
+    except UnknownValue as error:
+        raise BadRequest(f"{locate(len(numbers))}: {error}") from None
+    return numbers
 
 
 def _csv(data: bytes, features: tuple[Column, ...], max_rows: int) -> tuple[Rows, Locate]:
@@ -110,12 +148,11 @@ def _csv(data: bytes, features: tuple[Column, ...], max_rows: int) -> tuple[Rows
             if not any(cell.strip() for cell in cells):
                 continue
             if order is None:
-                is_header = all(_number(cell) is None for cell in cells)
+                is_header = _is_header(cells, features)
                 order = _column_order(cells, features, reader.line_num) if is_header else list(range(len(features)))
                 if is_header:
                     continue
-            values = _row(cells, features, reader.line_num)
-            rows.append(tuple(values[i] for i in order))
+            rows.append(_row(cells, order, features, reader.line_num))
             line_numbers.append(reader.line_num)
     except csv.Error as error:
         raise BadRequest(f"the body is not CSV: {error}") from None
@@ -136,26 +173,24 @@ def _lines(data: bytes, max_lines: int) -> Iterator[str]:
         yield line
 
 
-def _row(cells: list[str], features: tuple[Column, ...], line: int) -> list[float]:
+def _is_header(cells: list[str], features: tuple[Column, ...]) -> bool:
+    """Whether no cell is a number and, where features have words of their own, one names a feature."""
+    names = {feature.name for feature in features}
+    has_words = any(feature.categories for feature in features)
+    named = not has_words or any(cell.strip() in names for cell in cells)
+    return named and all(parse_number(cell) is None for cell in cells)
+
+
+def _row(cells: list[str], order: list[int], features: tuple[Column, ...], line: int) -> tuple[float, ...]:
+    """The numbers of a line; `order` has for each feature the index of its cell."""
     if len(cells) != len(features):
         hint = "; cells are separated by commas" if len(cells) == 1 and len(features) > 1 else ""
         expected = f"{len(features)}: {_feature_list(features)}"
         raise BadRequest(f"line {line}: {len(cells)} cells, expected {expected}{hint}")
-    values = [_number(cell) for cell in cells]
-    for feature, cell, value in zip(features, cells, values, strict=True):
-        if value is None:
-            found = f"{cell[:40]!r} is not a number" if cell.strip() else "the cell is empty"
-            raise BadRequest(f"line {line}: {found} ({feature.name})")
-    return [value for value in values if value is not None]
-
-
-def _number(cell: str) -> float | None:
-    """The number in a cell, or None. Python's other spellings (nan, inf, 1_000) are not accepted."""
     try:
-        value = float(cell)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) and cell.isascii() and "_" not in cell else None
+        return tuple(number_in_cell(cells[i], feature) for i, feature in zip(order, features, strict=True))
+    except UnknownValue as error:
+        raise BadRequest(f"line {line}: {error}") from None
 
 
 def _column_order(header: list[str], features: tuple[Column, ...], line: int) -> list[int]:

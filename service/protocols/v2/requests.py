@@ -106,6 +106,7 @@ def _json(
     request = decode_json(text, DECODER, max_arrays)
     arrays, used = {}, 0
     specs = {spec.name: spec for spec in bundle.signature.inputs}
+    nullable = any(feature.may_be_missing for feature in bundle.features)
     for i, tensor in enumerate(request.inputs):
         spec = specs.pop(tensor.name, None)
         if spec is None:
@@ -113,7 +114,7 @@ def _json(
             known = ", ".join(spec.name for spec in bundle.signature.inputs)
             raise BadRequest(f"inputs[{i}]: {tensor.name!r}: {wrong}; the inputs of {bundle.name} are {known}")
         check_tensor(tensor, spec, settings)
-        arrays[tensor.name], taken = decode_tensor(tensor, spec, tail[used:])
+        arrays[tensor.name], taken = decode_tensor(tensor, spec, tail[used:], nullable=nullable)
         used += taken
     if specs:
         raise BadRequest(f"inputs: {next(iter(specs))} is missing, which {bundle.name} requires")

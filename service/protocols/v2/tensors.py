@@ -59,8 +59,10 @@ def check_tensor(tensor: InferInput, spec: TensorSpec, settings: Settings) -> No
     check_rows(tensor.shape[0], spec.name, settings)
 
 
-def decode_tensor(tensor: InferInput, spec: TensorSpec, tail: memoryview | bytes) -> tuple[NDArray[Any], int]:
-    """The tensor's array, and how many of the bytes after the JSON it has used."""
+def decode_tensor(
+    tensor: InferInput, spec: TensorSpec, tail: memoryview | bytes, *, nullable: bool = False
+) -> tuple[NDArray[Any], int]:
+    """The tensor's array, and how many of the bytes after the JSON it has used. If `nullable`, null is NaN."""
     parameters = tensor.parameters or {}
     if "shared_memory_region" in parameters:
         raise NotSupported(f"{spec.name}: shared memory is not supported: send the data in the body")
@@ -68,7 +70,7 @@ def decode_tensor(tensor: InferInput, spec: TensorSpec, tail: memoryview | bytes
     if (size is None) == (tensor.data is UNSET):
         raise BadRequest(f"{spec.name}: send either data or the parameter binary_data_size")
     if isinstance(tensor.data, msgspec.Raw):
-        return _numbers(bytes(tensor.data), spec, tensor.shape), 0
+        return _numbers(bytes(tensor.data), spec, tensor.shape, nullable=nullable), 0
     expected = byte_size(spec, tensor.shape)
     if type(size) is not int or size != expected:
         raise BadRequest(
@@ -80,7 +82,7 @@ def decode_tensor(tensor: InferInput, spec: TensorSpec, tail: memoryview | bytes
     return np.require(array, requirements="A"), expected  # copied only if FP32 is not aligned
 
 
-def _numbers(data: bytes, spec: TensorSpec, shape: list[int]) -> NDArray[Any]:
+def _numbers(data: bytes, spec: TensorSpec, shape: list[int], *, nullable: bool) -> NDArray[Any]:
     """Numbers in JSON. Their count is compared with the shape before any of them is parsed."""
     opened = OPENING_BRACKETS.match(data)
     depth = opened.group().count(b"[") if opened else 0
@@ -89,22 +91,30 @@ def _numbers(data: bytes, spec: TensorSpec, shape: list[int]) -> NDArray[Any]:
     if (count := data.count(b",") + 1) != math.prod(shape):
         raise BadRequest(f"{spec.name}: {count} values in data, expected {math.prod(shape)} for shape {shape}")
     array: NDArray[Any]
-    values = decode_json(data, _decoder(spec.datatype == "UINT8", depth), root=f"{spec.name}: data")
+    values = decode_json(data, _decoder(_element(spec, nullable=nullable), depth), root=f"{spec.name}: data")
     try:
         array = np.array(values, np.uint8) if spec.datatype == "UINT8" else as_fp32(values)
     except ValueError:  # lists of different lengths
         array = np.empty(0)
     if array.shape != (tuple(shape) if depth > 1 else (math.prod(shape),)):
         raise BadRequest(f"{spec.name}: data is not nested like shape {shape}")
-    if spec.datatype == "FP32" and not np.isfinite(array).all():
-        at = "".join(f"[{i}]" for i in np.argwhere(~np.isfinite(array))[0])
+    not_finite = np.isinf(array) if nullable else ~np.isfinite(array)  # of a UINT8 array nothing is
+    if not_finite.any():
+        at = "".join(f"[{i}]" for i in np.argwhere(not_finite)[0])
         raise BadRequest(f"{spec.name}: data{at} is not a finite FP32 number")
     return array.reshape(shape)
 
 
+def _element(spec: TensorSpec, *, nullable: bool) -> Any:
+    """The type of one number in JSON."""
+    if spec.datatype == "UINT8":
+        return Pixel
+    return float | None if nullable else float
+
+
 @functools.cache
-def _decoder(pixels: bool, depth: int) -> msgspec.json.Decoder[Any]:  # noqa: FBT001 - a cache's key
-    kind: Any = Pixel if pixels else float
+def _decoder(kind: Any, depth: int) -> msgspec.json.Decoder[Any]:
+    """A decoder of such numbers in nested lists."""
     for _ in range(depth):
         kind = list[kind]
     return msgspec.json.Decoder(kind)

@@ -1,0 +1,32 @@
+"""What to say about a network that was trained on a table: how it compares with simpler models."""
+
+from collections.abc import Iterator
+
+from training.errors import BelowThreshold
+from training.recipes.recipe import Recipe
+
+AS_GOOD = 0.005  # of accuracy or R²: less than that is chance
+
+
+def comparison_lines(recipe: Recipe, metrics: dict[str, float]) -> Iterator[str]:
+    """The network beside a linear model and the simplest guess, on held-out rows, and what follows from it."""
+    metric = recipe.acceptance.metric
+    shown = "R²" if metric == "r2" else metric.replace("_", " ")
+    guess, linear = ("mean", "linear regression") if metric == "r2" else ("majority", "logistic regression")
+    own, simple, least = metrics[metric], metrics[f"linear_{metric}"], metrics[f"{guess}_{metric}"]
+    of_guess = "predicting the mean" if metric == "r2" else "always the most frequent class"
+    yield f"held-out {shown}: network {own:.4f}, {linear} {simple:.4f}, {of_guess} {least:.4f}"
+    if simple >= own - AS_GOOD:
+        yield (
+            f"a {linear} is as good: the features have no effect on each other that helps, or there are too few rows; "
+            "hidden_layers = [] in a recipe file trains one"
+        )
+
+
+def explain_threshold(recipe: Recipe, error: BelowThreshold) -> BelowThreshold:
+    """The same error with words about what it means for a table."""
+    guess = "the mean of the target" if recipe.task == "regression" else "its most frequent class"
+    return BelowThreshold(
+        f"{error}\nThat is no better than {guess}. Either the columns say nothing about it, or there are too few rows, "
+        "or the target is not what it seems: `digitalis init` shows what was made of the table."
+    )

@@ -1,0 +1,99 @@
+"""What each column of a table is: a number, a category, or of no use to a network; and why."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from training.errors import DataUnavailable
+from training.recipes.table import TableColumn
+from training.tables.reading import RawTable
+
+MAX_CATEGORIES = 100  # of a feature
+MANY_ROWS = 20  # from which all values of a column being different means something
+IDENTIFIER_FRACTION = 0.95  # of the texts are different
+MISTAKES = 0.2  # up to this fraction of texts, a column of numbers has mistakes; above it, it is a category
+SHOWN = 3  # cells in a message
+IDENTIFIER_NAME = re.compile(r"(.*[ _-])?(id|uuid|guid|key|index|row|nr|no|number|column 1|unnamed: 0)", re.IGNORECASE)
+DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([T ].*)?|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}( .*)?")
+
+
+@dataclass(frozen=True)
+class Described:
+    """A column, with what was found in words; `feature` is None where it is left out."""
+
+    name: str
+    feature: TableColumn | None
+    reason: str
+
+
+def describe(table: RawTable, name: str, targets: Sequence[pl.Series]) -> Described:
+    """What a column is; raises `DataUnavailable` for text in a column of numbers.
+
+    `targets` are the columns that are predicted: a copy of one is left out.
+    """
+    text = table.column(name)
+    present = text.drop_nulls()
+    if not len(present):
+        return Described(name, None, "all cells are empty")
+    if present.n_unique() == 1:
+        return Described(name, None, f"it is {present[0]!r} in every row")
+    if any(text.equals(target, null_equal=True) for target in targets):
+        return Described(name, None, "it is a copy of the target, which will not be known")
+    if all(DATE.fullmatch(cell) for cell in present.head(MANY_ROWS)):
+        return Described(name, None, "dates: make numbers of them, such as an age in days or a weekday")
+    missing = len(text) - len(present)
+    if is_numeric(table, present):
+        return _describe_numbers(name, check_numbers(table, text), missing)
+    return _describe_text(name, present, missing)
+
+
+def is_numeric(table: RawTable, present: pl.Series) -> bool:
+    """Whether all cells are numbers, but for mistakes."""
+    return table.numbers(present).null_count() <= MISTAKES * len(present)
+
+
+def check_numbers(table: RawTable, text: pl.Series) -> pl.Series:
+    """The numbers in a column, None where it is empty; raises `DataUnavailable` for cells that are no numbers."""
+    numbers = table.numbers(text)
+    rows = (text.is_not_null() & numbers.is_null()).arg_true().to_list()
+    if not rows:
+        return numbers
+    cells = ", ".join(f"{text[row]!r} (line {table.line(row)})" for row in rows[:SHOWN])
+    raise DataUnavailable(
+        f"{table.path}: column {text.name!r} holds numbers, but {len(rows):,} of its cells are none: {cells}"
+        f"{', ...' if len(rows) > SHOWN else ''}; correct them, or empty them where the value is missing"
+    )
+
+
+def _describe_numbers(name: str, numbers: pl.Series, missing: int) -> Described:
+    present = numbers.drop_nulls()
+    if _is_identifier(name, present):
+        return Described(name, None, "it seems to be an identifier: every value is different")
+    low, high = (float(present.quantile(fraction) or 0) for fraction in (0, 1))
+    return Described(name, TableColumn(name, may_be_missing=missing > 0), f"{low:g} to {high:g}{_empty_cells(missing)}")
+
+
+def _describe_text(name: str, present: pl.Series, missing: int) -> Described:
+    count = present.n_unique()
+    if count > IDENTIFIER_FRACTION * len(present) and len(present) > MANY_ROWS:
+        return Described(name, None, f"it seems to be an identifier or free text: {count:,} different texts")
+    if count > MAX_CATEGORIES:
+        return Described(name, None, f"{count:,} different texts: at most {MAX_CATEGORIES} categories")
+    words = tuple(sorted(present.unique().to_list()))
+    feature = TableColumn(name, "category", words, may_be_missing=missing > 0)
+    shown = ", ".join(words[:SHOWN]) + (", ..." if count > SHOWN else "")
+    return Described(name, feature, f"{count} categories: {shown}{_empty_cells(missing)}")
+
+
+def _is_identifier(name: str, numbers: pl.Series) -> bool:
+    """Whether all are different whole numbers, and are counted up or named as identifiers are."""
+    if len(numbers) <= MANY_ROWS or numbers.n_unique() < len(numbers) or not (numbers == numbers.round()).all():
+        return False
+    steps = numbers.sort().diff().drop_nulls()
+    return bool((steps == 1).all()) or IDENTIFIER_NAME.fullmatch(name) is not None
+
+
+def _empty_cells(missing: int) -> str:
+    return f"; {missing:,} empty cells" if missing else ""

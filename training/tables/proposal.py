@@ -1,0 +1,206 @@
+"""A recipe for somebody's table: the task, the features, the network and how it is trained, each with its reason."""
+
+import math
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from service.bundle.manifest import Task
+from training.errors import BadRecipe, DataUnavailable
+from training.recipes.gradient_descent import AdamW, GradientDescent
+from training.recipes.recipe import Acceptance, Recipe
+from training.recipes.table import Table
+from training.tables.columns import check_numbers, describe, is_numeric
+from training.tables.reading import DELIMITERS, RawTable, read_table
+
+MIN_ROWS = 20
+MIN_CLASS_ROWS = 4  # so that there is one to train on, one to validate on and one to test on
+MAX_CLASSES = 100
+MAX_NUMBERED_CLASSES = 20  # whole numbers with more different values are a regression
+HELD_OUT, VALIDATION = 0.2, 0.15  # the second of what the first leaves
+UNEVEN = 3  # times as many rows in the largest class as in the smallest: classes are weighted
+MIN_R2 = 0.01
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A recipe, what to say about it, and the reason of a choice by its key in the recipe's file."""
+
+    recipe: Recipe
+    notes: list[str] = field(default_factory=list)
+    reasons: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Target:
+    """What is predicted: classes with their numbers of rows, or none for values."""
+
+    task: Task
+    reason: str
+    rows: int
+    counts: dict[str, int]
+
+
+def propose(path: Path, targets: list[str], task: str | None = None, name: str | None = None) -> Proposal:
+    """Read a table, and propose a recipe that predicts these columns from the others.
+
+    `task` overrides what the target seems to be: `classification` or `regression`. Raises `DataUnavailable` for a table
+    that cannot be used, and `BadRecipe` for targets that do not fit.
+    """
+    raw = read_table(path)
+    columns = [raw.column(target) for target in targets]
+    target = _describe_target(raw, columns, task)
+    described = [describe(raw, column, columns) for column in raw.columns if column not in targets]
+    features = tuple(one.feature for one in described if one.feature)
+    if not features:
+        reasons = "; ".join(f"{one.name}: {one.reason}" for one in described) or "there are no others"
+        raise DataUnavailable(f"{path}: no column can be used to predict {', '.join(targets)}: {reasons}")
+    table = Table(
+        path=str(path),
+        targets=tuple(targets),
+        labels=tuple(target.counts),
+        features=features,
+        delimiter=raw.format.delimiter,
+        decimal=raw.format.decimal,
+        encoding=raw.format.encoding,
+        held_out=HELD_OUT,
+    )
+    recipe = _recipe(name or _name(path), table, target, len(targets))
+    reasons_by_key = {f"table.features.{one.name}": one.reason for one in described if one.feature}
+    reasons_by_key |= {"task": target.reason, "acceptance.threshold": _threshold_reason(target)}
+    notes = [_how_it_was_read(raw), f"{', '.join(targets)}: {target.reason}"]
+    notes += [f"left out: {one.name}: {one.reason}" for one in described if not one.feature]
+    if dropped := len(raw) - target.rows:
+        notes.append(f"left out: {dropped:,} rows without {', '.join(targets)}")
+    return Proposal(recipe, notes, reasons_by_key)
+
+
+def _describe_target(raw: RawTable, columns: list[pl.Series], task: str | None) -> _Target:
+    """Whether classes or values are predicted."""
+    present = columns[0].drop_nulls()
+    rows = int(pl.DataFrame(columns).select(pl.all_horizontal(pl.all().is_not_null()).sum()).item())
+    if rows < MIN_ROWS:
+        raise DataUnavailable(f"{raw.path}: {rows} rows with {columns[0].name}: at least {MIN_ROWS} are needed")
+    values = task == "regression" or len(columns) > 1 or (task is None and _are_values(raw, present))
+    if values:
+        for column in columns:
+            if not is_numeric(raw, column.drop_nulls()):
+                raise BadRecipe(f"{raw.path}: {column.name} holds text, and a regression predicts numbers")
+            check_numbers(raw, column)
+        several = f"{len(columns)} targets" if len(columns) > 1 else f"{present.n_unique():,} different numbers"
+        return _Target("regression", f"a regression, for {several}", rows, {})
+    return _describe_classes(raw, present, rows)
+
+
+def _are_values(raw: RawTable, present: pl.Series) -> bool:
+    """Whether a target is numbers, of which there are many different ones, or which are not whole."""
+    if not is_numeric(raw, present):
+        return False
+    numbers = check_numbers(raw, present)
+    whole = bool((numbers == numbers.round()).all())
+    return numbers.n_unique() > (MAX_NUMBERED_CLASSES if whole else 2)
+
+
+def _describe_classes(raw: RawTable, present: pl.Series, rows: int) -> _Target:
+    found = present.value_counts(sort=True)
+    counts = dict(zip(found[present.name].to_list(), found["count"].to_list(), strict=True))
+    words = sorted(counts, key=_by_number)
+    if len(words) < 2:
+        raise BadRecipe(f"{raw.path}: {present.name} is {words[0]!r} in every row: there is nothing to learn")
+    if len(words) > MAX_CLASSES:
+        raise BadRecipe(
+            f"{raw.path}: {present.name} has {len(words):,} different texts: at most {MAX_CLASSES} classes; "
+            "is another column the target?"
+        )
+    if few := [word for word in words if counts[word] < MIN_CLASS_ROWS]:
+        raise BadRecipe(
+            f"{raw.path}: class {few[0]!r} of {present.name} has {counts[few[0]]} rows: at least {MIN_CLASS_ROWS} "
+            "are needed to train, validate and test; leave such rows out, or join classes"
+        )
+    task: Task = "binary" if len(words) == 2 else "multiclass"
+    return _Target(task, f"{len(words)} classes", rows, {word: counts[word] for word in words})
+
+
+def _by_number(word: str) -> tuple[float, str]:
+    try:
+        return float(word), word
+    except ValueError:
+        return float("inf"), word
+
+
+def _recipe(name: str, table: Table, target: _Target, values: int) -> Recipe:
+    validation = round(VALIDATION * (1 - HELD_OUT) * target.rows)
+    train_rows = round((1 - HELD_OUT) * target.rows) - validation
+    outputs = {"binary": 1, "multiclass": len(target.counts), "regression": values}[target.task]
+    uneven = _is_uneven(target)
+    return Recipe(
+        name=name,
+        summary=f"{', '.join(table.targets)} from {len(table.features)} columns of {Path(table.path).name}",
+        dataset=name,
+        table=table,
+        task=target.task,
+        layers=(table.encoded_inputs, *_hidden_layers(train_rows), outputs),
+        scaling="encoded",
+        training=GradientDescent(
+            AdamW(0.003),
+            batch_size=_batch_size(train_rows),
+            epochs=200,
+            weight_decay=0.01,
+            patience=20,
+            class_weights=uneven,
+        ),
+        validation_rows=max(validation, len(target.counts), 2),
+        acceptance=_acceptance(target, uneven=uneven),
+    )
+
+
+def _is_uneven(target: _Target) -> bool:
+    counts = target.counts.values()
+    return bool(counts) and max(counts) >= UNEVEN * min(counts)
+
+
+def _acceptance(target: _Target, *, uneven: bool) -> Acceptance:
+    """What chance alone does not reach, in one of forty tables: two standard errors above the simplest guess."""
+    if target.task == "regression":
+        return Acceptance("r2", MIN_R2)
+    rows = VALIDATION * (1 - HELD_OUT) * target.rows
+    guess = max(target.counts.values()) / target.rows
+    if uneven:
+        guess = 1 / len(target.counts)
+        rows *= min(target.counts.values()) * len(target.counts) / target.rows
+    threshold = min(1.0, guess + 2 * math.sqrt(guess * (1 - guess) / rows))
+    return Acceptance("balanced_accuracy" if uneven else "accuracy", round(threshold, 4))
+
+
+def _threshold_reason(target: _Target) -> str:
+    if target.task == "regression":
+        return "predicting the mean, whatever the row, has 0"
+    if _is_uneven(target):
+        return f"always saying the same class has {1 / len(target.counts):.3f}, and chance adds to that"
+    most = max(target.counts, key=lambda word: target.counts[word])
+    share = target.counts[most] / target.rows
+    return f"always saying {most!r} is right for {share:.1%} of the rows, and chance adds to that"
+
+
+def _hidden_layers(rows: int) -> tuple[int, ...]:
+    return (64, 32) if rows >= 1000 else (32,) if rows >= 200 else (16,)
+
+
+def _batch_size(rows: int) -> int:
+    """A power of two from 8 to 256, for about forty steps an epoch."""
+    return 1 << min(8, max(3, round(math.log2(rows / 40))))
+
+
+def _name(path: Path) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-") or "table"
+
+
+def _how_it_was_read(raw: RawTable) -> str:
+    found = raw.format
+    unusual = [f"{DELIMITERS[found.delimiter]} between cells"] if found.delimiter != "," else []
+    unusual += ["decimal comma"] if found.decimal == "," else []
+    unusual += [found.encoding] if found.encoding != "utf-8" else []
+    how = f" ({', '.join(unusual)})" if unusual else ""
+    return f"{raw.path}: {len(raw):,} rows, {len(raw.columns)} columns{how}"

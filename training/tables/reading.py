@@ -1,0 +1,151 @@
+"""Reading a table: every cell as text, so that what a column is can be said with the cells that speak against it."""
+
+import csv
+import io
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from training.errors import DataUnavailable
+from training.recipes.table import MISSING, Decimal
+
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "|"}
+BYTE_ORDER_MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+SAMPLE_LINES = 50  # from which the delimiter is found
+MAX_ROWS = 2_000_000
+WITH_COMMA = re.compile(r"[-+]?\d+,\d+")
+WITH_POINT = re.compile(r"[-+]?\d*\.\d+")
+PARQUET = (".parquet", ".pq")
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a file is written."""
+
+    delimiter: str = ","
+    decimal: Decimal = "."
+    encoding: str = "utf-8"
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """The columns of a file as text, None where nothing is; spaces around a cell are removed."""
+
+    path: Path
+    columns: dict[str, pl.Series]
+    format: Format
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    def column(self, name: str, missing: tuple[str, ...] = MISSING) -> pl.Series:
+        """A column with None in place of the words for missing values; raises `DataUnavailable` if there is none."""
+        if name not in self.columns:
+            raise DataUnavailable(f"{self.path}: no column {name!r}: there are {', '.join(self.columns)}")
+        series = self.columns[name]
+        return series.set(series.is_in(missing), None)
+
+    def numbers(self, text: pl.Series) -> pl.Series:
+        """Text as FP64; None where it is missing, and where it is no finite number."""
+        if self.format.decimal == ",":
+            text = text.str.replace(",", ".", literal=True)
+        numbers = text.cast(pl.Float64, strict=False)
+        return numbers.set(~numbers.is_finite(), None)
+
+    def line(self, row: int) -> int:
+        """The line of a row in the file, if no cell has a line break."""
+        return row + 2
+
+
+def read_table(path: Path, known: Format | None = None) -> RawTable:
+    """Read a file, in a known format or as it seems; raises `DataUnavailable` and says why it cannot."""
+    try:
+        if path.suffix.lower() in PARQUET:
+            frame = pl.read_parquet(path)
+            return _checked(path, frame.select(pl.all().cast(pl.String, strict=False)), Format())
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataUnavailable(f"{path}: {error.strerror or error}") from None
+    except pl.exceptions.PolarsError as error:
+        raise DataUnavailable(f"{path}: not a Parquet file: {error}") from None
+    if not data.strip():
+        raise DataUnavailable(f"{path}: the file is empty")
+    if (lines := data.count(b"\n")) > MAX_ROWS + 1:
+        raise DataUnavailable(f"{path}: {lines:,} lines: at most {MAX_ROWS:,} rows; train on a sample of them")
+    text, encoding = _decoded(data, path, known)
+    delimiter = known.delimiter if known else detect_delimiter(text)
+    frame = _parsed(text, delimiter, path)
+    decimal = known.decimal if known else detect_decimal(frame, delimiter)
+    return _checked(path, frame, Format(delimiter, decimal, encoding))
+
+
+def _decoded(data: bytes, path: Path, known: Format | None) -> tuple[str, str]:
+    """The text and its encoding: by its byte order mark, UTF-8, or what Windows writes in western Europe."""
+    marked = [encoding for mark, encoding in BYTE_ORDER_MARKS if data.startswith(mark)]
+    for encoding in [known.encoding] if known else marked or ["utf-8", "cp1252"]:
+        try:
+            return data.decode("utf-8-sig" if encoding == "utf-8" else encoding), encoding
+        except (UnicodeDecodeError, LookupError):
+            continue
+    raise DataUnavailable(f"{path}: it is not text in {known.encoding if known else 'UTF-8 or Windows-1252'}")
+
+
+def detect_delimiter(text: str) -> str:
+    """The delimiter by which the first lines have the same number of cells, as many as possible; else a comma."""
+    lines = [line for line in text.splitlines()[:SAMPLE_LINES] if line.strip()]
+    best, most = ",", 1.0
+    for delimiter in DELIMITERS:
+        counts = Counter(map(len, csv.reader(lines, delimiter=delimiter)))
+        cells, agreeing = counts.most_common(1)[0]
+        score = cells * agreeing / len(lines)
+        if cells > 1 and score > most:
+            best, most = delimiter, score
+    return best
+
+
+def detect_decimal(frame: pl.DataFrame, delimiter: str) -> Decimal:
+    """A comma if numbers are written with one and none with a point; never if commas separate the cells."""
+    if delimiter == ",":
+        return "."
+    cells = [cell for column in frame.head(SAMPLE_LINES).iter_columns() for cell in column.to_list() if cell]
+    commas, points = (sum(bool(pattern.fullmatch(cell)) for cell in cells) for pattern in (WITH_COMMA, WITH_POINT))
+    return "," if commas > points else "."
+
+
+def _parsed(text: str, delimiter: str, path: Path) -> pl.DataFrame:
+    header = next(csv.reader(io.StringIO(text), delimiter=delimiter), [])
+    names = [name.strip() or f"column {i}" for i, name in enumerate(header, 1)]  # pandas' index has no name
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise DataUnavailable(f"{path}: line 1: {count} columns are named {name!r}: each needs a name of its own")
+    if all(re.fullmatch(r"[-+]?[\d.,]+", name) for name in names):
+        raise DataUnavailable(f"{path}: line 1 holds numbers, expected the names of the columns")
+    _check_cells(text, delimiter, len(names), path)
+    try:
+        frame = pl.read_csv(text.encode(), separator=delimiter, infer_schema=False)
+    except pl.exceptions.PolarsError as error:
+        raise DataUnavailable(f"{path}: {str(error).splitlines()[0]}") from None
+    frame.columns = names
+    return frame
+
+
+def _check_cells(text: str, delimiter: str, expected: int, path: Path) -> None:
+    """Raise `DataUnavailable` for the first line that has another number of cells than the first one."""
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter)
+    for cells in reader:
+        if len(cells) != expected and cells:
+            where = f"{path}: line {reader.line_num}"
+            hint = "; a cell that contains the delimiter must be in quotes" if len(cells) > expected else ""
+            raise DataUnavailable(f"{where}: {len(cells)} cells, expected {expected} as in line 1{hint}")
+
+
+def _checked(path: Path, frame: pl.DataFrame, found: Format) -> RawTable:
+    columns = {name: frame[name].str.strip_chars() for name in frame.columns}
+    if not columns or not len(frame):
+        raise DataUnavailable(f"{path}: there are no rows")
+    if len(frame) > MAX_ROWS:
+        raise DataUnavailable(f"{path}: {len(frame):,} rows: at most {MAX_ROWS:,}; train on a sample of them")
+    return RawTable(path, columns, found)
