@@ -57,7 +57,7 @@ def test_a_bundle_has_a_page_that_needs_no_other_file(folder: Path) -> None:
     trained = bundle.recipe["training"]["method"] == "gradient-descent"
     assert "Network" in titles
     assert ("Learning curve" in titles) == trained
-    assert ("Absolute error" if bundle.task == "regression" else "Confusion matrix") in titles
+    assert {"regression": "Absolute error", "mixture": "Density"}.get(bundle.task, "Confusion matrix") in titles
     assert ("Decision boundary" in titles) == (len(bundle.features) == 2 and bundle.task == "binary")
     assert all(min(picture.size) > 100 for picture in pictures(page))
 
@@ -106,7 +106,7 @@ def test_a_recipe_without_a_bundle_says_how_to_make_one(tmp_path: Path, capsys: 
 
 
 def test_a_bundle_of_other_data_is_not_reported_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.bundles.restore.open_dataset", lambda _name, _folder: open_dataset("or", tmp_path))
+    monkeypatch.setattr("training.bundles.restore.open_data", lambda _name, _folder: open_dataset("or", tmp_path))
     assert command_line.main(["report", "xor", "--out", str(tmp_path)]) == 1
     assert list(tmp_path.iterdir()) == []
 

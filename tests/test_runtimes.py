@@ -34,6 +34,7 @@ def settings(request: pytest.FixtureRequest) -> Settings:
 ACTIVATIONS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
     "relu": lambda x: np.maximum(x, 0),
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "tanh": np.tanh,
     "none": lambda x: x,
 }
 
@@ -59,6 +60,10 @@ def numpy_oracle(folder: Path, inputs: NDArray[np.generic]) -> tuple[NDArray[np.
     *hidden, x = layered(state, "layers", x, recipe["activation"])
     if recipe["task"] == "regression":
         return (x * state["output.std"] + state["output.mean"] if "output.mean" in state else x,)
+    if recipe["task"] == "mixture":
+        weights, means, deviations = np.split(x, 3, axis=1)
+        mean, std = state["output.mean"], state["output.std"]
+        return softmax(weights), means * std + mean, (np.log1p(np.exp(deviations)) + 0.01) * std
     probabilities = softmax(np.hstack([np.zeros_like(x), x]) if recipe["task"] == "binary" else x)
     if "ood_head.0.weight" not in state:
         return (probabilities,)

@@ -15,6 +15,7 @@ from service.bundle.manifest import (
     GOLDEN,
     IMAGE_SHAPE,
     MANIFEST,
+    MIXTURE_OUTPUTS,
     ONNX,
     OOD_OUTPUT,
     TORCHSCRIPT,
@@ -156,6 +157,8 @@ def _input_fits(bundle: Bundle) -> bool:
 
 def _output_fits(bundle: Bundle) -> bool:
     spec = bundle.signature.outputs[0]
+    if bundle.task == "mixture":
+        return _mixture_fits(bundle)
     if bundle.task == "regression":
         values = len(bundle.targets)
         return values > 0 and not bundle.labels and spec == TensorSpec("values", "FP32", (-1, values))
@@ -164,9 +167,18 @@ def _output_fits(bundle: Bundle) -> bool:
     return enough and not bundle.targets and spec == TensorSpec("probabilities", "FP32", (-1, classes))
 
 
+def _mixture_fits(bundle: Bundle) -> bool:
+    """Weights, means and deviations of as many Gaussians, for one value."""
+    components = bundle.signature.outputs[0].shape[-1]
+    expected = tuple(TensorSpec(name, "FP32", (-1, components)) for name in MIXTURE_OUTPUTS)
+    return components > 0 and len(bundle.targets) == 1 and not bundle.labels and bundle.signature.outputs == expected
+
+
 def _abstention_fits(bundle: Bundle) -> bool:
     """A second output is the out-of-distribution score, and has its threshold; a regression has no abstention."""
     abstention = bundle.abstention
+    if bundle.task == "mixture":
+        return not abstention
     if abstention and bundle.task == "regression":
         return False
     has_ood_output = abstention is not None and abstention.max_background is not None

@@ -20,7 +20,10 @@ IMAGE_SHAPE = (28, 28)
 OOD_OUTPUT = TensorSpec("background", "FP32", (-1, 1))
 """The second output of a classifier with an out-of-distribution head: how probably an input is none of the labels."""
 
-Task = Literal["multiclass", "binary", "regression"]
+MIXTURE_OUTPUTS = ("weights", "means", "deviations")
+"""The outputs of a mixture density network, FP32 [n, K] each: K Gaussians, whose weights add up to 1."""
+
+Task = Literal["multiclass", "binary", "regression", "mixture"]
 Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 

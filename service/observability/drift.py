@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from service.bundle.baseline import BaselineHistogram
 from service.bundle.signature import Arrays
 from service.images.normaliser.mnist_geometry import areas_and_widths
+from service.inference.mixture import mixture_means
 
 PIXELS = 28 * 28
 INK_THRESHOLD = 128  # of 255
@@ -26,11 +27,20 @@ def subsample(inputs: Arrays, outputs: Arrays) -> tuple[Arrays, Arrays]:
 
 def monitored_values(inputs: Arrays, outputs: Arrays) -> Floats:
     """FP32 [rows, values]; the columns are named by `bundle.baseline.monitored_names`."""
-    predicted = outputs["values"] if "values" in outputs else top1(outputs["probabilities"])[1][:, np.newaxis]
+    predicted = _predicted(outputs)
     if "features" in inputs:
         return np.concatenate((inputs["features"], predicted), axis=1)
     measures = [(area / PIXELS, width) for area, width in areas_and_widths(inputs["image"] >= INK_THRESHOLD)]
     return np.concatenate((np.array(measures, np.float32), predicted), axis=1)
+
+
+def _predicted(outputs: Arrays) -> Floats:
+    """The values, the mean of a mixture, or the confidence: FP32 [rows, values]."""
+    if "values" in outputs:
+        return outputs["values"]
+    if "means" in outputs:
+        return mixture_means(outputs).astype(np.float32)
+    return top1(outputs["probabilities"])[1][:, np.newaxis]
 
 
 def top1(probabilities: Floats) -> tuple[NDArray[np.int64], Floats]:

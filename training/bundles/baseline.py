@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from service.bundle.baseline import CONFIDENCE, BaselineHistogram, monitored_names
+from service.bundle.manifest import MIXTURE_OUTPUTS
 from service.observability import drift
 from training.datasets.dataset import Dataset, Split
 from training.networks.network import Network
@@ -38,9 +39,13 @@ def baseline_statistics(
         [column.name for column in columns]
         for columns in (dataset.feature_columns(train), dataset.target_columns(train))
     )
-    predictions = torch.cat([network.all_outputs(batch)[0] for batch in train.inputs.split(BATCH_ROWS)]).numpy()
+    batches = [network.all_outputs(batch) for batch in train.inputs.split(BATCH_ROWS)]
+    outputs = [torch.cat(parts).numpy() for parts in zip(*batches, strict=True)]
+    names = ("values",) if len(outputs) == 1 else MIXTURE_OUTPUTS
+    predictions = outputs[0]
     inputs = {"features" if features else "image": train.inputs.numpy()}
-    values = drift.monitored_values(inputs, {"values" if targets else "probabilities": predictions})
+    predicted = dict(zip(names, outputs, strict=True)) if targets else {"probabilities": predictions}
+    values = drift.monitored_values(inputs, predicted)
     named = zip(monitored_names(features, targets), values.T, strict=True)
     histograms = tuple(baseline_histogram(name, column) for name, column in named)
     if targets:

@@ -39,7 +39,7 @@ def golden_examples(
         arrays = network.all_outputs(torch.from_numpy(rows))
     outputs = {output.name: array for output, array in zip(signature.outputs, arrays, strict=True)}
     tolerance = {
-        name: GOLDEN_TOLERANCE * column_scales(targets, array.shape[1])
+        name: GOLDEN_TOLERANCE * column_scales(name, targets, array.shape[1])
         + RELATIVE_TOLERANCE * array.abs().amax(dim=0).numpy()
         for name, array in outputs.items()
     }
@@ -77,8 +77,11 @@ def random_inputs(
     return {spec.name: sample(spec) for spec in signature.inputs}
 
 
-def column_scales(targets: tuple[Column, ...], columns: int) -> NDArray[np.float64]:
-    """The scale that differences in each output column are measured by: 1 for probabilities, the range of values."""
-    if not targets:
+def column_scales(output: str, targets: tuple[Column, ...], columns: int) -> NDArray[np.float64]:
+    """The scale that differences in each column of an output are measured by: 1 for probabilities, the range of values.
+
+    A mixture has weights, which are probabilities, and columns for one value.
+    """
+    if not targets or output == "weights":
         return np.ones(columns)
-    return np.array([target.maximum - target.minimum for target in targets])
+    return np.resize([target.maximum - target.minimum for target in targets], columns)

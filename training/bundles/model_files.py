@@ -9,8 +9,9 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from service.bundle.manifest import OOD_OUTPUT
+from service.bundle.manifest import MIXTURE_OUTPUTS, OOD_OUTPUT
 from service.bundle.signature import Signature, TensorSpec
+from training.networks.mixture import UNITS
 from training.networks.network import Network
 from training.recipes.recipe import Recipe
 
@@ -22,6 +23,8 @@ def signature_of(recipe: Recipe) -> Signature:
     values = TensorSpec("values", "FP32", (-1, recipe.layers[-1]))
     probabilities = TensorSpec("probabilities", "FP32", (-1, max(2, recipe.layers[-1])))
     outputs = [values] if recipe.task == "regression" else [probabilities]
+    if recipe.task == "mixture":
+        outputs = [TensorSpec(name, "FP32", (-1, recipe.layers[-1] // UNITS)) for name in MIXTURE_OUTPUTS]
     if recipe.ood_head:
         outputs.append(OOD_OUTPUT)
     return Signature((image if recipe.takes_images else features,), tuple(outputs))

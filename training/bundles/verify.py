@@ -99,9 +99,10 @@ def _compare_batch(model: Model, inputs: Arrays, expected: Arrays, batch_size: i
     if found_specs != expected_specs:
         message = f"the outputs are {list(found_specs.values())}, those of the network {list(expected_specs.values())}"
         raise VerificationFailed(f"{where}: {message}")
-    # Side by side: only a classifier has several outputs, and all of them are probabilities.
     actual, correct = (np.concatenate([arrays[name] for name in expected], axis=1) for arrays in (found, expected))
-    allowed = TOLERANCE * column_scales(model.bundle.targets, correct.shape[1]) + RELATIVE_TOLERANCE * np.abs(correct)
+    targets = model.bundle.targets
+    scales = np.concatenate([column_scales(name, targets, array.shape[1]) for name, array in expected.items()])
+    allowed = TOLERANCE * scales + RELATIVE_TOLERANCE * np.abs(correct)
     difference = np.abs(actual - correct)
     ratio = difference / allowed
     worst = np.unravel_index(ratio.argmax(), ratio.shape)

@@ -95,6 +95,6 @@ def shuffled_batches(
 
 
 def _curve_point(recipe: Recipe, epoch: float, seconds: float, logits: Tensor, targets: Tensor) -> CurvePoint:
-    classifies = recipe.task != "regression"
+    classifies = recipe.task in ("binary", "multiclass")
     accuracy = tasks.count_correct(recipe.task, logits, targets) / len(targets) if classifies else None
     return CurvePoint(epoch, seconds, tasks.loss(recipe.task, logits, targets).item(), accuracy)

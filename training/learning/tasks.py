@@ -1,10 +1,11 @@
-"""The three kinds of task, with their losses and metrics.
+"""The four kinds of task, with their losses and metrics.
 
 | task | output | loss |
 | --- | --- | --- |
 | binary | sigmoid of one logit | binary cross-entropy |
 | multiclass | softmax | cross-entropy |
 | regression | the values themselves | squared error, averaged over values |
+| mixture | weights, means and deviations of Gaussians | negative logarithm of the density |
 """
 
 from typing import cast
@@ -15,15 +16,16 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss, one_hot
 
 from service.bundle.manifest import Task
+from training.networks.mixture import log_density, split_units
 from training.networks.network import Network
-from training.networks.scaling import InverseStandardise
+from training.networks.scaling import ColumnStatistics
 
 
 def encode_targets(task: Task, targets: Tensor, network: Network) -> Tensor:
     """Targets as the loss takes them, FP32: one-hot [n, classes], 0 or 1 [n, 1], or scaled values [n, values]."""
-    if task == "regression":
+    if task in ("regression", "mixture"):
         output = network.output
-        return output.inverse(targets) if isinstance(output, InverseStandardise) else targets
+        return output.standardise(targets) if isinstance(output, ColumnStatistics) else targets
     if task == "binary":
         return targets.unsqueeze(1).to(torch.float32)
     last = cast(nn.Linear, network.layers[-1])
@@ -37,6 +39,8 @@ def loss(task: Task, logits: Tensor, targets: Tensor, class_weights: Tensor | No
     """
     if task == "regression":
         return mse_loss(logits, targets)
+    if task == "mixture":
+        return -log_density(*split_units(logits), targets).mean()
     if task == "binary":
         weight = None if class_weights is None else class_weights[0] + targets * (class_weights[1] - class_weights[0])
         return binary_cross_entropy_with_logits(logits, targets, weight)
@@ -55,9 +59,7 @@ def balanced_class_weights(targets: Tensor) -> Tensor:
 
 
 def count_correct(task: Task, logits: Tensor, targets: Tensor) -> int:
-    """For how many rows the logits FP32 [n, units] predict the class of the encoded targets; 0 for a regression."""
-    if task == "regression":
-        return 0
+    """For how many rows the logits FP32 [n, units] predict the class of the encoded targets."""
     if task == "binary":
         return int(((logits > 0) == (targets > 0)).sum())
     return int((logits.argmax(dim=1) == targets.argmax(dim=1)).sum())
@@ -78,4 +80,21 @@ def compute_metrics(task: Task, predictions: Tensor, targets: Tensor) -> dict[st
     return {
         "accuracy": round(correct.mean().item(), 6),
         "balanced_accuracy": round(by_class.mean().item(), 6),
+    }
+
+
+def mixture_metrics(outputs: tuple[Tensor, ...], targets: Tensor) -> dict[str, float]:
+    """Of weights, means and deviations FP32 [n, K], against the targets FP32 [n, 1].
+
+    `log_likelihood` is the mean logarithm of the density at the targets, in nats. `gaussian_log_likelihood` is that of
+    one Gaussian with the mixture's mean and variance, which a regression with an error bar would give.
+    """
+    weights, means, deviations = outputs
+    mean = (weights * means).sum(dim=1, keepdim=True)
+    variance = (weights * (deviations**2 + means**2)).sum(dim=1, keepdim=True) - mean**2
+    mixture = log_density(weights.log(), means, deviations, targets)
+    gaussian = log_density(torch.zeros_like(mean), mean, variance.sqrt(), targets)
+    return {
+        "log_likelihood": round(mixture.double().mean().item(), 6),
+        "gaussian_log_likelihood": round(gaussian.double().mean().item(), 6),
     }

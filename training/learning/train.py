@@ -203,7 +203,10 @@ def train_validation_split(recipe: Recipe, data: Split) -> tuple[Split, Split | 
 def evaluate(network: Network, recipe: Recipe, data: Split) -> dict[str, float]:
     """The metrics of a network on labelled data: `tasks.compute_metrics`, those that the recipe has."""
     with torch.inference_mode():
-        metrics = tasks.compute_metrics(recipe.task, network.all_outputs(data.inputs)[0], data.targets)
+        outputs = network.all_outputs(data.inputs)
+        if recipe.task == "mixture":
+            return tasks.mixture_metrics(outputs, data.targets)
+        metrics = tasks.compute_metrics(recipe.task, outputs[0], data.targets)
     if recipe.acceptance.metric != "balanced_accuracy":
         metrics.pop("balanced_accuracy", None)
     return metrics

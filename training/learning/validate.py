@@ -6,8 +6,10 @@ from collections.abc import Iterator
 import msgspec
 
 from service.bundle.loading import NAME
+from service.bundle.manifest import Task
 from training.datasets.dataset import Dataset, Split
 from training.errors import BadRecipe
+from training.networks.mixture import UNITS
 from training.recipes.gradient_descent import Adagrad, GradientDescent, Optimiser
 from training.recipes.recipe import FixedWeights, Recipe
 
@@ -36,8 +38,11 @@ def _dataset_checks(recipe: Recipe, dataset: Dataset, train: Split) -> Iterator[
     """Name, task, layers, scaling and metric, against the data set."""
     classes, values = len(dataset.labels), len(dataset.target_columns(train))
     inputs = recipe.table.encoded_inputs if recipe.table else train.inputs[0].numel()
-    fitting = ("regression",) if values else ("binary", "multiclass") if classes == 2 else ("multiclass",)
-    outputs = {"binary": 1, "multiclass": classes, "regression": values}[recipe.task]
+    fitting: tuple[Task, ...] = ("binary", "multiclass") if classes == 2 else ("multiclass",)
+    if values:
+        fitting = ("regression", "mixture") if values == 1 else ("regression",)
+    gaussians = max(1, recipe.layers[-1] // UNITS)
+    outputs = {"binary": 1, "multiclass": classes, "regression": values, "mixture": UNITS * gaussians}[recipe.task]
     yield not NAME.fullmatch(recipe.name), "a name consists of lower-case letters, digits, . _ -"
     yield recipe.task not in fitting, f"task {recipe.task!r}: {dataset.name} needs {' or '.join(fitting)}"
     images = train.inputs.dim() == 3
@@ -49,8 +54,8 @@ def _dataset_checks(recipe: Recipe, dataset: Dataset, train: Split) -> Iterator[
     expected = f"{dataset.name} has {inputs} inputs, and this task needs {outputs} output unit(s)"
     yield (recipe.layers[0], recipe.layers[-1]) != (inputs, outputs), f"layers {recipe.layers}: {expected}"
     metric = recipe.acceptance.metric
-    fits = (metric == "r2") == (recipe.task == "regression")
-    yield not fits, f"acceptance metric {metric!r}: a regression is evaluated by r2, a classifier by its accuracy"
+    of_task = {"regression": "r2", "mixture": "log_likelihood"}.get(recipe.task, "accuracy")
+    yield not metric.endswith(of_task), f"acceptance metric {metric!r}: a {recipe.task} task is evaluated by {of_task}"
 
 
 def _training_checks(recipe: Recipe, dataset: Dataset) -> Iterator[Problem]:
@@ -64,18 +69,18 @@ def _training_checks(recipe: Recipe, dataset: Dataset) -> Iterator[Problem]:
     dropout = recipe.ood_head and recipe.gradient_descent.dropout
     yield dropout, "ood_head cannot be combined with dropout: it reads the hidden activations"
     yield recipe.ood_head and len(recipe.layers) < 3, "ood_head needs a hidden layer, whose activations it reads"
-    yield from _stopping_and_weight_checks(recipe)
+    yield from _stopping_and_weight_checks(recipe, dataset)
     for trained, optimiser in _one_cycle_optimisers(recipe):
         message = f"{trained}schedule 'one-cycle' cycles the momentum too, and Adagrad has none"
         yield isinstance(optimiser, Adagrad), message
 
 
-def _stopping_and_weight_checks(recipe: Recipe) -> Iterator[Problem]:
+def _stopping_and_weight_checks(recipe: Recipe, dataset: Dataset) -> Iterator[Problem]:
     """Early stopping, class weights and encoded columns, against the other fields."""
     if isinstance(recipe.training, GradientDescent):
         patience, weighted = recipe.training.patience, recipe.training.class_weights
         yield patience and not recipe.validation_rows, "patience needs validation_rows, whose loss it watches"
-        yield weighted and recipe.task == "regression", "class_weights are for classifiers"
+        yield weighted and not dataset.labels, "class_weights are for classifiers"
         yield weighted and recipe.training.teacher, "class_weights cannot be combined with a teacher"
     encoded = recipe.scaling == "encoded"
     yield encoded != (recipe.table is not None), "scaling 'encoded' is for a recipe with a table, and it needs that"
@@ -136,7 +141,7 @@ def _batch_norm_fits(recipe: Recipe, rows: int) -> bool:
 def _sweep_fits(recipe: Recipe, rows: int) -> bool:
     if not recipe.sweep_seeds:
         return True
-    if isinstance(recipe.training, FixedWeights) or recipe.task == "regression":
+    if isinstance(recipe.training, FixedWeights) or recipe.task in ("regression", "mixture"):
         return False
     training = recipe.training
     defaults = GradientDescent(training.optimiser, training.batch_size, training.epochs)

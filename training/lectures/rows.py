@@ -83,6 +83,16 @@ def mnist_deep_row(bundles: LatestBundles) -> str:
     return f"{correct:,} of 10,000; loss {losses[0]:.3f} to {losses[-1]:.3f}, all points below"
 
 
+def outputs_row(bundles: LatestBundles) -> str:
+    """Row 3: every kind of output but arbitrary distributions."""
+    mixture, gaussian = (bundles.metric("arc", f"{kind}log_likelihood") for kind in ("", "gaussian_"))
+    return (
+        "binary `and`, multiclass `iris`, regression `diabetes`, a mixture of three Gaussians for two answers "
+        f"(log-likelihood {mixture:.2f}; of one Gaussian {gaussian:.2f}); arbitrary distributions, by GANs and "
+        "variational autoencoders, are that lecture's other part, and are not built"
+    )
+
+
 def lecture_points(bundles: LatestBundles) -> list[CurvePoint]:
     """The learning curve of `mnist-deep` without its points at the end of each epoch, which the lecture lacks."""
     return [point for point in bundles.curve("mnist-deep") if point.epoch % 1]

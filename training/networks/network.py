@@ -5,8 +5,9 @@ from torch import Tensor, nn
 
 from service.bundle.manifest import Task
 from training.datasets.dataset import Split
+from training.networks.mixture import MixtureOutput
 from training.networks.mlp import add_batch_norm, initialise, mlp
-from training.networks.scaling import ColumnEncoding, InverseStandardise, PixelScaling, Standardise
+from training.networks.scaling import ColumnEncoding, ColumnStatistics, InverseStandardise, PixelScaling, Standardise
 from training.recipes.gradient_descent import GradientDescent
 from training.recipes.recipe import Recipe, Scaling
 
@@ -55,6 +56,15 @@ class VectorNetwork(Network):
         return self._forward(features)
 
 
+class MixtureNetwork(Network):
+    """Takes `features` FP32 [n, features], and gives the parameters of a mixture of Gaussians."""
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Feature vectors -> weights, means and deviations, FP32 [n, K] each."""
+        outputs: tuple[Tensor, Tensor, Tensor] = self.output(self.layers(self.scale(features)))
+        return outputs
+
+
 class ImageNetworkWithOod(Network):
     """An image classifier with an out-of-distribution head: a small network on the activations of all hidden layers."""
 
@@ -101,6 +111,8 @@ def build(recipe: Recipe) -> Network:
     layers = mlp(recipe.layers, recipe.activation, dropout)
     initialise(layers, recipe.training)
     scale = ColumnEncoding(recipe.table.features) if recipe.table else _scaling(recipe.scaling, recipe.layers[0])
+    if recipe.task == "mixture":
+        return MixtureNetwork(scale, layers, MixtureOutput())
     output = _output(recipe.task, recipe.scaling, recipe.layers[-1])
     if recipe.ood_head:
         return ImageNetworkWithOod(scale, layers, output, mlp(recipe.ood_head_layers))
@@ -113,7 +125,7 @@ def build_initialised(recipe: Recipe, train: Split, seed: int) -> Network:
     network = build(recipe)
     if isinstance(network.scale, Standardise | ColumnEncoding):
         network.scale.fit(train.inputs)
-    if isinstance(network.output, InverseStandardise):
+    if isinstance(network.output, ColumnStatistics):
         network.output.fit(train.targets)
     if isinstance(recipe.training, GradientDescent) and recipe.training.batch_norm:
         network.layers = add_batch_norm(network.layers)

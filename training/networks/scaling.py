@@ -23,7 +23,7 @@ class PixelScaling(nn.Module):
         return (unit - 0.5) / 0.5 if self.centred else unit
 
 
-class _ColumnStatistics(nn.Module):
+class ColumnStatistics(nn.Module):
     """Mean and standard deviation of each column of the training data, as buffers of the network."""
 
     mean: Tensor
@@ -41,13 +41,17 @@ class _ColumnStatistics(nn.Module):
         varies = std > SMALLEST_STD * self.mean.abs()  # a smaller one is rounding error: the column is constant
         self.std.copy_(torch.where(varies, std, 1.0))
 
+    def standardise(self, rows: Tensor) -> Tensor:
+        """From the units of the training data to mean 0 and standard deviation 1."""
+        return (rows - self.mean) / self.std
 
-class Standardise(_ColumnStatistics):
+
+class Standardise(ColumnStatistics):
     """FP32 [n, columns] -> FP32 [n, columns] with mean 0 and standard deviation 1 over the training data."""
 
     def forward(self, rows: Tensor) -> Tensor:
         """Scale."""
-        return (rows - self.mean) / self.std
+        return self.standardise(rows)
 
 
 class ColumnEncoding(nn.Module):
@@ -96,13 +100,9 @@ class ColumnEncoding(nn.Module):
         return torch.cat([numbers, words, absent.index_select(1, self.optional)], dim=1)
 
 
-class InverseStandardise(_ColumnStatistics):
+class InverseStandardise(ColumnStatistics):
     """From mean 0 and standard deviation 1 back to the units of the training data, FP32 [n, columns]."""
 
     def forward(self, rows: Tensor) -> Tensor:
         """Scale back."""
         return rows * self.std + self.mean
-
-    def inverse(self, rows: Tensor) -> Tensor:
-        """From the units of the training data to mean 0 and standard deviation 1: encodes the targets."""
-        return (rows - self.mean) / self.std

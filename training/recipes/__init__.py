@@ -8,6 +8,7 @@ gates               AND, OR and XOR
 study_hours         exam results after hours of study
 iris, versicolor    irises by small networks
 plane               two classes of points in the plane, to show overfitting
+arc                 a mixture density network: two answers to one input
 tabular             one network for each kind of task, on scikit-learn's tables
 mnist               handwritten digits
 """

@@ -14,7 +14,7 @@ from training.recipes.table import Table
 
 Activation = Literal["relu", "leaky-relu", "sigmoid", "tanh", "none"]
 Scaling = Literal["none", "standardised", "encoded", "unit", "centred"]
-Metric = Literal["accuracy", "balanced_accuracy", "r2"]
+Metric = Literal["accuracy", "balanced_accuracy", "r2", "log_likelihood"]
 
 
 class FixedWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="method", tag="fixed-weights"):
@@ -35,8 +35,8 @@ class Acceptance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     metric: Metric
-    """`accuracy`: 0 to 1; `balanced_accuracy`: the mean of the accuracies of all classes, where some are rare; or `r2`:
-    the coefficient of determination, 1 at best, averaged over the values."""
+    """`accuracy`: 0 to 1; `balanced_accuracy`: its mean over the classes, where some are rare; `r2`: the coefficient of
+    determination, 1 at best, averaged over the values; or `log_likelihood`: of a mixture, in nats."""
     threshold: Annotated[float, Meta(le=1)]
     seeds: PositiveInt = 1
     """Number of seeds over which the metric is averaged: the recipe's seed, then 0, 1, ... without it."""
@@ -64,9 +64,10 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """A file that is the data set."""
     task: Task
     """Decides output and loss: softmax and cross-entropy (`multiclass`), sigmoid and binary cross-entropy (`binary`),
-    or plain values and mean squared error (`regression`)."""
+    plain values and mean squared error (`regression`), or Gaussians and their likelihood (`mixture`)."""
     layers: Annotated[tuple[PositiveInt, ...], Meta(min_length=2)]
-    """Units of every layer, from the inputs to the logits: one logit for a binary task, else one per class or value."""
+    """Units of every layer, from the inputs to the logits: one logit for a binary task, three for each Gaussian of a
+    mixture, else one per class or value."""
     activation: Activation = "relu"
     """Between the layers; `leaky-relu` has slope 0.01 below zero."""
     scaling: Scaling = "none"

@@ -97,7 +97,7 @@ def plot_network(recipe: Recipe) -> bytes:
             ax.plot((x, x + 1), (a, b), color=DARK, linewidth=0.4, alpha=0.35, zorder=1)
         count = (recipe.layers[x] + 1) * recipe.layers[x + 1]
         ax.text(x + 0.5, -1.15, f"{count:,}\nparameters", ha="center", va="top", fontsize=8, color=DARK)
-    outputs = {"multiclass": "softmax", "binary": "sigmoid", "regression": "values"}
+    outputs = {"multiclass": "softmax", "binary": "sigmoid", "regression": "values", "mixture": "Gaussians"}
     for x, (units, ys) in enumerate(zip(recipe.layers, heights, strict=True)):
         ax.scatter([x] * len(ys), ys, s=70, color=MAIN_COLOUR, edgecolors=WHITE, zorder=2)
         is_last = x == len(recipe.layers) - 1
@@ -186,6 +186,26 @@ def plot_predicted_and_true(
         low, high = float(targets[:, i].min()), float(targets[:, i].max())
         ax.plot((low, high), (low, high), color=DARK, linewidth=0.8, linestyle=":")
         ax.set(xlabel=f"{name}: true", ylabel="predicted")
+    return render_png(figure)
+
+
+def plot_density(network: Network, feature: Column, target: Column, points: Split | None) -> bytes:
+    """The density of the target over one feature, as a mixture density network predicts it; and points, if given."""
+    across, up = _padded_range(feature), _padded_range(target)
+    with torch.inference_mode():
+        outputs = network.all_outputs(torch.from_numpy(across.astype(np.float32))[:, None])
+    weights, means, deviations = (output.numpy()[:, None, :] for output in outputs)
+    each = np.exp(-0.5 * ((up[None, :, None] - means) / deviations) ** 2) / deviations
+    density = (weights * each).sum(axis=2) / np.sqrt(2 * np.pi)
+    figure = Figure(figsize=(5, 3.6), layout="tight")
+    ax = figure.add_subplot()
+    drawn = ax.pcolormesh(across, up, np.sqrt(density.T), cmap="Blues", shading="nearest")
+    figure.colorbar(drawn, label="square root of the density")
+    if points:
+        ax.scatter(points.inputs[:, 0], points.targets[:, 0], s=4, color=DARK, linewidths=0)
+    ax.plot(across, (weights * means).sum(axis=2)[:, 0], color=LOSS_COLOUR, linewidth=1, label="mean")
+    ax.legend(loc="upper right", fontsize=8)
+    ax.set(xlabel=feature.name, ylabel=target.name)
     return render_png(figure)
 
 

@@ -60,7 +60,9 @@ class SectionWriter:
             yield Section("Learning curve", note, plots.plot_learning_curve(self.result.curve))
         yield from self._outputs()
         yield from (
-            self._regression(evaluation) if self.recipe.task == "regression" else self._classification(evaluation)
+            {"regression": self._regression, "mixture": self._mixture}.get(self.recipe.task, self._classification)(
+                evaluation
+            )
         )
 
     def _weights(self) -> Iterator[TableRow]:
@@ -75,6 +77,8 @@ class SectionWriter:
         network, data = self.result.network, self.result.train
         features, points = self._features(), data if self.show_rows else None
         drawn = not has_special_features(features)  # over numbers, all of which are there
+        if self.recipe.task == "mixture":
+            return
         if len(features) == 1 and drawn:
             yield Section("Outputs", picture=plots.plot_outputs(network, features[0], self._output_names(), points))
         if len(features) == 2 and drawn and self.recipe.task == "binary":
@@ -102,6 +106,14 @@ class SectionWriter:
         if self.show_rows:
             picture = plots.plot_predicted_and_true(evaluation.outputs, evaluation.targets, names)
             yield Section("Predicted and true", picture=picture)
+
+    def _mixture(self, _evaluation: Evaluation) -> Iterator[Section]:
+        """The density over the data, if there is one feature to draw it over."""
+        (target,) = self.dataset.target_columns(self.result.train)
+        features, points = self._features(), self.result.train if self.show_rows else None
+        if len(features) == 1:
+            note = "The mean lies between the answers, where there are several."
+            yield Section("Density", note, plots.plot_density(self.result.network, features[0], target, points))
 
     def _classification(self, evaluation: Evaluation) -> Iterator[Section]:
         labels, counts = self.dataset.labels, evaluation.confusion_matrix()

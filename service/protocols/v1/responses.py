@@ -9,12 +9,13 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from service.bundle.manifest import Bundle
+from service.bundle.manifest import MIXTURE_OUTPUTS, Bundle
 from service.bundle.signature import Arrays
 from service.images.decoding import Geometry, encode_png
 from service.images.network_input import NetworkInput
 from service.images.normaliser.segmentation import Box, Grey
 from service.inference.abstention import abstention_reason, out_of_range_warnings
+from service.inference.mixture import QUANTILES, summarise
 from service.protocols.v1.requests import DecodedRequest
 
 
@@ -61,6 +62,21 @@ class Regression(msgspec.Struct):
     warnings: list[str] | UnsetType = UNSET
 
 
+class MixturePrediction(msgspec.Struct):
+    """The predicted density of one value, a mixture of Gaussians, in real units; `warnings` as in a classification.
+
+    `quantiles` are by their fraction, `0.05` to `0.95`; `weights`, `means` and `deviations` are those of the Gaussians.
+    """
+
+    mean: float
+    deviation: float
+    quantiles: dict[str, float]
+    weights: list[float]
+    means: list[float]
+    deviations: list[float]
+    warnings: list[str] | UnsetType = UNSET
+
+
 class Classifications(msgspec.Struct):
     """The response of a classifier; `predictions` are in the order of the instances."""
 
@@ -77,12 +93,21 @@ class Regressions(msgspec.Struct):
     predictions: list[Regression]
 
 
-Predictions = Classifications | Regressions
+class Mixtures(msgspec.Struct):
+    """The response of a mixture density network, likewise."""
+
+    model_name: str
+    model_version: str
+    predictions: list[MixturePrediction]
+
+
+Predictions = Classifications | Regressions | Mixtures
 
 
 def response_type(bundle: Bundle) -> type[Predictions]:
     """The type that `encode` returns for this bundle."""
-    return Regressions if bundle.task == "regression" else Classifications
+    types: dict[str, type[Predictions]] = {"regression": Regressions, "mixture": Mixtures}
+    return types.get(bundle.task, Classifications)
 
 
 def encode(bundle: Bundle, request: DecodedRequest, outputs: Arrays, *, abstain: bool = False) -> Predictions:
@@ -93,6 +118,8 @@ def encode(bundle: Bundle, request: DecodedRequest, outputs: Arrays, *, abstain:
     predictions: Any
     if bundle.task == "regression":
         predictions = [Regression(values) for values in outputs["values"].tolist()]
+    elif bundle.task == "mixture":
+        predictions = _mixtures(outputs)
     else:
         predictions = _classifications(bundle, outputs, abstain=abstain)
     if bundle.features:
@@ -102,6 +129,16 @@ def encode(bundle: Bundle, request: DecodedRequest, outputs: Arrays, *, abstain:
         for prediction, image in zip(predictions, request.images, strict=True):
             prediction.ink = debug_of(image)
     return response_type(bundle)(bundle.name, bundle.version, predictions)
+
+
+def _mixtures(outputs: Arrays) -> list[MixturePrediction]:
+    summary = summarise(outputs)
+    names = [f"{fraction:g}" for fraction in QUANTILES]
+    parts = (summary.mean, summary.deviation, summary.quantiles, *(outputs[name] for name in MIXTURE_OUTPUTS))
+    return [
+        MixturePrediction(mean, deviation, dict(zip(names, quantiles, strict=True)), *components)
+        for mean, deviation, quantiles, *components in zip(*(part.tolist() for part in parts), strict=True)
+    ]
 
 
 def _classifications(bundle: Bundle, outputs: Arrays, *, abstain: bool) -> list[Classification]:
