@@ -22,7 +22,7 @@ from training.bundles.golden_examples import golden_examples
 from training.bundles.model_files import signature_of
 from training.datasets import open_dataset
 from training.datasets.dataset import Split, checksum
-from training.errors import BadRecipe, BelowThreshold, Diverged, TrainingError
+from training.errors import BadRecipe, BelowThreshold, Diverged
 from training.learning.fit import fit
 from training.learning.optimisation import make_step
 from training.learning.seed_sweep import train_sweep
@@ -288,9 +288,20 @@ def test_a_recipe_of_digits_trains_from_scratch_and_reaches_its_acceptance_thres
             {"training": GradientDescent(Adam(), batch_size=4, epochs=1, precision="bfloat16")},
             "recipe xor: sweep_seeds needs a classifier that is trained in full batches",
         ),
-        ({"acceptance": Acceptance("r2", 0.5)}, "recipe xor: acceptance metric 'r2': a regression is evaluated by r2"),
+        (
+            {"acceptance": Acceptance("r2", 0.5)},
+            "recipe xor: acceptance metric 'r2': a binary task is evaluated by accuracy",
+        ),
         ({"validation_rows": 4}, "recipe xor: validation_rows 4: there are 4 training rows"),
-        ({"validation_rows": 1}, "recipe xor: validation_rows are for multiclass recipes that use gradient descent"),
+        (
+            {"validation_rows": 1},
+            "recipe xor: validation_rows are for recipes that use gradient descent and no sweep_seeds",
+        ),
+        (
+            {"training": GradientDescent(Adam(), 4, 1, patience=3), "sweep_seeds": 0},
+            "recipe xor: patience needs validation_rows, whose loss it watches",
+        ),
+        ({"scaling": "encoded"}, "recipe xor: scaling 'encoded' is for a recipe with a table, and it needs that"),
         (
             {
                 "training": GradientDescent(Adam(), 4, 1, ood_head=OodHead(Adam(), 4, 1, 3, negatives=5)),
@@ -398,11 +409,14 @@ def test_a_metric_that_is_nan_does_not_reach_the_threshold(monkeypatch: pytest.M
         train(recipe, open_dataset("and", ROOT), torch.device("cpu"), 1, Progress.silent())
 
 
-def test_golden_examples_of_an_image_model_need_pictures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(f"{golden_examples.__module__}.SAMPLES", tmp_path)
+def test_golden_examples_of_an_image_model_are_noise_where_there_are_no_samples(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As where the wheel is installed."""
     recipe = RECIPES["mnist-deep"]
-    with pytest.raises(TrainingError, match=f"no PNG file in {tmp_path}"):
-        golden_examples(build(recipe), signature_of(recipe), (), ())
+    with_samples = golden_examples(build(recipe), signature_of(recipe), (), ()).inputs["image"]
+    monkeypatch.setattr(f"{golden_examples.__module__}.SAMPLES", tmp_path)
+    assert golden_examples(build(recipe), signature_of(recipe), (), ()).inputs["image"] == with_samples[-2:]
 
 
 def test_validation_rows_are_the_last_training_rows(mnist_dir: Path) -> None:
