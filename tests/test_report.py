@@ -102,7 +102,7 @@ def test_the_command_shows_digits_with_their_predictions(mnist_dir: Path, tmp_pa
 
 def test_a_recipe_without_a_bundle_says_how_to_make_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command_line.main(["report", "xor", "--models-dir", str(tmp_path)]) == 1
-    assert "`python -m training train xor` makes one" in capsys.readouterr().err
+    assert "`digitalis train xor` makes one" in capsys.readouterr().err
 
 
 def test_a_bundle_of_other_data_is_not_reported_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

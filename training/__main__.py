@@ -20,6 +20,7 @@ try:
         add_out,
         add_recipes,
         add_target,
+        bundle_name,
         integer,
         name_parser,
         positive_integer,
@@ -182,7 +183,8 @@ def _add_report(group: Commands, settings: Settings) -> None:
         "  %(prog)s xor\n"
         "  %(prog)s all --out /tmp/reports\n",
     )
-    add_recipes(report, allow_all=True, allow_segmenter=True)
+    help_ = f"all, or one or more names of recipes or of your own bundles: {NAMES_HELP}"
+    report.add_argument("recipes", nargs="+", metavar="NAME", type=bundle_name, help=help_)
     add_out(report)
     add_data_dir(report, settings)
     add_models_dir(report, settings)

@@ -86,6 +86,9 @@ def recipe_or_file(text: str) -> str:
         if not Path(text).is_file():
             raise argparse.ArgumentTypeError(f"{text}: no such file")
         return text
+    if Path(text).suffix or (Path(text).exists() and text not in RECIPES):
+        suffixes = ", ".join((*TABLE_SUFFIXES, ".toml"))
+        raise argparse.ArgumentTypeError(f"{text} is neither a table nor a recipe file: their names end in {suffixes}")
     return name_parser({"all", SEGMENTER.name})(text)
 
 

@@ -103,8 +103,8 @@ def init_recipe(args: argparse.Namespace) -> None:
     from training.tables.proposal import propose
     from training.tables.recipe_file import write_recipe
 
-    if not Path(args.table).is_file():
-        raise TrainingError(f"{args.table}: no such file")
+    if not args.table.lower().endswith(TABLE_SUFFIXES):
+        raise TrainingError(f"{args.table}: expected a table, a file whose name ends in {', '.join(TABLE_SUFFIXES)}")
     print(write_recipe(propose(Path(args.table), args.target, args.task, args.name)), end="")
 
 

@@ -110,6 +110,8 @@ def _identity_problems(bundle: Bundle, folder: Path) -> Iterator[Problem]:
     yield len(set(bundle.labels)) != len(bundle.labels), "two labels are the same"
     yield _repeated(bundle.features), "two features have one name"
     yield _repeated(bundle.targets), "two targets have one name"
+    for name in (*bundle.labels, *(column.name for column in (*bundle.features, *bundle.targets))):
+        yield not is_a_name(name), f"{name!r} contains quotes, a backslash or a control character"
     for column in bundle.features:
         words, codes = column.categories, (0, len(column.categories) - 1)
         if words:
@@ -142,6 +144,11 @@ def _baseline_problems(bundle: Bundle) -> Iterator[Problem]:
     complete = not bundle.label_fractions or abs(sum(bundle.label_fractions) - 1) < 1e-3
     message = "label_fractions must be one fraction for each label, adding up to 1"
     yield len(bundle.label_fractions) != len(bundle.labels) or not complete, message
+
+
+def is_a_name(text: str) -> bool:
+    """Whether a label, feature or target may be called so: as a key of JSON it must need no escapes."""
+    return bool(text) and not re.search(r'["\\\x00-\x1f]', text)
 
 
 def _repeated(columns: tuple[Column, ...]) -> bool:

@@ -1,5 +1,6 @@
 """From a bundle back to the training result that it was written from."""
 
+import difflib
 import io
 import warnings
 from pathlib import Path
@@ -16,6 +17,7 @@ from training.errors import DataUnavailable, TrainingError, VerificationFailed
 from training.learning.curve import CurvePoint
 from training.learning.train import TrainingResult
 from training.networks.network import Network, build
+from training.recipes import RECIPES
 from training.recipes.recipe import Recipe
 
 
@@ -23,9 +25,9 @@ def latest_bundle(name: str, models_dir: Path) -> tuple[Bundle, Contents]:
     """The highest version of a recipe's bundle; raises `TrainingError` if there is none or it is damaged."""
     folders = [path for path in (models_dir / name).glob("*") if path.name.isdecimal()]
     if not folders:
-        raise TrainingError(
-            f"no bundle of {name} in {models_dir.absolute()}: `python -m training train {name}` makes one"
-        )
+        close = difflib.get_close_matches(name, [path.name for path in models_dir.glob("*")] + list(RECIPES), n=1)
+        hint = f"did you mean {close[0]}?" if close and close[0] != name else f"`digitalis train {name}` makes one"
+        raise TrainingError(f"no bundle of {name} in {models_dir.absolute()}: {hint}")
     try:
         bundle, contents = load_bundle(max(folders, key=lambda path: int(path.name)))
     except BundleError as error:

@@ -41,6 +41,11 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """Where the data is from; the file, if that is not said."""
     licence: str = "not stated"
 
+    def __post_init__(self) -> None:
+        names = [*self.targets, *(feature.name for feature in self.features)]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"column {twice[0]!r} is named twice")
+
     @property
     def encoded_inputs(self) -> int:
         """Inputs of the first layer: one a number, one a category, and one for each feature that may be missing."""

@@ -146,16 +146,22 @@ class SectionWriter:
             picture = plots.plot_images(self.result.evaluation_split, rows)
         elif self.recipe.takes_images:
             note += f" {NO_IMAGES}"
-        header = "row", "true", "predicted", "confidence", *(f.name for f in self._features()[:MAX_LISTED_FEATURES])
+        features = self._features()[:MAX_LISTED_FEATURES] if self._shows_features else ()
+        header = "row", "true", "predicted", "confidence", *(feature.name for feature in features)
         table = (
             (one.row, labels[one.true], labels[one.predicted], f"{one.confidence:.4f}", *self._first_features(one.row))
             for one in found
         )
         return Section("Misclassified rows", note, picture, (header, *table))
 
+    @property
+    def _shows_features(self) -> bool:
+        """Rows of somebody's table are in no bundle: the service would show them to everybody."""
+        return not self.recipe.takes_images and (self.show_rows or self.recipe.table is None)
+
     def _first_features(self, row: int) -> list[str]:
-        """The first features of a row that was evaluated; empty for an image."""
-        if self.recipe.takes_images:
+        """The first features of a row that was evaluated; empty for an image, and where they must not be shown."""
+        if not self._shows_features:
             return []
         values = self.result.evaluation_split.inputs[row, :MAX_LISTED_FEATURES].tolist()
         return [_shown(value, feature) for value, feature in zip(values, self._features(), strict=False)]

@@ -25,8 +25,10 @@ def comparison_lines(recipe: Recipe, metrics: dict[str, float]) -> Iterator[str]
 
 def explain_threshold(recipe: Recipe, error: BelowThreshold) -> BelowThreshold:
     """The same error with words about what it means for a table."""
-    guess = "the mean of the target" if recipe.task == "regression" else "its most frequent class"
+    guess = "the mean of the target" if recipe.task == "regression" else "the same class"
+    rows = f"{recipe.validation_rows:,} validation rows"
     return BelowThreshold(
-        f"{error}\nThat is no better than {guess}. Either the columns say nothing about it, or there are too few rows, "
-        "or the target is not what it seems: `digitalis init` shows what was made of the table."
+        f"{error}\nOn {rows}, that may be chance: always saying {guess} comes near it. Either the columns say little "
+        "about the target, or there are too few rows, or the target is not what it seems: `digitalis init` shows what "
+        "was made of the table, and writes the threshold, which can be lowered."
     )

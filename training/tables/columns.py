@@ -8,6 +8,7 @@ import polars as pl
 
 from training.errors import DataUnavailable
 from training.recipes.table import TableColumn
+from training.tables.numbers import looks_like_codes, what_was_removed
 from training.tables.reading import RawTable
 
 MAX_CATEGORIES = 100  # of a feature
@@ -15,7 +16,7 @@ MANY_ROWS = 20  # from which all values of a column being different means someth
 IDENTIFIER_FRACTION = 0.95  # of the texts are different
 MISTAKES = 0.2  # up to this fraction of texts, a column of numbers has mistakes; above it, it is a category
 SHOWN = 3  # cells in a message
-IDENTIFIER_NAME = re.compile(r"(.*[ _-])?(id|uuid|guid|key|index|row|nr|no|number|column 1|unnamed: 0)", re.IGNORECASE)
+IDENTIFIER_NAME = re.compile(r"(.*[ _.-])?(id|uuid|guid|key|index|row|nr|no|number|column 1|unnamed: 0)", re.IGNORECASE)
 DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([T ].*)?|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}( .*)?")
 
 
@@ -28,30 +29,31 @@ class Described:
     reason: str
 
 
-def describe(table: RawTable, name: str, targets: Sequence[pl.Series]) -> Described:
+def describe(table: RawTable, name: str, targets: Sequence[pl.Series], *, classes: bool) -> Described:
     """What a column is; raises `DataUnavailable` for text in a column of numbers.
 
-    `targets` are the columns that are predicted: a copy of one is left out.
+    `targets` are the columns that are predicted: a copy of one is left out, and other words for the same `classes`.
     """
     text = table.column(name)
     present = text.drop_nulls()
     if not len(present):
         return Described(name, None, "all cells are empty")
+    missing = len(text) - len(present)
     if present.n_unique() == 1:
-        return Described(name, None, f"it is {present[0]!r} in every row")
-    if any(text.equals(target, null_equal=True) for target in targets):
-        return Described(name, None, "it is a copy of the target, which will not be known")
+        return Described(name, None, f"it is {present[0]!r} in every row{_empty_cells(missing)}")
+    if any(text.equals(target, null_equal=True) or (classes and _renames(text, target)) for target in targets):
+        return Described(name, None, "it says the same as the target, which will not be known")
     if all(DATE.fullmatch(cell) for cell in present.head(MANY_ROWS)):
         return Described(name, None, "dates: make numbers of them, such as an age in days or a weekday")
-    missing = len(text) - len(present)
     if is_numeric(table, present):
-        return _describe_numbers(name, check_numbers(table, text), missing)
+        removed = what_was_removed(present, table.format.decimal, table.format.delimiter)
+        return _describe_numbers(name, check_numbers(table, text), f"{removed}{_empty_cells(missing)}")
     return _describe_text(name, present, missing)
 
 
 def is_numeric(table: RawTable, present: pl.Series) -> bool:
-    """Whether all cells are numbers, but for mistakes."""
-    return table.numbers(present).null_count() <= MISTAKES * len(present)
+    """Whether all cells are numbers, but for mistakes, and no codes with leading zeros."""
+    return not looks_like_codes(present) and table.numbers(present).null_count() <= MISTAKES * len(present)
 
 
 def check_numbers(table: RawTable, text: pl.Series) -> pl.Series:
@@ -67,12 +69,20 @@ def check_numbers(table: RawTable, text: pl.Series) -> pl.Series:
     )
 
 
-def _describe_numbers(name: str, numbers: pl.Series, missing: int) -> Described:
+def _renames(text: pl.Series, target: pl.Series) -> bool:
+    """Whether each value of a column goes with one class, and the other way round."""
+    pairs = pl.DataFrame({"text": text, "target": target}).drop_nulls().unique()
+    return len(pairs) == pairs["target"].n_unique() == pairs["text"].n_unique()
+
+
+def _describe_numbers(name: str, numbers: pl.Series, remarks: str) -> Described:
     present = numbers.drop_nulls()
     if _is_identifier(name, present):
         return Described(name, None, "it seems to be an identifier: every value is different")
     low, high = (float(present.quantile(fraction) or 0) for fraction in (0, 1))
-    return Described(name, TableColumn(name, may_be_missing=missing > 0), f"{low:g} to {high:g}{_empty_cells(missing)}")
+    return Described(
+        name, TableColumn(name, may_be_missing=len(present) < len(numbers)), f"{low:g} to {high:g}{remarks}"
+    )
 
 
 def _describe_text(name: str, present: pl.Series, missing: int) -> Described:
@@ -84,15 +94,26 @@ def _describe_text(name: str, present: pl.Series, missing: int) -> Described:
     words = tuple(sorted(present.unique().to_list()))
     feature = TableColumn(name, "category", words, may_be_missing=missing > 0)
     shown = ", ".join(words[:SHOWN]) + (", ..." if count > SHOWN else "")
-    return Described(name, feature, f"{count} categories: {shown}{_empty_cells(missing)}")
+    remarks = f"{differing_in_case(words)}{_empty_cells(missing)}"
+    return Described(name, feature, f"{count} categories: {shown}{remarks}")
+
+
+def differing_in_case(words: Sequence[str]) -> str:
+    """Words that may be one, as a remark; empty if there are none."""
+    seen: dict[str, str] = {}
+    for word in words:
+        other = seen.setdefault(word.casefold(), word)
+        if other != word:
+            return f"; {other!r} and {word!r} differ only in case: if they are one word, make them one"
+    return ""
 
 
 def _is_identifier(name: str, numbers: pl.Series) -> bool:
-    """Whether all are different whole numbers, and are counted up or named as identifiers are."""
+    """Whether all are different whole numbers, and are counted up in equal steps or named as identifiers are."""
     if len(numbers) <= MANY_ROWS or numbers.n_unique() < len(numbers) or not (numbers == numbers.round()).all():
         return False
     steps = numbers.sort().diff().drop_nulls()
-    return bool((steps == 1).all()) or IDENTIFIER_NAME.fullmatch(name) is not None
+    return steps.n_unique() == 1 or IDENTIFIER_NAME.fullmatch(name) is not None
 
 
 def _empty_cells(missing: int) -> str:

@@ -2,17 +2,19 @@
 
 import math
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
 
+from service.bundle.loading import is_a_name
 from service.bundle.manifest import Task
 from training.errors import BadRecipe, DataUnavailable
 from training.recipes.gradient_descent import AdamW, GradientDescent
 from training.recipes.recipe import Acceptance, Recipe
 from training.recipes.table import Table
-from training.tables.columns import check_numbers, describe, is_numeric
+from training.tables.columns import check_numbers, describe, differing_in_case, is_numeric
 from training.tables.reading import DELIMITERS, RawTable, read_table
 
 MIN_ROWS = 20
@@ -21,6 +23,10 @@ MAX_CLASSES = 100
 MAX_NUMBERED_CLASSES = 20  # whole numbers with more different values are a regression
 HELD_OUT, VALIDATION = 0.2, 0.15  # the second of what the first leaves
 UNEVEN = 3  # times as many rows in the largest class as in the smallest: classes are weighted
+UNEVEN_NOTE = (
+    "the classes are uneven: rows of rare ones count more, so that they are found; probabilities are those among "
+    "equally many rows of each class (class_weights = false in a recipe file: those of the table)"
+)
 MIN_R2 = 0.01
 
 
@@ -50,9 +56,12 @@ def propose(path: Path, targets: list[str], task: str | None = None, name: str |
     that cannot be used, and `BadRecipe` for targets that do not fit.
     """
     raw = read_table(path)
+    if twice := [target for target in targets if targets.count(target) > 1]:
+        raise BadRecipe(f"{path}: {twice[0]} is given twice as the target")
     columns = [raw.column(target) for target in targets]
     target = _describe_target(raw, columns, task)
-    described = [describe(raw, column, columns) for column in raw.columns if column not in targets]
+    classes = target.task != "regression"
+    described = [describe(raw, column, columns, classes=classes) for column in raw.columns if column not in targets]
     features = tuple(one.feature for one in described if one.feature)
     if not features:
         reasons = "; ".join(f"{one.name}: {one.reason}" for one in described) or "there are no others"
@@ -72,6 +81,8 @@ def propose(path: Path, targets: list[str], task: str | None = None, name: str |
     reasons_by_key |= {"task": target.reason, "acceptance.threshold": _threshold_reason(target)}
     notes = [_how_it_was_read(raw), f"{', '.join(targets)}: {target.reason}"]
     notes += [f"left out: {one.name}: {one.reason}" for one in described if not one.feature]
+    if recipe.gradient_descent.class_weights:
+        notes.append(UNEVEN_NOTE)
     if dropped := len(raw) - target.rows:
         notes.append(f"left out: {dropped:,} rows without {', '.join(targets)}")
     return Proposal(recipe, notes, reasons_by_key)
@@ -119,8 +130,13 @@ def _describe_classes(raw: RawTable, present: pl.Series, rows: int) -> _Target:
             f"{raw.path}: class {few[0]!r} of {present.name} has {counts[few[0]]} rows: at least {MIN_CLASS_ROWS} "
             "are needed to train, validate and test; leave such rows out, or join classes"
         )
+    if quoted := [word for word in words if not is_a_name(word)]:
+        raise BadRecipe(f"{raw.path}: class {quoted[0]!r} of {present.name}: the name of a class has no quotes in it")
     task: Task = "binary" if len(words) == 2 else "multiclass"
-    return _Target(task, f"{len(words)} classes", rows, {word: counts[word] for word in words})
+    reason = f"{len(words)} classes{differing_in_case(words)}"
+    if len(words) > 2 and is_numeric(raw, present):
+        reason += "; if they are quantities, --task regression"
+    return _Target(task, reason, rows, {word: counts[word] for word in words})
 
 
 def _by_number(word: str) -> tuple[float, str]:
@@ -194,7 +210,8 @@ def _batch_size(rows: int) -> int:
 
 
 def _name(path: Path) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-") or "table"
+    plain = unicodedata.normalize("NFKD", path.stem.lower()).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-") or "table"
 
 
 def _how_it_was_read(raw: RawTable) -> str:

@@ -1,6 +1,7 @@
 """Reading a table: every cell as text, so that what a column is can be said with the cells that speak against it."""
 
 import csv
+import difflib
 import io
 import re
 from collections import Counter
@@ -9,8 +10,10 @@ from pathlib import Path
 
 import polars as pl
 
+from service.bundle.loading import is_a_name
 from training.errors import DataUnavailable
 from training.recipes.table import MISSING, Decimal
+from training.tables.numbers import parse_numbers
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "|"}
 BYTE_ORDER_MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
@@ -18,6 +21,7 @@ SAMPLE_LINES = 50  # from which the delimiter is found
 MAX_ROWS = 2_000_000
 WITH_COMMA = re.compile(r"[-+]?\d+,\d+")
 WITH_POINT = re.compile(r"[-+]?\d*\.\d+")
+NESTED = "(a list or a structure)"
 PARQUET = (".parquet", ".pq")
 
 
@@ -44,16 +48,15 @@ class RawTable:
     def column(self, name: str, missing: tuple[str, ...] = MISSING) -> pl.Series:
         """A column with None in place of the words for missing values; raises `DataUnavailable` if there is none."""
         if name not in self.columns:
-            raise DataUnavailable(f"{self.path}: no column {name!r}: there are {', '.join(self.columns)}")
+            close = difflib.get_close_matches(name, self.columns, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(self.columns)}"
+            raise DataUnavailable(f"{self.path}: no column {name!r}: {hint}")
         series = self.columns[name]
         return series.set(series.is_in(missing), None)
 
     def numbers(self, text: pl.Series) -> pl.Series:
         """Text as FP64; None where it is missing, and where it is no finite number."""
-        if self.format.decimal == ",":
-            text = text.str.replace(",", ".", literal=True)
-        numbers = text.cast(pl.Float64, strict=False)
-        return numbers.set(~numbers.is_finite(), None)
+        return parse_numbers(text, self.format.decimal, self.format.delimiter)
 
     def line(self, row: int) -> int:
         """The line of a row in the file, if no cell has a line break."""
@@ -64,8 +67,7 @@ def read_table(path: Path, known: Format | None = None) -> RawTable:
     """Read a file, in a known format or as it seems; raises `DataUnavailable` and says why it cannot."""
     try:
         if path.suffix.lower() in PARQUET:
-            frame = pl.read_parquet(path)
-            return _checked(path, frame.select(pl.all().cast(pl.String, strict=False)), Format())
+            return _checked(path, _as_text(pl.read_parquet(path)), Format())
         data = path.read_bytes()
     except OSError as error:
         raise DataUnavailable(f"{path}: {error.strerror or error}") from None
@@ -80,6 +82,15 @@ def read_table(path: Path, known: Format | None = None) -> RawTable:
     frame = _parsed(text, delimiter, path)
     decimal = known.decimal if known else detect_decimal(frame, delimiter)
     return _checked(path, frame, Format(delimiter, decimal, encoding))
+
+
+def _as_text(frame: pl.DataFrame) -> pl.DataFrame:
+    """The columns of a Parquet file as text; those that are lists or structures hold nothing that could be used."""
+    usable = [name for name, dtype in frame.schema.items() if not dtype.is_nested() and dtype != pl.Duration]
+    return frame.select(
+        pl.col(name).cast(pl.String, strict=False) if name in usable else pl.lit(NESTED).alias(name)
+        for name in frame.columns
+    )
 
 
 def _decoded(data: bytes, path: Path, known: Format | None) -> tuple[str, str]:
@@ -118,9 +129,7 @@ def detect_decimal(frame: pl.DataFrame, delimiter: str) -> Decimal:
 def _parsed(text: str, delimiter: str, path: Path) -> pl.DataFrame:
     header = next(csv.reader(io.StringIO(text), delimiter=delimiter), [])
     names = [name.strip() or f"column {i}" for i, name in enumerate(header, 1)]  # pandas' index has no name
-    for name, count in Counter(names).items():
-        if count > 1:
-            raise DataUnavailable(f"{path}: line 1: {count} columns are named {name!r}: each needs a name of its own")
+    _check_names(names, path)  # Polars would rename the second of a name
     if all(re.fullmatch(r"[-+]?[\d.,]+", name) for name in names):
         raise DataUnavailable(f"{path}: line 1 holds numbers, expected the names of the columns")
     _check_cells(text, delimiter, len(names), path)
@@ -130,6 +139,15 @@ def _parsed(text: str, delimiter: str, path: Path) -> pl.DataFrame:
         raise DataUnavailable(f"{path}: {str(error).splitlines()[0]}") from None
     frame.columns = names
     return frame
+
+
+def _check_names(names: list[str], path: Path) -> None:
+    for name in names:
+        if not is_a_name(name):
+            raise DataUnavailable(f"{path}: line 1: column {name!r}: a name must not contain quotes or backslashes")
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise DataUnavailable(f"{path}: line 1: {count} columns are named {name!r}: each needs a name of its own")
 
 
 def _check_cells(text: str, delimiter: str, expected: int, path: Path) -> None:
@@ -143,6 +161,7 @@ def _check_cells(text: str, delimiter: str, expected: int, path: Path) -> None:
 
 
 def _checked(path: Path, frame: pl.DataFrame, found: Format) -> RawTable:
+    _check_names(frame.columns, path)
     columns = {name: frame[name].str.strip_chars() for name in frame.columns}
     if not columns or not len(frame):
         raise DataUnavailable(f"{path}: there are no rows")

@@ -21,8 +21,9 @@ def value_type(feature: Column) -> Any:
     kind: Any = float
     if feature.categories:
         kind = Literal[feature.categories]
-        if any(isinstance(key, float) for key in codes_of(feature)):
-            kind |= float
+        for other in (float, bool):
+            if any(type(key) is other for key in codes_of(feature)):
+                kind |= other
     return kind | None if feature.may_be_missing else kind
 
 
