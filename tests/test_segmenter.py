@@ -111,7 +111,8 @@ def test_pictures_are_of_every_shape_number_and_polarity_and_their_masks_fit(dig
         assert 0 <= batch.pictures.min() <= batch.pictures.max() <= 1
         assert 0 <= batch.masks.min() <= batch.masks.max() <= 1
         assert not batch.masks[batch.digits == 0].any()
-        assert batch.masks[batch.digits == 1].flatten(1).amax(1).gt(0.2).float().mean() > 0.9
+    inked = torch.cat([batch.masks[batch.digits == 1].flatten(1).amax(1) > 0.2 for batch in batches])
+    assert inked.float().mean() > 0.97, "some digits lie off the paper, or are drawn with the faintest pen"
 
 
 def test_ink_is_lighter_than_what_surrounds_it_where_the_picture_is_inverted(digits: DistanceFields) -> None:

@@ -19,8 +19,8 @@ from training.datasets.mnist import Mnist
 MNIST_VALIDATION = 5000  # MNIST's last training images
 VALIDATION_ROWS = 6049  # those, and the digits of the last writer of each of the others
 REPEATS = 2  # of each digit that is not MNIST's: there are four times as many of those
-CROSSED_ZEROS = 1000  # zeros of MNIST's with a stroke through them, as many engineers write them
-MARGIN = 8  # pixels around a zero, so that the stroke may be longer
+CROSSED_ZEROS = 3000  # zeros of MNIST's with a stroke through them, as many engineers write them
+MARGIN = 12  # pixels around a zero, so that the stroke may be longer
 INKED = 60  # of 255: what belongs to the box of the ink
 OVERSAMPLING = 4  # pixels that a stroke is drawn with for one of the image
 
@@ -78,7 +78,7 @@ def _chosen(rows: Handwriting, chosen: Tensor) -> Split:
 
 
 def crossed_zeros(split: Split, count: int) -> Split:
-    """The first zeros, each with a stroke from below on the left to above on the right, which may reach beyond it."""
+    """The first zeros, each with a stroke through it, upright or to above on the right, which may reach beyond it."""
     zeros = split.inputs[split.targets == 0][:count]
     random = np.random.default_rng(0)
     images = torch.from_numpy(np.stack([_crossed(image.numpy(), random) for image in zeros]))
@@ -88,8 +88,8 @@ def crossed_zeros(split: Split, count: int) -> Split:
 def _crossed(image: Grey, random: np.random.Generator) -> Grey:
     box = box_of(image > INKED)
     field = np.pad(image, MARGIN)
-    length = math.hypot(box[2], box[3]) / 2 * random.uniform(0.6, 1.15)
-    angle = math.radians(random.uniform(35, 85))
+    length = math.hypot(box[2], box[3]) / 2 * random.uniform(0.6, 1.35)
+    angle = math.radians(random.uniform(35, 100))
     x, y = (MARGIN + box[i] + box[i + 2] / 2 + random.normal(0, 0.5) for i in (0, 1))
     across, up = math.cos(angle) * length, math.sin(angle) * length
     canvas = Image.new("L", (field.shape[1] * OVERSAMPLING, field.shape[0] * OVERSAMPLING))

@@ -48,11 +48,11 @@ DIGITS = Recipe(
     scaling="unit",
     training=msgspec.structs.replace(
         MNIST.gradient_descent,
-        epochs=36,
+        epochs=30,
         precision="float32",
         distortion=Distortion(
-            rotation=6,
-            shear=0.08,
+            rotation=8,
+            shear=0.12,
             aspect=0.1,
             scale=0.1,
             shift=1.2,
@@ -60,10 +60,10 @@ DIGITS = Recipe(
             thickness=0.8,
             contrast=0.7,
             noise=0.1,
-            artifact_fraction=0.3,
-            scene_fraction=0.5,
+            artifact_fraction=0.4,
+            scene_fraction=0.6,
         ),
-        teacher=None,
+        teacher=Teacher(AdamW(0.003), batch_size=256, epochs=7, dropout=0.1, temperature=4.0),
     ),
     validation_rows=6049,  # `VALIDATION_ROWS` of the data set
     acceptance=Acceptance("accuracy", 0.985),

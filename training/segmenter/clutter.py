@@ -17,22 +17,22 @@ def stripe(distance: Tensor, width: Tensor) -> Tensor:
 
 
 def ruled_lines(boxes: Tensor, shape: Shape, draws: Draws) -> Tensor:
-    """Ruled or squared paper, or one line, most often at the foot of the digit in its box [n, 4]."""
+    """Ruled or squared paper, or one line, most often at or below the foot of the digit in its box [n, 4]."""
     x, y = pixel_centres(shape)
     angle = draws.normal() * 0.06 + torch.where(draws.chance(0.08), torch.pi / 2, 0.0)
     _, top, _, bottom = boxes.T
     height = (bottom - top).clamp(min=8)
-    foot = bottom + height * draws.normal() * 0.06
-    offset = torch.where(draws.chance(0.5), foot, draws.uniform(-0.1, 1.1) * shape[0])
+    foot = bottom + height * (draws.normal() * 0.06 + draws.uniform(0, 0.3) * draws.chance(0.5))
+    offset = torch.where(draws.chance(0.65), foot, draws.uniform(-0.1, 1.1) * shape[0])
     spacing = (height * draws.log_uniform(0.35, 2)).clamp(min=5)
     middle = shape[1] / 2
     across = per_item(angle.cos()) * y - per_item(angle.sin()) * (x - middle) - per_item(offset)
     along = per_item(angle.sin()) * y + per_item(angle.cos()) * (x - middle)
-    width = draws.log_uniform(0.4, 3)
+    width = draws.log_uniform(0.4, 4)
     repeated = stripe(_to_nearest(across, spacing), width)
     squared = torch.maximum(repeated, stripe(_to_nearest(along, spacing), width))
     kind = draws.uniform(0, 1)
-    lines = torch.where(per_item(kind < 0.4), stripe(across.abs(), width), repeated)
+    lines = torch.where(per_item(kind < 0.5), stripe(across.abs(), width), repeated)
     return torch.where(per_item(kind > 0.75), squared, lines) * per_item(draws.log_uniform(0.15, 1.3))
 
 
@@ -57,6 +57,23 @@ def frames(shape: Shape, draws: Draws) -> Tensor:
         line = torch.where(per_item(solid), beyond, stripe(distance.abs(), thickness))
         found = torch.maximum(found, line * per_item(all_sides | draws.chance(0.4)))
     return found * per_item(strength)
+
+
+def closed_frames(boxes: Tensor, shape: Shape, draws: Draws) -> Tensor:
+    """A rectangle around the digit in its box [n, 4], as of a form's field: near it or far, upright or not quite."""
+    x, y = pixel_centres(shape)
+    left, top, right, bottom = boxes.T
+    middle_x, middle_y = (left + right) / 2, (top + bottom) / 2
+    size = torch.maximum(right - left, bottom - top).clamp(min=6)
+    half_width, half_height = (size * draws.uniform(0.55, 1.3) for _ in range(2))
+    off_x, off_y = (size * draws.normal() * 0.08 for _ in range(2))
+    angle = draws.normal() * 0.03
+    across = x - per_item(middle_x + off_x)
+    down = y - per_item(middle_y + off_y)
+    turned_x = (per_item(angle.cos()) * across + per_item(angle.sin()) * down).abs()
+    turned_y = (per_item(angle.cos()) * down - per_item(angle.sin()) * across).abs()
+    outside = torch.maximum(turned_x - per_item(half_width), turned_y - per_item(half_height))
+    return stripe(outside.abs(), draws.log_uniform(0.4, 4)) * per_item(draws.log_uniform(0.2, 1.3))
 
 
 def table(shape: Shape, draws: Draws) -> Tensor:
@@ -85,10 +102,11 @@ def padding(boxes: Tensor, shape: Shape, draws: Draws) -> Tensor:
 
 
 def specks(shape: Shape, draws: Draws, count: int = 6) -> Tensor:
-    """Up to six round specks of up to 3 pixels' radius."""
+    """Up to six specks and dashes of up to 3 pixels' radius."""
     x, y = pixel_centres(shape)
     places = draws.uniform(0, 1, count, 2, 1, 1) * torch.tensor([shape[1], shape[0]]).view(2, 1, 1)
-    distance = torch.hypot(x - places[:, :, 0], y - places[:, :, 1])
+    aspect = draws.log_uniform(0.4, 2.5, count, 1, 1)
+    distance = torch.hypot((x - places[:, :, 0]) / aspect, (y - places[:, :, 1]) * aspect)
     radius = draws.log_uniform(0.3, 3, count, 1, 1)
     dots = (0.5 + radius - distance).clamp(0, 1) * (2 * radius).clamp(max=1) * draws.chance(0.5, count, 1, 1)
     return dots.amax(1) * per_item(draws.uniform(0.3, 1.1))

@@ -14,7 +14,7 @@ Fraction = Annotated[float, Meta(ge=0, le=1)]
 
 
 class SegmenterRecipe(msgspec.Struct, frozen=True, kw_only=True):
-    """AdamW with a linear warm-up and a cosine schedule; the exported weights are an exponential moving average."""
+    """AdamW, linear warm-up and cosine schedule to `final_rate`; the exported weights are an exponential average."""
 
     name: str = NAME
     summary: str = "the ink of a digit in any picture, learned from synthetic pictures"
@@ -29,10 +29,12 @@ class SegmenterRecipe(msgspec.Struct, frozen=True, kw_only=True):
     weight_decay: Annotated[float, Meta(ge=0)] = 0.01
     warmup: Fraction = 0.02
     """Of the steps."""
-    averaging: Fraction = 0.999
+    final_rate: Fraction = 0.2
+    """The learning rate at the end, of `learning_rate`; the average of weights does the rest of the annealing."""
+    averaging: Fraction = 0.9995
     """The part of the moving average that stays at each step."""
     seed: int = 0
-    threshold: Fraction = 0.65
+    threshold: Fraction = 0.62
     """Acceptance: the mean intersection over union of masks of one digit, in pictures of held-out digits.
 
     Many digits in them are of a few pixels, faint or thin, so that a pixel more or less is a large part of them."""
@@ -47,7 +49,8 @@ class SegmenterRecipe(msgspec.Struct, frozen=True, kw_only=True):
         warmup = max(1, round(self.warmup * self.steps))
         if step < warmup:
             return (step + 1) / warmup
-        return 0.5 + 0.5 * math.cos(math.pi * (step - warmup) / max(1, self.steps - warmup))
+        cosine = 0.5 + 0.5 * math.cos(math.pi * (step - warmup) / max(1, self.steps - warmup))
+        return self.final_rate + (1 - self.final_rate) * cosine
 
 
 SEGMENTER = SegmenterRecipe()

@@ -54,7 +54,7 @@ def render(
     size = ((high - low) * scale).amax(1)
     own_width = 2 * digits.half_widths[chosen] * scale.prod(1).sqrt()
     drawn = draws.chance(0.5)  # by a pen of its own, along the skeleton
-    pens = torch.where(drawn, size * draws.log_uniform(0.02, 0.2), own_width + size * draws.uniform(-0.03, 0.05))
+    pens = torch.where(drawn, size * draws.log_uniform(0.013, 0.2), own_width + size * draws.uniform(-0.03, 0.05))
     pens = torch.maximum(pens, torch.where(size < SMALL, 0.8, THINNEST))
     room = torch.maximum(room - (pens - own_width)[:, None], 0.4 * room)  # a thicker pen reaches further
     scale = _fit(room, high - low, stretch)

@@ -67,9 +67,10 @@ def _add_clutter(
     """What else is dark in the picture is drawn over the ink."""
     shape = dark.shape[1], dark.shape[2]
     layers: tuple[tuple[float, Tensor, Callable[[Draws, Tensor], Tensor]], ...] = (
-        (0.62, ~clean, lambda some, chosen: clutter.ruled_lines(boxes[chosen], shape, some)),
+        (0.68, ~clean, lambda some, chosen: clutter.ruled_lines(boxes[chosen], shape, some)),
         (0.42, ~clean, lambda some, _: clutter.frames(shape, some)),
-        (0.2, ~clean, lambda some, _: clutter.specks(shape, some)),
+        (0.15, ~clean, lambda some, chosen: clutter.closed_frames(boxes[chosen], shape, some)),
+        (0.28, ~clean, lambda some, _: clutter.specks(shape, some)),
         (0.1, ~clean, lambda some, _: clutter.print_marks(shape, some)),
         (0.22, ~clean, lambda some, _: clutter.neighbours(digits, shape, some)),
         (0.25, empty, lambda some, _: clutter.blots(shape, some)),
@@ -129,9 +130,9 @@ def _anywhere(shape: Shape, several: Tensor, draws: Draws) -> Tensor:
 
 
 def _halves(region: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
-    """Two boxes in a region, side by side or, one in five, one above the other; with a gap, and not of one size."""
+    """Two boxes in a region, side by side or, one in ten, one above the other; with a gap, and not of one size."""
     size = region[:, 2:] - region[:, :2]
-    axis = draws.chance(0.2).long()
+    axis = draws.chance(0.1).long()
     length = size.gather(1, axis[:, None])[:, 0]
     gap = draws.uniform(-0.03, 0.2) * length
     boxes = []

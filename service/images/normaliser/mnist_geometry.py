@@ -19,7 +19,7 @@ INDICES = np.arange(FIELD)
 ROW = (1 << FIELD) - 1
 MOMENTS = np.stack([np.ones(FIELD * FIELD), *np.divmod(np.arange(FIELD * FIELD), FIELD)], axis=1).astype(np.float32)
 MIN_INK = 16  # of 255
-MIN_STROKE, TARGET_STROKE = 2.0, 2.4  # pixels of the box: strokes thinner than the first are widened to the second
+MIN_STROKE, TARGET_STROKE = 1.8, 2.0  # pixels of the box: strokes thinner than the first are widened to the second
 FULL_INK_ONE_IN = 20  # pixels of the box: those with the most ink are full ink
 MAX_GAIN = 3.0  # of the contrast
 
