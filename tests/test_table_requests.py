@@ -129,7 +129,7 @@ def test_the_manifest_lists_words_and_which_columns_may_be_missing(models: Path)
 
 
 def test_the_report_in_the_bundle_shows_no_row_of_the_table(models: Path, tmp_path: Path) -> None:
-    """The command's own does: it is for whoever has the table."""
+    """The page that the command writes does: who runs it has the table."""
     assert b"Misclassified rows" in (page := (models / "customers/1/report.html").read_bytes())
     assert b"<th>plan</th>" not in page
     assert main(["report", "customers", "--models", str(models), "--out", str(tmp_path)]) == 0

@@ -133,6 +133,13 @@ def test_a_column_of_lists_is_left_out_of_a_parquet_file(tmp_path: Path) -> None
     assert "left out: l: it is '(a list or a structure)' in every row" in propose(path, ["b"]).notes
 
 
+def test_the_ending_of_a_file_may_be_in_capitals(tmp_path: Path) -> None:
+    path = table_of(tmp_path, customers(), "CUSTOMERS.CSV")
+    options = ["--target", "tier", "--models", str(tmp_path / "models")]
+    train_recipes(parser(Settings.from_env({})).parse_args(["train", str(path), *options]))
+    assert (tmp_path / "models/customers/1/manifest.json").exists()
+
+
 # The proposed recipe.
 
 

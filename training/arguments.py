@@ -75,9 +75,14 @@ def bundle_name(text: str) -> str:
     return text
 
 
+def is_table(text: str) -> bool:
+    """Whether a recipe's argument is the path of a table."""
+    return text.lower().endswith(TABLE_SUFFIXES)
+
+
 def is_file(text: str) -> bool:
     """Whether a recipe's argument is the path of a file: a table, or a recipe as TOML."""
-    return text.lower().endswith((*TABLE_SUFFIXES, ".toml"))
+    return is_table(text) or text.lower().endswith(".toml")
 
 
 def recipe_or_file(text: str) -> str:

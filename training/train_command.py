@@ -1,4 +1,4 @@
-"""`train`, `init` and `recalibrate`: recipes, those of somebody's table too, become bundles."""
+"""`train`, `init` and `recalibrate`: recipes, those for a user's table too, become bundles."""
 
 import argparse
 import time
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from training.arguments import TABLE_SUFFIXES, with_overrides
+from training.arguments import TABLE_SUFFIXES, is_table, with_overrides
 from training.commands import console, for_each, print_comparisons
 from training.errors import BelowThreshold, TrainingError
 from training.recipes import RECIPES
@@ -68,7 +68,7 @@ def _open_recipe(name: str, args: argparse.Namespace) -> Recipe:
     """The recipe of this name, in this file, or for this table."""
     if name in RECIPES:
         return RECIPES[name]
-    if not name.endswith(TABLE_SUFFIXES):
+    if not is_table(name):
         from training.tables.recipe_file import read_recipe
 
         return read_recipe(Path(name))
@@ -82,7 +82,7 @@ def _open_recipe(name: str, args: argparse.Namespace) -> Recipe:
 
 def _check_options(args: argparse.Namespace, names: list[str]) -> None:
     """Raise `TrainingError` for an option that would be ignored, or that is missing."""
-    tables = [name for name in names if name.endswith(TABLE_SUFFIXES)]
+    tables = [name for name in names if is_table(name)]
     if tables and not args.target:
         raise TrainingError(f"{tables[0]}: --target COLUMN says which column is predicted")
     options: list[tuple[str, object, bool]] = [
@@ -103,7 +103,7 @@ def init_recipe(args: argparse.Namespace) -> None:
     from training.tables.proposal import propose
     from training.tables.recipe_file import write_recipe
 
-    if not args.table.lower().endswith(TABLE_SUFFIXES):
+    if not is_table(args.table):
         raise TrainingError(f"{args.table}: expected a table, a file whose name ends in {', '.join(TABLE_SUFFIXES)}")
     print(write_recipe(propose(Path(args.table), args.target, args.task, args.name)), end="")
 

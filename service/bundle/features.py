@@ -59,7 +59,7 @@ def codes_of(feature: Column) -> Mapping[Any, float]:
     have those of the words `true` and `false`.
     """
     codes: dict[Any, float] = {word: float(code) for code, word in enumerate(feature.categories)}
-    numbers = [_number(word) for word in feature.categories]
+    numbers = [parse_number(word) for word in feature.categories]
     if None not in numbers and len(set(numbers)) == len(numbers):
         codes |= {number: float(code) for code, number in enumerate(numbers)}
     lower = [word.lower() for word in feature.categories]
@@ -70,8 +70,10 @@ def codes_of(feature: Column) -> Mapping[Any, float]:
     return codes
 
 
-def _number(word: str) -> float | None:
+def parse_number(text: str) -> float | None:
+    """The number in a text, or None. Python's other spellings (nan, inf, 1_000) are not accepted."""
     try:
-        return float(word)
+        value = float(text)
     except ValueError:
         return None
+    return value if math.isfinite(value) and text.isascii() and "_" not in text else None

@@ -156,7 +156,7 @@ class SectionWriter:
 
     @property
     def _shows_features(self) -> bool:
-        """Rows of somebody's table are in no bundle: the service would show them to everybody."""
+        """Whether rows may be listed with values: of a user's table not in a bundle, which every client can read."""
         return not self.recipe.takes_images and (self.show_rows or self.recipe.table is None)
 
     def _first_features(self, row: int) -> list[str]:

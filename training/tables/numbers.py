@@ -14,12 +14,9 @@ def looks_like_codes(text: pl.Series) -> bool:
 
 def parse_numbers(text: pl.Series, decimal: str, delimiter: str) -> pl.Series:
     """Text as FP64; None where it is missing, and where it is no finite number."""
-    plain = text.str.replace_all(UNITS, "").str.strip_chars()
-    separator = "." if decimal == "," else ","
-    if _separates_thousands(plain, separator, decimal):
+    plain = _without_units(text)
+    if separator := _thousands_separator(plain, decimal, delimiter):
         plain = plain.str.replace_all(separator, "", literal=True)
-    elif decimal == "." and delimiter == ";" and _separates_thousands(plain, ".", ","):
-        plain = plain.str.replace_all(".", "", literal=True)  # 1.018 beside 998, in a table without a decimal comma
     if decimal == ",":
         plain = plain.str.replace(",", ".", literal=True)
     numbers = plain.cast(pl.Float64, strict=False)
@@ -29,11 +26,22 @@ def parse_numbers(text: pl.Series, decimal: str, delimiter: str) -> pl.Series:
 def what_was_removed(text: pl.Series, decimal: str, delimiter: str) -> str:
     """What is not a part of the number in some cells, in words; empty if there is nothing."""
     units = text.str.extract(rf"({UNIT})").drop_nulls().unique(maintain_order=True).to_list()
-    plain = text.str.replace_all(UNITS, "").str.strip_chars()
-    thousands = _separates_thousands(plain, "." if decimal == "," else ",", decimal)
-    thousands |= decimal == "." and delimiter == ";" and _separates_thousands(plain, ".", ",")
+    thousands = _thousands_separator(_without_units(text), decimal, delimiter)
     found = [*units, *(["separators of thousands"] if thousands else [])]
     return f"; without {', '.join(found)}, which requests must not have either" if found else ""
+
+
+def _without_units(text: pl.Series) -> pl.Series:
+    return text.str.replace_all(UNITS, "").str.strip_chars()
+
+
+def _thousands_separator(text: pl.Series, decimal: str, delimiter: str) -> str:
+    """The character between groups of three digits; empty if there is none."""
+    other = "." if decimal == "," else ","
+    if _separates_thousands(text, other, decimal):
+        return other
+    # 1.018 beside 998, in a table without a decimal comma
+    return "." if decimal == "." and delimiter == ";" and _separates_thousands(text, ".", ",") else ""
 
 
 def _separates_thousands(text: pl.Series, separator: str, decimal: str) -> bool:

@@ -1,4 +1,4 @@
-"""A recipe for somebody's table: the task, the features, the network and how it is trained, each with its reason."""
+"""A recipe for a user's table: the task, the features, the network and how it is trained, each with its reason."""
 
 import math
 import re

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from service.bundle.features import MAX_NAMED, codes_of
+from service.bundle.features import MAX_NAMED, codes_of, parse_number
 from service.bundle.manifest import Column
 
 MAX_SHOWN = 40  # characters of a value in a message
@@ -54,15 +54,6 @@ def number_in_cell(cell: str, feature: Column) -> float:
     if code is None or math.isnan(code):
         raise UnknownValue(f"{feature.name} = {cell[:MAX_SHOWN]!r}: {expected_words(feature, text)}")
     return code
-
-
-def parse_number(cell: str) -> float | None:
-    """The number in a cell, or None. Python's other spellings (nan, inf, 1_000) are not accepted."""
-    try:
-        value = float(cell)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) and cell.isascii() and "_" not in cell else None
 
 
 def expected_words(feature: Column, found: str = "") -> str:

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from service.bundle.features import has_special_features
+from service.bundle.features import has_special_features, parse_number
 from service.bundle.manifest import Column
 from service.bundle.signature import all_finite
 from service.errors import BadRequest, PayloadTooLarge
@@ -32,7 +32,6 @@ from service.protocols.v1.feature_values import (
     UnknownValue,
     number_in_cell,
     number_of,
-    parse_number,
     rule_at,
     value_type,
 )
