@@ -152,9 +152,11 @@ def test_the_calibration_error_is_the_mean_difference_of_confidence_and_accuracy
 def test_the_errors_of_a_regression_are_absolute() -> None:
     outputs = np.array([[1.0], [2.0], [3.0], [4.0]], np.float32)
     targets = np.array([[2.0], [1.0], [5.0], [4.0]], np.float32)
-    quantiles = dict(Evaluation(outputs, targets).error_quantiles())
-    assert quantiles["1 (maximum)"] == [2.0]
-    assert quantiles["0.5 (median)"] == [1.0]
+    errors = dict(Evaluation(outputs, targets).errors_by_value())
+    assert errors["largest"] == [2.0]
+    assert errors["half of them below (median)"] == [1.0]
+    assert errors["root mean squared error"] == [pytest.approx(6**0.5 / 2)]
+    assert errors["R²"] == [pytest.approx(1 - 6 / 10)]
 
 
 @pytest.mark.parametrize(("parameter", "count"), [("optimisers", 6), ("batches", 3)])

@@ -1,6 +1,7 @@
 """A model of one's own table, trained by the command and served: words, missing values, and errors."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -145,11 +146,25 @@ def test_a_recipe_file_trains_the_next_version(models: Path, capsys: pytest.Capt
     assert load_bundle(models / "customers/2")[0].recipe["training"]["epochs"] == 3
 
 
-def test_a_regression_of_two_values_is_served_in_their_units(tmp_path: Path) -> None:
+def test_show_prints_the_recipe_in_a_file(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = models.parent / "customers.csv"
+    main(["init", str(table), "--target", "tier"])
+    recipe = table_of(models.parent, capsys.readouterr().out, "shown.toml")
+    assert main(["show", str(recipe)]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["table"]["features"] == load_bundle(models / "customers/1")[0].recipe["table"]["features"]
+
+
+def test_a_regression_of_two_values_is_served_in_their_units(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = [f"{i % 50},{i % 7},{100 * (i % 50) + i % 7},{-(i % 7)}.5" for i in range(400)]
     table = table_of(tmp_path, "\n".join(["a,b,sum,negative", *rows]), "sums.csv")
     targets = ["--target", "sum", "--target", "negative"]
     assert main(["train", str(table), *targets, "--models", str(tmp_path / "models")]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"held-out sum: R² (0\.9|1\.)\d+, root mean squared error \d", printed)
+    assert re.search(r"held-out negative: R² (0\.9|1\.)\d+, root mean squared error 0\.\d", printed)
     app = create_app(Settings(device="cpu", workers=1), find_bundles(tmp_path / "models"))
     response = post(app, "/v1/models/sums:predict", b'{"instances": [[20, 3]]}', {})
     assert response.json()["predictions"][0]["values"] == pytest.approx([2003, -3.5], rel=0.1)

@@ -252,6 +252,32 @@ def test_rows_are_encoded_and_split_with_all_classes_in_each_part(proposal: Prop
     assert not torch.equal(dataset.train(1).targets, train.targets)
 
 
+def test_each_row_knows_its_line_in_the_file(tmp_path: Path, proposal: Proposal) -> None:
+    """Rows without a target are left out, and counted."""
+    assert proposal.recipe.table
+    lines = customers().splitlines()
+    lines[3] = lines[3].rpartition(",")[0] + ","
+    table = msgspec.structs.replace(proposal.recipe.table, path=str(table_of(tmp_path, "\n".join(lines))))
+    held_out = TableDataset(proposal.recipe, table).held_out(0)
+    cells = [lines[line - 1].split(",") for line in held_out.lines]
+    visits = lines[0].split(",").index("visits")
+    assert [float(row[visits]) for row in cells] == held_out.inputs[:, 2].tolist()
+
+
+def test_more_validation_rows_than_rows_are_rejected(proposal: Proposal) -> None:
+    assert proposal.recipe.table
+    recipe = msgspec.structs.replace(proposal.recipe, validation_rows=240)
+    with pytest.raises(DataUnavailable, match=r"validation_rows 240: there are 240 training rows"):
+        TableDataset(recipe, proposal.recipe.table).train(0)
+
+
+def test_a_recipe_whose_table_is_not_there_says_where_it_was_looked_for(proposal: Proposal) -> None:
+    assert proposal.recipe.table
+    table = msgspec.structs.replace(proposal.recipe.table, path="nowhere/customers.csv")
+    with pytest.raises(DataUnavailable, match=r"nowhere/customers.csv: no such file \(path of recipe table"):
+        TableDataset(proposal.recipe, table)
+
+
 def test_a_word_that_the_recipe_does_not_have_is_named_with_its_line(tmp_path: Path, proposal: Proposal) -> None:
     assert proposal.recipe.table
     path = table_of(tmp_path, customers().replace(",pro,", ",premium,"), "changed.csv")

@@ -22,11 +22,11 @@ try:
         add_target,
         bundle_name,
         integer,
-        name_parser,
         positive_integer,
         recipe_or_file,
+        recipe_or_recipe_file,
     )
-    from training.segmenter.recipe import CHECKPOINT, SEGMENTER
+    from training.segmenter.recipe import CHECKPOINT
 except ModuleNotFoundError as error:
     sys.exit(f"training: {error.name} is not installed; to install it: pip install 'digitalis-service[cpu,training]'")
 except DigitalisError as error:  # an invalid recipe
@@ -75,7 +75,7 @@ def parser(settings: Settings, prog: str = PROG) -> argparse.ArgumentParser:
     )
     show = _add_command(group, "show", "show all fields of one recipe, as in a manifest")
     show.add_argument(
-        "recipe", metavar="RECIPE", type=name_parser({SEGMENTER.name}), help=f"name of the recipe: {NAMES_HELP}"
+        "recipe", metavar="RECIPE", type=recipe_or_recipe_file, help=f"its name, or a file in TOML: {NAMES_HELP}"
     )
     show.set_defaults(run=commands.show_recipe)
     _add_train(group, settings)

@@ -97,6 +97,22 @@ def recipe_or_file(text: str) -> str:
     return name_parser({"all", SEGMENTER.name})(text)
 
 
+def recipe_or_recipe_file(text: str) -> str:
+    """An argparse type: a recipe's name, `segmenter`, or an existing file with a recipe."""
+    if is_table(text):
+        raise argparse.ArgumentTypeError(f"{text} is a table: `init {text} --target COLUMN` shows its recipe")
+    return recipe_or_file(text) if is_file(text) else name_parser({SEGMENTER.name})(text)
+
+
+def open_recipe(name: str) -> Recipe:
+    """The recipe of this name, or in this file; raises `BadRecipe` with the line of a mistake."""
+    if name in RECIPES:
+        return RECIPES[name]
+    from training.tables.recipe_file import read_recipe
+
+    return read_recipe(Path(name))
+
+
 def name_parser(others: set[str]) -> Callable[[str], str]:
     """An argparse type: a recipe's name, or one of these others."""
     return lambda name: name if name in others else recipe_name(name)

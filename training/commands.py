@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from service.errors import DigitalisError
-from training.arguments import expand_names
+from training.arguments import expand_names, open_recipe
 from training.errors import TrainingError
 from training.recipes import RECIPES
 from training.segmenter.recipe import SEGMENTER
@@ -43,7 +43,7 @@ def list_recipes(_args: argparse.Namespace) -> None:
 
 def show_recipe(args: argparse.Namespace) -> None:
     """`show`: all fields of one recipe, as JSON."""
-    recipe = SEGMENTER if args.recipe == SEGMENTER.name else RECIPES[args.recipe]
+    recipe = SEGMENTER if args.recipe == SEGMENTER.name else open_recipe(args.recipe)
     console.print(msgspec.json.format(msgspec.json.encode(recipe), indent=2).decode(), markup=False)
 
 

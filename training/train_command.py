@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from training.arguments import TABLE_SUFFIXES, is_table, with_overrides
+from training.arguments import TABLE_SUFFIXES, is_table, open_recipe, with_overrides
 from training.commands import console, for_each, print_comparisons
 from training.errors import BelowThreshold, TrainingError
 from training.recipes import RECIPES
@@ -28,7 +28,7 @@ def train_recipes(args: argparse.Namespace) -> None:
         if name == SEGMENTER.name:
             _train_segmenter(args)
         else:
-            _train(with_overrides(_open_recipe(name, args), args.seed, args.epochs), str(device), args)
+            _train(with_overrides(_recipe(name, args), args.seed, args.epochs), str(device), args)
 
     for_each(names, train_one)
 
@@ -40,7 +40,7 @@ def _train(recipe: Recipe, device: str, args: argparse.Namespace) -> None:
     from training.datasets import open_data
     from training.learning.train import train
     from training.progress import Progress
-    from training.tables.advice import comparison_lines, explain_threshold
+    from training.tables.advice import comparison_lines, explain_threshold, lines_by_value
 
     dataset = open_data(recipe, args.data_dir)
     started = time.monotonic()
@@ -55,8 +55,8 @@ def _train(recipe: Recipe, device: str, args: argparse.Namespace) -> None:
     if recipe.reference:
         console.print(f"  the lecture's figure: {recipe.reference.reported}")
     if recipe.table:
-        for line in comparison_lines(recipe, result.metrics):
-            console.print(line)
+        for line in (*comparison_lines(recipe, result.metrics), *lines_by_value(recipe, result)):
+            console.print(line, markup=False)
     folder, comparisons = export(recipe, result, dataset, args.models_dir)
     print_comparisons(comparisons)
     console.print(f"{recipe.name}: wrote {folder}")
@@ -64,14 +64,10 @@ def _train(recipe: Recipe, device: str, args: argparse.Namespace) -> None:
         console.print(f"to serve it: digitalis serve --models {args.models_dir}", markup=False)
 
 
-def _open_recipe(name: str, args: argparse.Namespace) -> Recipe:
+def _recipe(name: str, args: argparse.Namespace) -> Recipe:
     """The recipe of this name, in this file, or for this table."""
-    if name in RECIPES:
-        return RECIPES[name]
     if not is_table(name):
-        from training.tables.recipe_file import read_recipe
-
-        return read_recipe(Path(name))
+        return open_recipe(name)
     from training.tables.proposal import propose
 
     proposal = propose(Path(name), args.target, args.task, args.name)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -16,17 +16,18 @@ class Split:
     """Labelled rows: `inputs` UINT8 [n, 28, 28] or FP32 [n, features]; `targets` classes INT64 [n] or FP32 [n, values].
 
     Images with normaliser artifacts have a second version of each: UINT8 [n, 2, 28, 28]. `validation` are rows beside
-    training rows, which early stopping watches.
+    training rows, which early stopping watches. `lines` are those of a table's file, counted from 1.
     """
 
     inputs: Tensor
     targets: Tensor
     validation: "Split | None" = None
+    lines: tuple[int, ...] = ()
 
     def to(self, device: torch.device) -> "Split":
         """The same rows on another device."""
         validation = self.validation.to(device) if self.validation else None
-        return Split(self.inputs.to(device), self.targets.to(device), validation)
+        return replace(self, inputs=self.inputs.to(device), targets=self.targets.to(device), validation=validation)
 
 
 class Dataset(Protocol):

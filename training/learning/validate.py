@@ -44,7 +44,8 @@ def _dataset_checks(recipe: Recipe, dataset: Dataset, train: Split) -> Iterator[
     gaussians = max(1, recipe.layers[-1] // UNITS)
     outputs = {"binary": 1, "multiclass": classes, "regression": values, "mixture": UNITS * gaussians}[recipe.task]
     yield not NAME.fullmatch(recipe.name), "a name consists of lower-case letters, digits, . _ -"
-    yield recipe.task not in fitting, f"task {recipe.task!r}: {dataset.name} needs {' or '.join(fitting)}"
+    of_table = f" (its labels are {classes} classes; a regression has labels = [])" if recipe.table and classes else ""
+    yield recipe.task not in fitting, f"task {recipe.task!r}: {dataset.name} needs {' or '.join(fitting)}{of_table}"
     images = train.inputs.dim() == 3
     kind = "images" if images else "vectors"
     yield (

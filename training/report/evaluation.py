@@ -5,14 +5,19 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.metrics import confusion_matrix
+from sklearn.metrics import confusion_matrix, r2_score
 
 from training.datasets.dataset import Split
 from training.networks.network import Network
 
 CALIBRATION_BINS = 15
 MIN_CALIBRATION_ROWS = 100  # with fewer rows the calibration error is mostly noise
-QUANTILES = {"0.25": 0.25, "0.5 (median)": 0.5, "0.75": 0.75, "1 (maximum)": 1.0}
+QUANTILES = {
+    "quarter of the absolute errors below": 0.25,
+    "half of them below (median)": 0.5,
+    "three quarters of them below": 0.75,
+    "largest": 1.0,
+}
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,14 @@ class Evaluation:
             for row in worst
         ]
 
-    def error_quantiles(self) -> list[tuple[str, list[float]]]:
-        """Of a regression: quantiles over the rows of each value's absolute error, in its units, with their names."""
-        errors = np.abs(self.outputs - self.targets)
-        return [(name, np.quantile(errors, fraction, axis=0).tolist()) for name, fraction in QUANTILES.items()]
+    def errors_by_value(self) -> list[tuple[str, list[float]]]:
+        """Of a regression: R², and in the units of each value the root mean squared error and quantiles of |error|.
+
+        Each with its name, and a number for each value.
+        """
+        errors = np.abs(self.outputs - self.targets).astype(np.float64)
+        return [
+            ("R²", np.atleast_1d(r2_score(self.targets, self.outputs, multioutput="raw_values")).tolist()),
+            ("root mean squared error", np.sqrt((errors**2).mean(axis=0)).tolist()),
+            *((name, np.quantile(errors, fraction, axis=0).tolist()) for name, fraction in QUANTILES.items()),
+        ]

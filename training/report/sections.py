@@ -100,9 +100,8 @@ class SectionWriter:
 
     def _regression(self, evaluation: Evaluation) -> Iterator[Section]:
         names = self._output_names()
-        rows = ((quantile, *(f"{error:.4g}" for error in errors)) for quantile, errors in evaluation.error_quantiles())
-        note = "Quantiles over the rows, in the units of each value."
-        yield Section("Absolute error", note, table=(("quantile", *names), *rows))
+        rows = ((figure, *(f"{one:.4g}" for one in values)) for figure, values in evaluation.errors_by_value())
+        yield Section("Errors", "In the units of each value.", table=(("", *names), *rows))
         if self.show_rows:
             picture = plots.plot_predicted_and_true(evaluation.outputs, evaluation.targets, names)
             yield Section("Predicted and true", picture=picture)
@@ -141,15 +140,28 @@ class SectionWriter:
     def _misclassified(self, found: list[Misclassification]) -> Section:
         labels, picture = self.dataset.labels, b""
         note = f"At most {MAX_MISCLASSIFIED}, those of the highest confidence first."
+        lines = self.result.evaluation_split.lines
         if self.recipe.takes_images and self.show_rows:
             rows = [(one.row, _caption(labels[one.true], labels[one.predicted]), False) for one in found]
             picture = plots.plot_images(self.result.evaluation_split, rows)
         elif self.recipe.takes_images:
             note += f" {NO_IMAGES}"
         features = self._features()[:MAX_LISTED_FEATURES] if self._shows_features else ()
-        header = "row", "true", "predicted", "confidence", *(feature.name for feature in features)
+        header = (
+            "line of the file" if lines else "row",
+            "true",
+            "predicted",
+            "confidence",
+            *(feature.name for feature in features),
+        )
         table = (
-            (one.row, labels[one.true], labels[one.predicted], f"{one.confidence:.4f}", *self._first_features(one.row))
+            (
+                lines[one.row] if lines else one.row,
+                labels[one.true],
+                labels[one.predicted],
+                f"{one.confidence:.4f}",
+                *self._first_features(one.row),
+            )
             for one in found
         )
         return Section("Misclassified rows", note, picture, (header, *table))

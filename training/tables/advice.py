@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 
 from training.errors import BelowThreshold
+from training.learning.train import TrainingResult
 from training.recipes.recipe import Recipe
+from training.report.evaluation import Evaluation
 
 AS_GOOD = 0.005  # of accuracy or R²: less than that is chance
 
@@ -21,6 +23,15 @@ def comparison_lines(recipe: Recipe, metrics: dict[str, float]) -> Iterator[str]
             f"a {linear} is as good: the features have no effect on each other that helps, or there are too few rows; "
             "hidden_layers = [] in a recipe file trains one"
         )
+
+
+def lines_by_value(recipe: Recipe, result: TrainingResult) -> Iterator[str]:
+    """For several targets: R² and the root mean squared error of each, whose units may differ."""
+    if not recipe.table or len(recipe.table.targets) == 1:
+        return
+    r2, error = (values for _, values in Evaluation.of(result.network, result.evaluation_split).errors_by_value()[:2])
+    for name, *figures in zip(recipe.table.targets, r2, error, strict=True):
+        yield "held-out {}: R² {:.4f}, root mean squared error {:.4g}".format(name, *figures)
 
 
 def explain_threshold(recipe: Recipe, error: BelowThreshold) -> BelowThreshold:

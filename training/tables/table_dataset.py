@@ -31,10 +31,14 @@ class TableDataset:
         self.labels = table.labels
         self._table = table
         self._validation_rows = recipe.validation_rows
+        if not Path(table.path).is_file():
+            message = f"{table.path}: no such file (path of recipe {recipe.name}, relative to the recipe's file)"
+            raise DataUnavailable(message)
         raw = read_table(Path(table.path), Format(table.delimiter, table.decimal, table.encoding))
         targets = [raw.column(name, table.missing) for name in table.targets]
         known = pl.DataFrame(targets).select(pl.all_horizontal(pl.all().is_not_null())).to_series().to_numpy()
         self._inputs = np.column_stack([_encoded(raw, one, table)[known] for one in table.features])
+        self._lines = np.array([raw.line(row) for row in np.flatnonzero(known).tolist()])
         self._targets = _classes(raw, table)[known] if table.labels else _values(raw, table)[known]
 
     def __len__(self) -> int:
@@ -43,6 +47,9 @@ class TableDataset:
     def train(self, seed: int) -> Split:
         """The training data, with the validation rows at its end."""
         rest, _ = self._held_out_rows(seed)
+        if self._validation_rows >= len(rest):
+            message = f"validation_rows {self._validation_rows}: there are {len(rest)} training rows"
+            raise DataUnavailable(f"{self._table.path}: {message}")
         if self._validation_rows:
             rest = np.concatenate(self._split(rest, self._validation_rows, seed))
         return self._rows(rest)
@@ -76,7 +83,8 @@ class TableDataset:
         return parts[0], parts[1]
 
     def _rows(self, rows: NDArray[np.int64]) -> Split:
-        return Split(torch.from_numpy(self._inputs[rows]), torch.from_numpy(self._targets[rows]))
+        inputs, targets = torch.from_numpy(self._inputs[rows]), torch.from_numpy(self._targets[rows])
+        return Split(inputs, targets, lines=tuple(self._lines[rows].tolist()))
 
 
 def _column(feature: TableColumn, minimum: float, maximum: float) -> Column:
