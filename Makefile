@@ -5,6 +5,7 @@ SERVE := .venv/.installed-$(EXTRA)
 TEST := .venv-test/.installed
 TEST_GPU := .venv-test-gpu/.installed
 CLIENTS := .venv-clients/.installed
+FOREIGN := .venv-foreign/.installed
 PROMETHEUS := build/prometheus/.unpacked
 RECIPES ?= all
 FUZZ_SECONDS ?= 600
@@ -21,7 +22,7 @@ serve: $(SERVE) ## make .venv and serve the bundles in models/ on 127.0.0.1:8000
 test: $(TEST) ## make .venv-test with all that the tests need, and run them
 	.venv-test/bin/python -m pytest
 
-test-slow: $(TEST) $(CLIENTS) $(PROMETHEUS) ## the tests that take minutes: the container, a training run, other projects' clients
+test-slow: $(TEST) $(CLIENTS) $(FOREIGN) $(PROMETHEUS) ## the tests that take minutes: the container, a training run, other projects' clients and networks
 	.venv-test/bin/python -m pytest -m "slow or clients"
 
 # In the second environment ONNX Runtime has the CUDA libraries of the extra `cuda` alone, as `make serve` installs them.
@@ -53,7 +54,7 @@ locks: ## resolve deploy/locks/ again to the newest versions that pyproject.toml
 	deploy/locks/resolve
 
 clean: ## remove all environments and every cache
-	rm -rf .venv .venv-test .venv-test-gpu .venv-clients .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+	rm -rf .venv .venv-test .venv-test-gpu .venv-clients .venv-foreign .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The lock is installed to the hash, then this project, editable, with no more of its own to fetch.
@@ -82,6 +83,12 @@ $(CLIENTS): deploy/locks/clients.txt
 	@echo "making .venv-clients: other projects' clients and servers"
 	@$(PYTHON) -m venv --clear .venv-clients
 	@.venv-clients/bin/pip install --quiet --require-hashes -r deploy/locks/clients.txt
+	@touch $@
+
+$(FOREIGN): deploy/locks/foreign.txt
+	@echo "making .venv-foreign: other libraries, whose networks are imported"
+	@$(PYTHON) -m venv --clear .venv-foreign
+	@.venv-foreign/bin/pip install --quiet --require-hashes -r deploy/locks/foreign.txt
 	@touch $@
 
 # Needs no root; where there is no Debian, the tests of Prometheus are skipped, and say so.

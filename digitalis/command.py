@@ -13,6 +13,7 @@ SERVICE = {
 TRAINING = {
     "train": "train a network for your own table, or from a recipe, and write its bundle",
     "init": "print a recipe for your own table, to be changed and trained",
+    "import": "make a bundle of a network that was trained elsewhere",
     "list": "list the recipes that are included",
     "show": "show all fields of a recipe",
     "verify": "verify that the files of bundles compute what their networks compute",

@@ -19,8 +19,8 @@ def startup_banner(models: ModelRepository, address: str) -> str:
     for bundle in [bundle for bundle in bundles if bundle.takes_images][:1]:
         picture = next(iter(sorted(Path("samples").glob("*.png"))), "digit.png")
         lines.append(f"  curl -F image=@{picture} {url}/{bundle.name}:predict")
-    vector_models = [bundle for bundle in bundles if not bundle.takes_images]
     # A row of about four features looks like data, and is short enough to type.
+    vector_models = [one for one in bundles if one.features] or [one for one in bundles if one.takes_tensors]
     typical = sorted(vector_models, key=lambda bundle: abs(len(bundle.features) - 4))[:1]
     lines += [f"  curl -d '{json.dumps(example(bundle))}' {url}/{bundle.name}:predict" for bundle in typical]
     return "\n".join([*lines, ""])

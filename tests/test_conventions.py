@@ -93,9 +93,13 @@ def test_the_service_never_imports_training_and_neither_imports_the_command() ->
 
 
 def test_torch_and_onnx_runtime_are_each_imported_by_one_module_of_the_service() -> None:
+    """And a file that is imported is run as it is, beside the service."""
     runtimes = "service/inference/runtimes"
     assert importers("torch", "service") == {f"{runtimes}/torchscript.py"}
-    assert importers("onnxruntime", "service", "training") == {f"{runtimes}/onnx_runtime.py"}
+    assert importers("onnxruntime", "service", "training") == {
+        f"{runtimes}/onnx_runtime.py",
+        "training/importing/onnx_file.py",
+    }
 
 
 def test_only_http_and_protocols_import_flask() -> None:

@@ -109,6 +109,7 @@ def checksum_matches(recipe: Recipe, data_dir: Path) -> bool:
     dataset = open_dataset(recipe.dataset, data_dir)
     train, held_out = dataset.train(bundle.seed), dataset.held_out(bundle.seed)
     rows = len(train.targets), len(held_out.targets) if held_out else 0
+    assert bundle.data
     assert rows == (bundle.data.train_rows, bundle.data.held_out_rows)
     return bundle.data.checksum == checksum(train, *([held_out] if held_out else []))
 

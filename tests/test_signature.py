@@ -20,7 +20,7 @@ def test_matching_arrays_are_accepted_at_any_batch_size() -> None:
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros((1, 4)), "features is float64, expected FP32"),
+        (np.zeros((1, 4)), "features is FP64, expected FP32"),
         (np.zeros((1, 4), np.uint8), "features is UINT8, expected FP32"),
         (np.zeros((1, 3), np.float32), r"features has shape \[1, 3\], expected \[-1, 4\]"),
         (np.zeros(4, np.float32), r"features has shape \[4\], expected \[-1, 4\]"),

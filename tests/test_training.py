@@ -123,6 +123,7 @@ def test_iris_trains_from_scratch_and_its_bundle_records_the_metrics(trained_iri
     assert bundle.metrics["accuracy_std"] > 0
     assert bundle.metrics["accuracy_min"] <= bundle.metrics["accuracy_mean"] <= bundle.metrics["accuracy_max"]
     assert msgspec.convert(bundle.recipe, type(RECIPES["iris"])) == RECIPES["iris"]
+    assert bundle.data
     assert (bundle.data.train_rows, bundle.data.held_out_rows) == (105, 45)
     assert "iris seed 0 epoch 20/20  loss 0." in printed
     assert "the lecture's figure: 0.9778 (44 of 45) for one random split" in printed

@@ -26,11 +26,25 @@ The life of a bundle, and where to read on:
     bundles/export             8. published  the temporary folder is renamed to models/<name>/<next version>/
 
 `bundles/restore` loads a bundle as it was after training. `compare` trains one recipe with several optimisers or
-batch sizes. `lectures/` compares figures of the lectures with ours. `segmenter/` trains the network by which the
-service finds the ink in uploads, and `normaliser` is the service's normaliser with it. `commands` and
-`train_command` have a function for each command, `arguments` what several of them take, `progress` shows a training run
-on the terminal, `errors` lists what can fail.
+batch sizes. `importing/` makes bundles of networks that were trained elsewhere, by the command `import` and by
+`training.export_network`. `lectures/` compares figures of the lectures with ours. `segmenter/` trains the network by
+which the service finds the ink in uploads, and `normaliser` is the service's normaliser with it. `commands` and
+`train_command` have a function for each command, `arguments` what several of them take, `progress` shows a training
+run on the terminal, `errors` lists what can fail.
 
 This package imports `service`, so that a bundle is verified by the code that serves it; `service` never imports this
 package.
 """
+
+from typing import Any
+
+__all__ = ["export_network"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `export_network`, and PyTorch with it, when it is used."""
+    if name != "export_network":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from training.importing.command import export_network
+
+    return export_network

@@ -26,6 +26,7 @@ try:
         recipe_or_file,
         recipe_or_recipe_file,
     )
+    from training.importing.arguments import IMPORT, add_import
     from training.segmenter.recipe import CHECKPOINT
 except ModuleNotFoundError as error:
     sys.exit(f"training: {error.name} is not installed; to install it: pip install 'digitalis-service[cpu,training]'")
@@ -80,6 +81,7 @@ def parser(settings: Settings, prog: str = PROG) -> argparse.ArgumentParser:
     show.set_defaults(run=commands.show_recipe)
     _add_train(group, settings)
     _add_init(group)
+    add_import(_add_command(group, "import", "make a bundle of a network that was trained elsewhere", IMPORT), settings)
     _add_recalibrate(group, settings)
     _add_verify(group)
     _add_report(group, settings)

@@ -156,6 +156,13 @@ def verify_bundles(args: argparse.Namespace) -> None:
     for_each([str(folder) for folder in args.bundles], verify_one, "bundles")
 
 
+def import_network(args: argparse.Namespace) -> None:
+    """`import`: a network that was trained elsewhere becomes a bundle."""
+    from training.importing.command import import_network
+
+    import_network(args)
+
+
 def print_comparisons(comparisons: list["BatchComparison"]) -> None:
     """A table of the batches that were compared with the network, and of the largest differences."""
     table = Table("runtime", "batch size", "outputs", "largest difference", "allowed", box=None)

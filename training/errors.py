@@ -5,6 +5,7 @@ TrainingError
 ├── DataUnavailable      the data is missing and cannot be downloaded, or it is damaged
 ├── Diverged             the loss is NaN or infinite
 ├── BelowThreshold       the network does not reach the acceptance threshold of its recipe
+├── CannotImport         a file of another program cannot be served
 └── VerificationFailed   an exported file does not compute what the network computes
 """
 
@@ -29,6 +30,10 @@ class Diverged(TrainingError):
 
 class BelowThreshold(TrainingError):
     """The network does not reach the acceptance threshold of its recipe."""
+
+
+class CannotImport(TrainingError):
+    """A file of another program cannot be served; the message says why, and what would be right."""
 
 
 class VerificationFailed(TrainingError):

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from service.bundle.loading import Contents
 from service.bundle.manifest import GOLDEN
@@ -46,11 +47,21 @@ def check_golden(signature: Signature, contents: Contents, predict: Callable[[Ar
     for name, array in expected.items():
         if found[name].shape != array.shape:
             raise BundleError(f"{GOLDEN}: {name} has shape {list(found[name].shape)}, expected {list(array.shape)}")
-        difference, allowed = np.abs(np.subtract(found[name], array, dtype=np.float64)), tolerance[name]
+        difference, allowed = _difference(found[name], array), tolerance[name]
         if not (difference <= allowed).all():  # also if one is NaN
             at = np.unravel_index((np.nan_to_num(difference, nan=np.inf) - allowed).argmax(), difference.shape)
             place = ", ".join(str(index) for index in at[1:])
-            raise BundleError(
-                f"{GOLDEN}: example {at[0]}: {name}[{place}] is {found[name][at]:.6g} on {where}, "
-                f"expected {array[at]:.6g} within {allowed[at]:g}"
+            is_, expected_ = (
+                f"{one[at]:.6g}" if one.dtype.kind == "f" else repr(one[at]) for one in (found[name], array)
             )
+            raise BundleError(
+                f"{GOLDEN}: example {at[0]}: {name}[{place}] is {is_} on {where}, "
+                f"expected {expected_} within {allowed[at]:g}"
+            )
+
+
+def _difference(found: NDArray[Any], expected: NDArray[Any]) -> NDArray[np.float64]:
+    """By how much numbers differ; of texts and booleans 0 where they are the same, and 1 where not."""
+    if found.dtype.kind in "Ob":
+        return np.asarray(found != expected, np.float64)
+    return np.asarray(np.abs(np.subtract(found, expected, dtype=np.float64)))

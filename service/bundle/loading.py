@@ -104,8 +104,8 @@ def _identity_problems(bundle: Bundle, folder: Path) -> Iterator[Problem]:
     )
     yield not VERSION.fullmatch(bundle.version), f"version {bundle.version!r} is not an integer from 1 up"
     yield here != bundle.id, f"it is {bundle.id}, but its folder is {'/'.join(here)}"
-    required = {ONNX, TORCHSCRIPT, GOLDEN}
-    yield not required <= set(bundle.files), f"files must include {', '.join(sorted(required))}"
+    yield GOLDEN not in bundle.files, f"files must include {GOLDEN}"
+    yield not {ONNX, TORCHSCRIPT} & set(bundle.files), f"files must include {ONNX} or {TORCHSCRIPT}"
     yield any(Path(name).name != name for name in bundle.files), "files must be plain names, without a folder"
     yield len(set(bundle.labels)) != len(bundle.labels), "two labels are the same"
     yield _repeated(bundle.features), "two features have one name"
@@ -122,6 +122,9 @@ def _identity_problems(bundle: Bundle, folder: Path) -> Iterator[Problem]:
 def _signature_problems(bundle: Bundle) -> Iterator[Problem]:
     """The inputs and outputs against the task, the columns and the labels."""
     inputs, outputs = bundle.signature.inputs, bundle.signature.outputs
+    if bundle.takes_tensors:
+        yield from _tensor_problems(bundle)
+        return
     yield len(inputs) != 1 or not outputs, "the signature must have one input, and at least one output"
     yield not _input_fits(bundle), f"the input {inputs[0]} does not fit {len(bundle.features)} features"
     given = f"{bundle.task} with {len(bundle.labels)} labels and {len(bundle.targets)} targets"
@@ -129,8 +132,22 @@ def _signature_problems(bundle: Bundle) -> Iterator[Problem]:
     yield not _abstention_fits(bundle), f"{bundle.abstention} does not fit the outputs {outputs[1:]}"
 
 
+def _tensor_problems(bundle: Bundle) -> Iterator[Problem]:
+    """A network of any inputs and outputs: names that differ, the batch first, and nothing that is not known of it."""
+    for side in (bundle.signature.inputs, bundle.signature.outputs):
+        yield not side, "the signature must have at least one input and one output"
+        yield len({spec.name for spec in side}) != len(side), "two inputs, or two outputs, have one name"
+        for spec in side:
+            yield not is_a_name(spec.name), f"{spec.name!r} contains quotes, a backslash or a control character"
+            yield not spec.shape or spec.shape[0] != -1, f"{spec.name}: the first dimension must be -1, the batch"
+    known = bundle.labels or bundle.features or bundle.targets or bundle.normaliser or bundle.abstention
+    yield known, "a network of tensors has no labels, features, targets, normaliser or abstention"
+
+
 def _baseline_problems(bundle: Bundle) -> Iterator[Problem]:
     found = tuple(histogram.name for histogram in bundle.baseline)
+    if not found and not bundle.label_fractions:  # the training data is not known
+        return
     features, targets = ([column.name for column in columns] for columns in (bundle.features, bundle.targets))
     expected = monitored_names(features, targets)
     yield found != expected, f"baseline of {', '.join(found)}: expected {', '.join(expected)}"

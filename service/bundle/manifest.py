@@ -1,5 +1,6 @@
 """The fields of `manifest.json`, as types; `loading` checks what types cannot express."""
 
+import math
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
@@ -23,7 +24,9 @@ OOD_OUTPUT = TensorSpec("background", "FP32", (-1, 1))
 MIXTURE_OUTPUTS = ("weights", "means", "deviations")
 """The outputs of a mixture density network, FP32 [n, K] each: K Gaussians, whose weights add up to 1."""
 
-Task = Literal["multiclass", "binary", "regression", "mixture"]
+Task = Literal["multiclass", "binary", "regression", "mixture", "tensors"]
+"""`tensors` is a network of which nothing is known but its signature: arrays in, arrays out."""
+
 Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
@@ -40,13 +43,14 @@ class ModelId(NamedTuple):
 class Column(msgspec.Struct, frozen=True, cache_hash=True, forbid_unknown_fields=True, omit_defaults=True):
     """An input feature or a regression target, named as in its data set, with its range in the training data.
 
-    A feature with `categories` is one of these words, and its number is the index of the word: the range is 0 to the
-    last index. A feature that `may_be_missing` is NaN where it is; no other one may be.
+    The range is left out where the training data is not known. A feature with `categories` is one of these words, and
+    its number is the index of the word: the range is 0 to the last index. A feature that `may_be_missing` is NaN where
+    it is; no other one may be.
     """
 
     name: str
-    minimum: float
-    maximum: float
+    minimum: float = -math.inf
+    maximum: float = math.inf
     categories: tuple[str, ...] = ()
     may_be_missing: bool = False
 
@@ -63,6 +67,14 @@ class DataSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """0 if no rows were held out: the metrics are of the training rows then."""
 
 
+class ImportedFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The file that a network was imported from: its name, its SHA-256, and what made it, such as `pytorch 2.15.0`."""
+
+    name: str
+    checksum: str
+    producer: str
+
+
 class Abstention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The thresholds (0 to 1) of abstention.
 
@@ -75,7 +87,11 @@ class Abstention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A bundle, as its `manifest.json` describes it. `files` maps every other file of the folder to its SHA-256."""
+    """A bundle, as its `manifest.json` describes it. `files` maps every other file of the folder to its SHA-256.
+
+    One that was trained here has both `model.onnx` and `model.pt`, a recipe, and its data. One that was imported has
+    one of the two files, no recipe, and baselines only if it came with samples.
+    """
 
     format: int
     name: str
@@ -88,16 +104,17 @@ class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     normaliser: str | None = None
     """Of an image model: the version of the normaliser that makes the images that the network was trained on."""
     abstention: Abstention | None = None
-    baseline: tuple[BaselineHistogram, ...]
+    baseline: tuple[BaselineHistogram, ...] = ()
     """For each feature (or image feature), and for the confidence (or each value): a histogram of the training rows."""
     label_fractions: tuple[Fraction, ...] = ()
     """For each label, the fraction of the training rows for which the network predicts it."""
     files: dict[str, str]
-    recipe: dict[str, Any]
-    seed: int
-    data: DataSource
-    metrics: dict[str, float]
+    recipe: dict[str, Any] = {}
+    seed: int = 0
+    data: DataSource | None = None
+    metrics: dict[str, float] = {}
     """On held-out data, or on the training rows if none were held out."""
+    imported: ImportedFile | None = None
     libraries: dict[str, str]
     """The versions of the libraries that made it."""
     created: str
@@ -110,5 +127,10 @@ class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     @property
     def takes_images(self) -> bool:
-        """Whether the only input is a batch of 28x28 images, and not of feature vectors."""
-        return self.signature.inputs[0].datatype == "UINT8"
+        """Whether the only input is a batch of 28x28 images."""
+        return self.task != "tensors" and self.signature.inputs[0].name == "image"
+
+    @property
+    def takes_tensors(self) -> bool:
+        """Whether the inputs are arrays of which only the signature is known."""
+        return self.task == "tensors"

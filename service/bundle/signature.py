@@ -1,6 +1,7 @@
 """The inputs and outputs of a model: names, data types and shapes.
 
-The vocabulary is the Open Inference Protocol's: data types are `UINT8` and `FP32`, -1 is a dimension of any size.
+The vocabulary is the Open Inference Protocol's: data types such as `UINT8`, `FP32` and `BYTES` (text); -1 is a
+dimension of any size.
 """
 
 import math
@@ -12,9 +13,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 Arrays = Mapping[str, NDArray[Any]]
-Datatype = Literal["UINT8", "FP32"]
+Datatype = Literal[
+    "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64", "BYTES"
+]  # fmt: skip
 
-NUMPY_DTYPES: dict[Datatype, np.dtype[Any]] = {"UINT8": np.dtype(np.uint8), "FP32": np.dtype(np.float32)}
+NUMPY_DTYPES: dict[Datatype, np.dtype[Any]] = {
+    "BOOL": np.dtype(np.bool_),
+    "UINT8": np.dtype(np.uint8),
+    "UINT16": np.dtype(np.uint16),
+    "UINT32": np.dtype(np.uint32),
+    "UINT64": np.dtype(np.uint64),
+    "INT8": np.dtype(np.int8),
+    "INT16": np.dtype(np.int16),
+    "INT32": np.dtype(np.int32),
+    "INT64": np.dtype(np.int64),
+    "FP16": np.dtype(np.float16),
+    "FP32": np.dtype(np.float32),
+    "FP64": np.dtype(np.float64),
+    "BYTES": np.dtype(np.object_),  # of str
+}
+FLOATS = frozenset({"FP16", "FP32", "FP64"})
 DATATYPES: dict[np.dtype[Any], Datatype] = {dtype: name for name, dtype in NUMPY_DTYPES.items()}
 
 
@@ -40,8 +58,18 @@ class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise SignatureMismatch(f"{self.name} is {found}, expected {self.datatype}")
         if array.shape[1:] != self.shape[1:] and not self._fits(array.shape):
             raise SignatureMismatch(f"{self.name} has shape {list(array.shape)}, expected {list(self.shape)}")
-        if finite and self.datatype == "FP32" and not all_finite(array):
+        if finite and self.datatype in FLOATS and not all_finite(array):
             raise NotFinite(f"{self.name} contains NaN or an infinity, expected finite numbers")
+
+    @property
+    def has_fixed_rows(self) -> bool:
+        """Whether all rows have one shape, so that those of several requests can be one batch."""
+        return -1 not in self.shape[1:]
+
+    def zeros(self, rows: int) -> NDArray[Any]:
+        """A batch of zeros, or of empty texts; a dimension of any size is 1."""
+        shape = (rows, *(abs(size) for size in self.shape[1:]))
+        return np.full(shape, "" if self.datatype == "BYTES" else 0, NUMPY_DTYPES[self.datatype])
 
     def _fits(self, shape: tuple[int, ...]) -> bool:
         """Whether an array of this shape has the right number of dimensions, and the right size where one is given."""
@@ -55,9 +83,14 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
 
+    @property
+    def has_fixed_rows(self) -> bool:
+        """Whether all rows of each input have one shape."""
+        return all(spec.has_fixed_rows for spec in self.inputs)
+
     def zeros(self, rows: int = 1) -> Arrays:
         """Inputs for a batch, all zero: enough to test whether a device can run the model, and how fast."""
-        return {spec.name: np.zeros((rows, *spec.shape[1:]), NUMPY_DTYPES[spec.datatype]) for spec in self.inputs}
+        return {spec.name: spec.zeros(rows) for spec in self.inputs}
 
     def check_inputs(self, arrays: Arrays, *, finite: bool = True) -> None:
         """Raise `SignatureMismatch` unless these are exactly the inputs."""
@@ -87,3 +120,8 @@ def _check(specs: tuple[TensorSpec, ...], arrays: Arrays, *, finite: bool) -> No
         raise SignatureMismatch(f"found {sorted(arrays)}, expected {names}")
     for spec in specs:
         spec.check(arrays[spec.name], finite=finite)
+    if (
+        len(specs) > 1
+        and len(rows := {spec.name: len(arrays[spec.name]) for spec in specs}) > len(set(rows.values())) > 1
+    ):
+        raise SignatureMismatch(f"the numbers of rows differ: {', '.join(f'{n} {count}' for n, count in rows.items())}")

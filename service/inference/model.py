@@ -78,8 +78,16 @@ class Model:
         return outputs
 
     def batch(self, settings: Settings) -> None:
-        """Let requests wait for others, to run as one batch, if the settings say so for this model."""
+        """Let requests wait for others, to run as one batch, if the settings say so for this model.
+
+        Raises `BundleError` if its rows have no fixed shape.
+        """
         if (options := settings.batching.get(self.bundle.name)) is not None:
+            if not self.bundle.signature.has_fixed_rows:
+                raise BundleError(
+                    f"{MANIFEST}: an input has dimensions of any size, so that requests cannot be one batch; "
+                    f"leave {self.bundle.name} out of DIGITALIS_BATCHING"
+                )
             self.batching = BatchingRuntime(self.runtime, BatchingOptions(*options))
 
     def report(self) -> bytes:

@@ -43,6 +43,8 @@ class PendingPredictions:
         for layout, requests in pending.items():
             if layout.labels < layout.labels_end:
                 self._count_labels(layout, np.concatenate([outputs["probabilities"] for _, _, outputs in requests]))
+            if not layout.baseline:
+                continue
             sampled_inputs, sampled_outputs = (
                 {name: np.concatenate([request[side][name] for request in requests]) for name in requests[0][side]}
                 for side in (0, 1)

@@ -117,10 +117,11 @@ class _Collector:
         for model_id, found in active.items():
             schema = self._counters.schemas[model_id]
             values = [(one.name, one.bins, one.fractions) for one in schema.baseline]
-            counts = [*found.drift_bins, found.label_counts]
-            for (value, bins, expected), bin_counts in zip(
-                [*values, (LABEL, schema.labels, schema.label_fractions)], counts, strict=True
-            ):
+            counts = [*found.drift_bins]
+            if schema.label_fractions:
+                values.append((LABEL, [*schema.labels], schema.label_fractions))
+                counts.append(found.label_counts)
+            for (value, bins, expected), bin_counts in zip(values, counts, strict=True):
                 for bin_name, fraction, count in zip(bins, expected, bin_counts, strict=True):
                     rows.add_metric((*model_id, value, bin_name), count)
                     fractions.add_metric((*model_id, value, bin_name), fraction)

@@ -1,4 +1,6 @@
-"""An example input for a bundle: the middle of each feature's training range, or a simple drawing."""
+"""An example input for a bundle: the middle of each feature's training range, a simple drawing, or zeros."""
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,4 +19,6 @@ def example_batch(bundle: Bundle) -> NDArray[np.generic]:
 
 def _middle(feature: Column) -> float:
     middle = (feature.minimum + feature.maximum) / 2
+    if not math.isfinite(middle):  # the range is not known
+        return 0.0
     return float(int(middle)) if feature.categories else float(f"{middle:.3g}")

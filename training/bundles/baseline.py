@@ -50,8 +50,13 @@ def baseline_statistics(
     histograms = tuple(baseline_histogram(name, column) for name, column in named)
     if targets:
         return histograms, ()
-    counts = np.bincount(predictions.argmax(axis=1), minlength=predictions.shape[1]).tolist()
-    return histograms, tuple(_fraction(count, predictions) for count in counts)
+    return histograms, fractions_of(predictions)
+
+
+def fractions_of(probabilities: NDArray[np.float32]) -> tuple[float, ...]:
+    """For each label the fraction of the rows of FP32 [n, labels] (0 to 1) for which it is the most likely one."""
+    counts = np.bincount(probabilities.argmax(axis=1), minlength=probabilities.shape[1]).tolist()
+    return tuple(_fraction(count, probabilities) for count in counts)
 
 
 def baseline_histogram(name: str, column: NDArray[np.float32]) -> BaselineHistogram:

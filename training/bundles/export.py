@@ -50,7 +50,7 @@ def export(
     Raises `VerificationFailed`, and writes nothing, if a file does not compute what the network computes.
     """
     with staging_directory(models_dir) as staging:
-        version = _next_version(models_dir / recipe.name)
+        version = next_version(models_dir / recipe.name)
         folder = staging / recipe.name / str(version)
         folder.mkdir(parents=True)
         write_bundle(folder, recipe, result, dataset)
@@ -113,7 +113,8 @@ def _data_source(dataset: Dataset, result: TrainingResult) -> DataSource:
     )
 
 
-def _next_version(folder: Path) -> int:
+def next_version(folder: Path) -> int:
+    """The version after the highest one in a model's folder."""
     versions = [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
     return max(versions, default=0) + 1
 

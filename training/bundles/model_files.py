@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from service.bundle.manifest import MIXTURE_OUTPUTS, OOD_OUTPUT
 from service.bundle.signature import Signature, TensorSpec
+from training.errors import CannotImport
 from training.networks.mixture import UNITS
 from training.networks.network import Network
 from training.recipes.recipe import Recipe
@@ -55,6 +56,27 @@ def write_onnx(network: nn.Module, signature: Signature, example: Tensor, dynami
     _strip_debug_metadata(model)
     onnx.checker.check_model(model, full_check=True)
     path.write_bytes(model.SerializeToString())
+
+
+def onnx_of_module(module: nn.Module, example: tuple[Tensor, ...]) -> onnx.ModelProto:
+    """A module as ONNX, with a batch of any size in each input; raises `CannotImport` with the exporter's reason."""
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    batch = torch.export.Dim("batch")
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            program: Any = torch.onnx.export(
+                module.eval(),
+                tuple(torch.cat([one, one]) for one in example),  # a batch of one would be taken for a constant
+                dynamic_shapes=tuple({0: batch} for _ in example),
+                dynamo=True,
+                verbose=False,
+            )
+    except Exception as error:  # the exporter's exceptions have no narrower base class
+        reason = " ".join(str(error).split())[:1000]
+        raise CannotImport(f"{type(module).__name__}: PyTorch cannot export it to ONNX: {reason}") from error
+    model: onnx.ModelProto = program.model_proto
+    _strip_debug_metadata(model)
+    return model
 
 
 def _strip_debug_metadata(model: onnx.ModelProto) -> None:

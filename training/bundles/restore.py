@@ -45,9 +45,11 @@ def read_curve(contents: Contents) -> list[CurvePoint]:
 def restore(bundle: Bundle, contents: Contents, data_dir: Path) -> tuple[Recipe, TrainingResult, Dataset]:
     """The recipe, the training result with its data, and the data set.
 
-    Raises `DataUnavailable` if the data is not the data that the bundle was made from, and `TrainingError` if its
-    recipe cannot be read.
+    Raises `DataUnavailable` if the data is not the data that the bundle was made from, and `TrainingError` if it has no
+    recipe that can be read.
     """
+    if bundle.data is None:
+        raise TrainingError(f"{bundle.id} was imported: it has no recipe and no data")
     try:
         recipe = msgspec.convert(bundle.recipe, Recipe)
     except msgspec.ValidationError as error:

@@ -1,6 +1,7 @@
 """Verification: each exported file computes what the network computes, through the runtimes of the service."""
 
 import itertools
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -8,11 +9,13 @@ import numpy as np
 import onnx
 import torch
 
+from service.bundle.golden import read_golden
 from service.bundle.loading import Contents, load_bundle
 from service.bundle.manifest import ONNX, TORCHSCRIPT
 from service.bundle.signature import Arrays
 from service.errors import StartError
 from service.inference.model import Model
+from service.inference.runtimes import RUNTIMES
 from service.settings import Settings
 from training.bundles.golden_examples import RELATIVE_TOLERANCE, column_scales, random_inputs
 from training.bundles.restore import rebuild, torchscript_weights
@@ -37,10 +40,13 @@ def verify(folder: Path, network: Network | None = None) -> list[BatchComparison
     """Compare both files of a bundle with the network: all weights; names, data types, shapes and values of outputs.
 
     Without a network, it is rebuilt from the recipe and the weights of `model.pt`, so that a file that was changed
-    differs from the other one. Raises `VerificationFailed` for the first difference.
+    differs from the other one. Of a network that was imported, the golden examples are compared. Raises
+    `VerificationFailed` for the first difference.
     """
     try:
         bundle, contents = load_bundle(folder)
+        if bundle.imported:
+            return _verify_golden(folder, bundle.files)
         onnx.checker.check_model(contents[ONNX], full_check=True)
         network = network or rebuild(bundle, contents)
         _compare_weights(contents, network)
@@ -51,6 +57,22 @@ def verify(folder: Path, network: Network | None = None) -> list[BatchComparison
         raise VerificationFailed(str(error)) from error
     except (VerificationFailed, onnx.checker.ValidationError, msgspec.ValidationError) as error:
         raise VerificationFailed(f"{folder}: {error}") from error
+
+
+def _verify_golden(folder: Path, files: Iterable[str]) -> list[BatchComparison]:
+    """Of a network that was imported: its golden examples, which its file has answered, on each of its runtimes."""
+    comparisons = []
+    for runtime, (_, file, _) in RUNTIMES.items():
+        if file in files:
+            model = Model.open(folder, Settings(runtime=runtime, device="cpu", intra_op_threads=1))
+            inputs, expected, tolerance = read_golden(model.bundle.signature, load_bundle(folder)[1])
+            found, rows = model.predict(inputs), len(next(iter(inputs.values())))
+            numbers = [name for name, array in expected.items() if array.dtype.kind == "f"]
+            worst = max((float(np.abs(found[name] - expected[name]).max()) for name in numbers), default=0.0)
+            allowed = max((float(tolerance[name].max()) for name in numbers), default=0.0)
+            outputs = ", ".join(f"{name} {array.dtype} {list(array.shape)}" for name, array in found.items())
+            comparisons.append(BatchComparison(model.runtime.name, rows, outputs, worst, allowed))
+    return comparisons
 
 
 def _compare_weights(contents: Contents, network: Network) -> None:

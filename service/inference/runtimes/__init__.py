@@ -13,7 +13,7 @@ import numpy as np
 from service.bundle.loading import Contents
 from service.bundle.manifest import ONNX, TORCHSCRIPT
 from service.bundle.signature import Arrays, Signature, batch_size
-from service.errors import DeviceUnavailable
+from service.errors import BundleError, DeviceUnavailable
 from service.settings import Settings
 
 RUNTIMES = {  # module, the bundle's file for it, the extra that installs its library
@@ -40,16 +40,19 @@ class Runtime(Protocol):
 def open_runtime(signature: Signature, contents: Contents, settings: Settings, gpu: int | None) -> Runtime:
     """Open the network's file for `settings.runtime` on the CPU, or on the GPU of this index.
 
-    There it must also run once: an old driver fails only then. Raises `DeviceUnavailable` with the reason, and
-    `BundleError` if the signature of the file is not the manifest's.
+    A bundle that was imported may have one file only: the runtime of that file opens it then. On a GPU it must also run
+    once, as an old driver fails only then. Raises `DeviceUnavailable` with the reason, and `BundleError` if the
+    signature of the file is not the manifest's.
     """
-    module, file, extra = RUNTIMES[settings.runtime]
+    chosen = next(name for name in (settings.runtime, *RUNTIMES) if RUNTIMES[name][1] in contents)
+    module, file, extra = RUNTIMES[chosen]
     try:
         opener = importlib.import_module(module).open_file
     except ModuleNotFoundError as error:
-        raise DeviceUnavailable(
-            f"the runtime {settings.runtime} needs {error.name}, which is not installed: install the extra {extra}"
-        ) from None
+        message = f"the runtime {chosen} needs {error.name}, which is not installed: install the extra {extra}"
+        if chosen != settings.runtime:
+            raise BundleError(f"{file}: {message}; the bundle has no {RUNTIMES[settings.runtime][1]}") from None
+        raise DeviceUnavailable(message) from None
     runtime: Runtime = opener(signature, contents[file], gpu, settings.threads_per_inference)
     if gpu is not None:
         try:

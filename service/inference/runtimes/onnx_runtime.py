@@ -16,14 +16,14 @@ os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:2"
 import onnxruntime as ort
 
 from service.bundle.manifest import ONNX
-from service.bundle.signature import Arrays, Signature
+from service.bundle.signature import Arrays, Datatype, Signature
 from service.errors import BundleError, DeviceUnavailable
 from service.inference.gpu import shared_stream
 from service.inference.runtimes import run_in_parts
 
 CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
-ONNX_TYPES = {"UINT8": "tensor(uint8)", "FP32": "tensor(float)"}
+ONNX_TYPES = {"FP16": "float16", "FP32": "float", "FP64": "double", "BYTES": "string"}  # others as in the protocol
 SINGLE_THREAD_BYTES = 2**17  # networks in smaller files run in microseconds: more threads would not help
 GPU_LOCK = threading.Lock()
 FATAL = 4  # log severity: errors are raised as exceptions, and need not be printed as well
@@ -111,12 +111,17 @@ def _cuda_options(gpu: int) -> dict[str, str]:
     return options
 
 
+def onnx_type(datatype: Datatype) -> str:
+    """The name of a data type in ONNX Runtime, such as `tensor(float)`."""
+    return f"tensor({ONNX_TYPES.get(datatype, datatype.lower())})"
+
+
 def _check_signature(session: ort.InferenceSession, signature: Signature) -> None:
     for side, nodes, specs in (
         ("inputs", session.get_inputs(), signature.inputs),
         ("outputs", session.get_outputs(), signature.outputs),
     ):
         found = [(n.name, n.type, [s if isinstance(s, int) else -1 for s in n.shape]) for n in nodes]
-        expected = [(spec.name, ONNX_TYPES[spec.datatype], list(spec.shape)) for spec in specs]
+        expected = [(spec.name, onnx_type(spec.datatype), list(spec.shape)) for spec in specs]
         if found != expected:
             raise BundleError(f"{ONNX}: its {side} are {found}, the manifest expects {expected}")

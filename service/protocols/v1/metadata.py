@@ -4,12 +4,13 @@ from typing import Any, Literal
 
 import msgspec
 
-from service.bundle.manifest import Abstention, Bundle, Column, DataSource, Task
+from service.bundle.manifest import Abstention, Bundle, Column, DataSource, ImportedFile, Task
 from service.bundle.signature import Signature, TensorSpec
 from service.inference.model import Model
 from service.inference.repository import ModelRepository
 
-DTYPES = {"UINT8": "DT_UINT8", "FP32": "DT_FLOAT"}  # TensorFlow's names
+DTYPES = {"FP16": "DT_HALF", "FP32": "DT_FLOAT", "FP64": "DT_DOUBLE", "BYTES": "DT_STRING"}
+"""TensorFlow's names, where they are not `DT_` and the protocol's."""
 
 
 class ErrorStatus(msgspec.Struct):
@@ -57,11 +58,15 @@ class ModelSpec(msgspec.Struct):
 
 
 class Origin(msgspec.Struct):
-    """The provenance of a bundle: its recipe in full, its seed, its data, and the versions of the libraries."""
+    """The provenance of a bundle: its recipe in full, its seed, its data, and the versions of the libraries.
+
+    Of a network that was imported: the file that it was.
+    """
 
     recipe: dict[str, Any]
     seed: int
-    data: DataSource
+    data: DataSource | None
+    imported: ImportedFile | None
     libraries: dict[str, str]
     created: str
 
@@ -114,7 +119,7 @@ def metadata_of(bundle: Bundle) -> TensorFlowServingMetadata:
     return TensorFlowServingMetadata(
         ModelSpec(bundle.name, "", bundle.version),
         {"signature_def": {"signature_def": definition}},
-        Origin(bundle.recipe, bundle.seed, bundle.data, bundle.libraries, bundle.created),
+        Origin(bundle.recipe, bundle.seed, bundle.data, bundle.imported, bundle.libraries, bundle.created),
     )
 
 
@@ -129,4 +134,4 @@ def _signature_def(signature: Signature) -> dict[str, Any]:
 
 def _tensor_info(spec: TensorSpec) -> dict[str, Any]:
     shape = {"dim": [{"size": str(size), "name": ""} for size in spec.shape], "unknown_rank": False}
-    return {"name": f"{spec.name}:0", "dtype": DTYPES[spec.datatype], "tensor_shape": shape}
+    return {"name": f"{spec.name}:0", "dtype": DTYPES.get(spec.datatype, f"DT_{spec.datatype}"), "tensor_shape": shape}

@@ -15,12 +15,12 @@ from service.http.messages import Request
 from service.images.decoding import encode_png
 from service.images.network_input import NetworkInput
 from service.protocols.examples import example_batch
-from service.protocols.v1 import image_requests, vector_requests
+from service.protocols.v1 import image_requests, tensor_requests, vector_requests
 
 
 @dataclass(frozen=True)
 class DecodedRequest:
-    """The input by its name; and how each image was made, if the response is to show it."""
+    """The inputs by name; and how each image was made, if the response is to show it."""
 
     inputs: Arrays
     images: Sequence[NetworkInput] = ()
@@ -28,6 +28,8 @@ class DecodedRequest:
 
 def media_types(bundle: Bundle) -> dict[str, Any]:
     """The media types that the model accepts, and the content of each: a msgspec type, JSON schema, or bytes (None)."""
+    if bundle.takes_tensors:
+        return tensor_requests.media_types(bundle)
     return image_requests.MEDIA_TYPES if bundle.takes_images else vector_requests.media_types(bundle.features)
 
 
@@ -46,6 +48,8 @@ def decode(body: Body, bundle: Bundle, request: Request, *, show_images: bool = 
             else body.content_type
         )
         raise UnsupportedMediaType(f"{bundle.name} does not accept {found}: send {', '.join(accepted)}")
+    if bundle.takes_tensors:
+        return DecodedRequest(tensor_requests.decode(body, bundle, request))
     if not bundle.takes_images:
         return DecodedRequest({"features": vector_requests.decode(body, bundle.features, request)})
     images = image_requests.decode(body, request)
@@ -55,6 +59,8 @@ def decode(body: Body, bundle: Bundle, request: Request, *, show_images: bool = 
 
 def example(bundle: Bundle) -> dict[str, Any]:
     """An example body for `:predict`; an image as a PNG file in base64."""
+    if bundle.takes_tensors:
+        return tensor_requests.example(bundle)
     batch = example_batch(bundle)
     if not bundle.takes_images:
         (row,) = batch.tolist()

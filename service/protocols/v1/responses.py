@@ -101,12 +101,27 @@ class Mixtures(msgspec.Struct):
     predictions: list[MixturePrediction]
 
 
-Predictions = Classifications | Regressions | Mixtures
+class Tensors(msgspec.Struct):
+    """The response of a model of which only the signature is known, likewise.
+
+    A prediction is a row of its output, nested as the shape is; or an object of those by the outputs' names.
+    """
+
+    model_name: str
+    model_version: str
+    predictions: list[Any]
+
+
+Predictions = Classifications | Regressions | Mixtures | Tensors
 
 
 def response_type(bundle: Bundle) -> type[Predictions]:
     """The type that `encode` returns for this bundle."""
-    types: dict[str, type[Predictions]] = {"regression": Regressions, "mixture": Mixtures}
+    types: dict[str, type[Predictions]] = {
+        "regression": Regressions,
+        "mixture": Mixtures,
+        "tensors": Tensors,
+    }
     return types.get(bundle.task, Classifications)
 
 
@@ -120,6 +135,8 @@ def encode(bundle: Bundle, request: DecodedRequest, outputs: Arrays, *, abstain:
         predictions = [Regression(values) for values in outputs["values"].tolist()]
     elif bundle.task == "mixture":
         predictions = _mixtures(outputs)
+    elif bundle.task == "tensors":
+        predictions = _rows(outputs)
     else:
         predictions = _classifications(bundle, outputs, abstain=abstain)
     if bundle.features:
@@ -129,6 +146,14 @@ def encode(bundle: Bundle, request: DecodedRequest, outputs: Arrays, *, abstain:
         for prediction, image in zip(predictions, request.images, strict=True):
             prediction.ink = debug_of(image)
     return response_type(bundle)(bundle.name, bundle.version, predictions)
+
+
+def _rows(outputs: Arrays) -> list[Any]:
+    """The rows of the only output, or of each by its name."""
+    rows = {name: array.tolist() for name, array in outputs.items()}
+    if len(rows) == 1:
+        return next(iter(rows.values()))
+    return [dict(zip(rows, row, strict=True)) for row in zip(*rows.values(), strict=True)]
 
 
 def _mixtures(outputs: Arrays) -> list[MixturePrediction]:

@@ -191,4 +191,5 @@ def statistics_of(model: Model, counters: SharedCounters) -> ModelStatistics:
 
 
 def _tensor_config(spec: TensorSpec) -> TensorConfig:
-    return TensorConfig(spec.name, f"TYPE_{spec.datatype}", spec.shape[1:])
+    datatype = "STRING" if spec.datatype == "BYTES" else spec.datatype
+    return TensorConfig(spec.name, f"TYPE_{datatype}", spec.shape[1:])

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
-import numpy as np
 from msgspec import Meta
 
 from service.bundle.manifest import Bundle
-from service.bundle.signature import NUMPY_DTYPES, Arrays, TensorSpec
+from service.bundle.signature import Arrays, TensorSpec
 from service.errors import BadRequest, NotSupported, PayloadTooLarge
 from service.http.messages import Request
 from service.protocols.examples import example_batch
-from service.protocols.parsing import FLOAT_BYTES, LARGE_BODY, PIXEL_BYTES, decode_json, parsing_memory
+from service.protocols.parsing import LARGE_BODY, decode_json, parsing_memory
+from service.protocols.tensor_values import element_bytes
 from service.protocols.v2.tensors import (
     InferInput,
     Name,
@@ -26,6 +26,7 @@ from service.protocols.v2.tensors import (
     check_rows,
     check_tensor,
     decode_tensor,
+    from_bytes,
 )
 from service.settings import Settings
 
@@ -82,8 +83,7 @@ def decode(data: bytes, json_length: str | None, bundle: Bundle, request: Reques
     if not data:
         raise BadRequest("the body is empty")
     text, tail = (data, b"") if length is None else (data[:length], memoryview(data)[length:])
-    lists = sum(1 + math.prod(spec.shape[1:-1]) for spec in bundle.signature.inputs)  # of a row, if it is nested
-    max_arrays = MAX_ARRAYS + lists * request.settings.max_rows
+    max_arrays = _max_arrays(bundle, request.settings)
     if len(text) <= LARGE_BODY:
         return _json(text, tail, bundle, request.settings, max_arrays)
     if text.count(b":") > MAX_FIELDS:
@@ -92,16 +92,27 @@ def decode(data: bytes, json_length: str | None, bundle: Bundle, request: Reques
         return _json(text, tail, bundle, request.settings, max_arrays)
 
 
-def _parsing_memory(text: bytes, bundle: Bundle, settings: Settings, max_arrays: int) -> int:
-    is_pixels = all(spec.datatype == "UINT8" for spec in bundle.signature.inputs)
-    numbers = settings.max_rows * sum(math.prod(spec.shape[1:]) for spec in bundle.signature.inputs)
-    data = parsing_memory(text, PIXEL_BYTES if is_pixels else FLOAT_BYTES, numbers, max_arrays)
+def _max_arrays(bundle: Bundle, settings: Settings) -> int | None:
+    """How many arrays and objects the largest request has; None if dimensions may be of any size."""
+    if not bundle.signature.has_fixed_rows:
+        return None
+    lists = sum(1 + math.prod(spec.shape[1:-1]) for spec in bundle.signature.inputs)  # of a row, if it is nested
+    return MAX_ARRAYS + lists * settings.max_rows
+
+
+def _parsing_memory(text: bytes, bundle: Bundle, settings: Settings, max_arrays: int | None) -> int:
+    inputs = bundle.signature.inputs
+    largest = max(element_bytes(spec.datatype) for spec in inputs)
+    numbers = settings.max_rows * sum(math.prod(spec.shape[1:]) for spec in inputs)
+    if max_arrays is None:
+        numbers = max_arrays = len(text)
+    data = parsing_memory(text, largest, numbers, max_arrays)
     # The numbers are copied before they are parsed; a shape is parsed before its length is checked.
     return max(data + len(text), SHAPE_FACTOR * len(text))
 
 
 def _json(
-    text: bytes, tail: memoryview | bytes, bundle: Bundle, settings: Settings, max_arrays: int
+    text: bytes, tail: memoryview | bytes, bundle: Bundle, settings: Settings, max_arrays: int | None
 ) -> DecodedInferRequest:
     request = decode_json(text, DECODER, max_arrays)
     arrays, used = {}, 0
@@ -138,12 +149,14 @@ def _raw(data: bytes, bundle: Bundle, settings: Settings) -> DecodedInferRequest
     (spec, *more) = bundle.signature.inputs
     if more:
         raise BadRequest(f"a raw request is for models with one input: {bundle.name} has {len(more) + 1}")
+    if spec.datatype == "BYTES" or not spec.has_fixed_rows:
+        raise BadRequest(f"a raw request is for rows of one size: {spec.name} is {spec.datatype} {list(spec.shape)}")
     row = byte_size(spec, [1, *spec.shape[1:]])
     if not data or len(data) % row:
         one = f"{spec.datatype} {[1, *spec.shape[1:]]}"
         raise BadRequest(f"{spec.name}: {len(data)} bytes are not a multiple of {row}, the size of a row, {one}")
     check_rows(len(data) // row, spec.name, settings)
-    array = np.frombuffer(data, NUMPY_DTYPES[spec.datatype]).reshape(spec.shape)
+    array = from_bytes(data, spec, [len(data) // row, *spec.shape[1:]])
     return DecodedInferRequest(
         {spec.name: array}, tuple(RequestedOutput(output, binary=True) for output in bundle.signature.outputs)
     )
@@ -166,6 +179,9 @@ def _requested_outputs(request: InferRequest, bundle: Bundle) -> tuple[Requested
         classes = parameters.get("classification", 0)
         if type(classes) is not int or ("classification" in parameters and classes < 1):
             raise BadRequest(f"outputs[{i}]: classification {classes}: expected the number of labels, from 1 up")
+        if classes and (len(spec.shape) != 2 or spec.datatype in ("BYTES", "BOOL")):
+            found = f"{spec.name} is {spec.datatype} {list(spec.shape)}"
+            raise BadRequest(f"outputs[{i}]: classification is of scores, [n, labels]: {found}")
         requested.append(RequestedOutput(spec, _flag(parameters, "binary_data", default=binary), classes))
     return tuple(requested)
 
@@ -179,7 +195,11 @@ def _flag(parameters: Parameters | None, name: str, *, default: bool) -> bool:
 
 def example(bundle: Bundle) -> dict[str, Any]:
     """An example body for `/infer`."""
-    (spec,) = bundle.signature.inputs
-    batch = example_batch(bundle)
-    data = batch.ravel().tolist()
-    return {"inputs": [{"name": spec.name, "shape": list(batch.shape), "datatype": spec.datatype, "data": data}]}
+    specs = bundle.signature.inputs
+    batches = [spec.zeros(1) for spec in specs] if bundle.takes_tensors else [example_batch(bundle)]
+    return {
+        "inputs": [
+            {"name": spec.name, "shape": [*batch.shape], "datatype": spec.datatype, "data": batch.ravel().tolist()}
+            for spec, batch in zip(specs, batches, strict=True)
+        ]
+    }

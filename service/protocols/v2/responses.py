@@ -21,12 +21,12 @@ class BinarySize(msgspec.Struct):
 
 
 class ResponseOutput(msgspec.Struct):
-    """One tensor, `data` flat in row-major order; BYTES are strings, `value:index:label` for a classification."""
+    """One tensor, `data` flat in row-major order; BYTES are texts, `value:index:label` for a classification."""
 
     name: str
     datatype: str
     shape: list[int]
-    data: list[float | str] | UnsetType = UNSET
+    data: list[float | bool | str] | UnsetType = UNSET
     parameters: BinarySize | UnsetType = UNSET
 
 
@@ -45,21 +45,28 @@ def encode(bundle: Bundle, request: DecodedInferRequest, outputs: Arrays) -> tup
     tensors: list[Buffer] = []
     for requested in request.outputs:
         array = outputs[requested.spec.name]
-        strings = _classification(bundle, requested, array) if requested.classes else None
-        shape = [len(array), len(strings) // len(array)] if strings is not None else list(array.shape)
+        strings = _texts(bundle, requested, array)
+        shape = [len(array), len(strings or ()) // len(array)] if requested.classes else list(array.shape)
         output = ResponseOutput(requested.spec.name, "BYTES" if strings is not None else requested.spec.datatype, shape)
         if requested.binary:
             tensors.append(
-                np.ascontiguousarray(array).data.cast("B")
+                np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
                 if strings is None
                 else b"".join(map(_length_prefixed, strings))
             )
             output.parameters = BinarySize(len(tensors[-1]))
         else:
-            output.data = array.ravel().tolist() if strings is None else list[float | str](strings)
+            output.data = array.ravel().tolist() if strings is None else list[float | bool | str](strings)
         encoded.append(output)
     request_id = UNSET if request.id is None else request.id
     return InferResponse(bundle.name, bundle.version, encoded, request_id), tensors
+
+
+def _texts(bundle: Bundle, requested: RequestedOutput, array: NDArray[Any]) -> list[str] | None:
+    """The elements of an output that are texts: those of a classification, or of a network; None for numbers."""
+    if requested.classes:
+        return _classification(bundle, requested, array)
+    return array.ravel().tolist() if requested.spec.datatype == "BYTES" else None
 
 
 def _length_prefixed(text: str) -> bytes:

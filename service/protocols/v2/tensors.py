@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from service.bundle.signature import NUMPY_DTYPES, TensorSpec
 from service.errors import BadRequest, NotSupported, PayloadTooLarge
-from service.protocols.parsing import Pixel, as_fp32, decode_json
+from service.protocols.parsing import decode_json
+from service.protocols.tensor_values import check_finite, element_type, nested, to_array
 from service.settings import Settings
 
 OPENING_BRACKETS = re.compile(rb"[\[\s]*")
@@ -37,7 +38,7 @@ class InferInput(msgspec.Struct):
 
 
 def byte_size(spec: TensorSpec, shape: list[int]) -> int:
-    """The bytes of a binary tensor of this shape."""
+    """The bytes of a binary tensor of this shape, whose elements are all of one size."""
     return math.prod(shape) * NUMPY_DTYPES[spec.datatype].itemsize
 
 
@@ -51,8 +52,9 @@ def check_tensor(tensor: InferInput, spec: TensorSpec, settings: Settings) -> No
     """Check data type and shape, before any data is parsed."""
     if tensor.datatype != spec.datatype:
         raise BadRequest(f"{spec.name}: datatype {tensor.datatype}, expected {spec.datatype}")
-    if len(tensor.shape) != len(spec.shape) or tuple(tensor.shape[1:]) != spec.shape[1:]:
-        expected = ", ".join(["n", *map(str, spec.shape[1:])])
+    sizes = zip(tensor.shape[1:], spec.shape[1:], strict=False)
+    if len(tensor.shape) != len(spec.shape) or any(expected not in (size, -1) for size, expected in sizes):
+        expected = ", ".join(["n", *("any" if size == -1 else str(size) for size in spec.shape[1:])])
         raise BadRequest(f"{spec.name}: shape {tensor.shape}, expected [{expected}]")
     if tensor.shape[0] == 0:
         raise BadRequest(f"{spec.name}: shape {tensor.shape}: no rows: send at least one")
@@ -70,51 +72,71 @@ def decode_tensor(
     if (size is None) == (tensor.data is UNSET):
         raise BadRequest(f"{spec.name}: send either data or the parameter binary_data_size")
     if isinstance(tensor.data, msgspec.Raw):
-        return _numbers(bytes(tensor.data), spec, tensor.shape, nullable=nullable), 0
-    expected = byte_size(spec, tensor.shape)
-    if type(size) is not int or size != expected:
+        return _elements(bytes(tensor.data), spec, tensor.shape, nullable=nullable), 0
+    if type(size) is not int or size < 0:
+        size = -1
+    if spec.datatype != "BYTES" and size != (expected := byte_size(spec, tensor.shape)):
         raise BadRequest(
-            f"{spec.name}: binary_data_size {size}: shape {tensor.shape} of {spec.datatype} has {expected} bytes"
+            f"{spec.name}: binary_data_size {parameters['binary_data_size']}: shape {tensor.shape} of {spec.datatype} "
+            f"has {expected} bytes"
         )
-    if len(tail) < expected:
-        raise BadRequest(f"{spec.name}: expected {expected} bytes after the JSON, found {len(tail)}")
-    array = np.frombuffer(tail[:expected], NUMPY_DTYPES[spec.datatype]).reshape(tensor.shape)
-    return np.require(array, requirements="A"), expected  # copied only if FP32 is not aligned
+    if size < 0:
+        raise BadRequest(f"{spec.name}: binary_data_size: expected a number of bytes")
+    if len(tail) < size:
+        raise BadRequest(f"{spec.name}: expected {size} bytes after the JSON, found {len(tail)}")
+    return from_bytes(tail[:size], spec, tensor.shape), size
 
 
-def _numbers(data: bytes, spec: TensorSpec, shape: list[int], *, nullable: bool) -> NDArray[Any]:
-    """Numbers in JSON. Their count is compared with the shape before any of them is parsed."""
+def from_bytes(data: memoryview | bytes, spec: TensorSpec, shape: list[int]) -> NDArray[Any]:
+    """A binary tensor: a view of the bytes, which is copied only if it is not aligned; texts are always copied."""
+    if spec.datatype == "BYTES":
+        return np.array(_texts(data, math.prod(shape), spec.name), np.object_).reshape(shape)
+    if spec.datatype == "BOOL" and (np.frombuffer(data, np.uint8) > 1).any():
+        raise BadRequest(f"{spec.name}: a byte of a BOOL tensor is neither 0 nor 1")
+    array = np.frombuffer(data, NUMPY_DTYPES[spec.datatype]).reshape(shape)
+    return np.require(array, requirements="A")
+
+
+def _texts(data: memoryview | bytes, count: int, name: str) -> list[str]:
+    """The elements of a binary BYTES tensor: four bytes of length each, little-endian, then the text in UTF-8."""
+    texts: list[str] = []
+    at = 0
+    while at < len(data) and len(texts) < count:
+        end = at + 4 + int.from_bytes(data[at : at + 4], "little")
+        try:
+            texts.append(str(data[at + 4 : end], "utf-8"))
+        except UnicodeDecodeError:
+            raise BadRequest(f"{name}: element {len(texts)} is not UTF-8 text") from None
+        at = end
+    if len(texts) != count or at != len(data):
+        rule = "each is four bytes of length, little-endian, and so many bytes of text"
+        raise BadRequest(f"{name}: its {len(data)} bytes are not {count} elements: {rule}")
+    return texts
+
+
+def _elements(data: bytes, spec: TensorSpec, shape: list[int], *, nullable: bool) -> NDArray[Any]:
+    """Elements in JSON. The number of commas is compared with the shape before any of them is parsed."""
     opened = OPENING_BRACKETS.match(data)
     depth = opened.group().count(b"[") if opened else 0
     if depth not in (1, len(shape)):
         raise BadRequest(f"{spec.name}: data is nested {depth} deep: expected flat, or nested like shape {shape}")
-    if (count := data.count(b",") + 1) != math.prod(shape):
-        raise BadRequest(f"{spec.name}: {count} values in data, expected {math.prod(shape)} for shape {shape}")
+    count, expected = data.count(b",") + 1, math.prod(shape)
+    if count < expected or (count > expected and spec.datatype != "BYTES"):  # texts may have commas
+        raise BadRequest(f"{spec.name}: {count} values in data, expected {expected} for shape {shape}")
     array: NDArray[Any]
-    values = decode_json(data, _decoder(_element(spec, nullable=nullable), depth), root=f"{spec.name}: data")
+    kind = element_type(spec.datatype, nullable=nullable)
+    values = decode_json(data, _decoder(kind, depth), root=f"{spec.name}: data")
     try:
-        array = np.array(values, np.uint8) if spec.datatype == "UINT8" else as_fp32(values)
+        array = to_array(values, spec.datatype)
     except ValueError:  # lists of different lengths
         array = np.empty(0)
-    if array.shape != (tuple(shape) if depth > 1 else (math.prod(shape),)):
+    if array.shape != (tuple(shape) if depth > 1 else (expected,)):
         raise BadRequest(f"{spec.name}: data is not nested like shape {shape}")
-    not_finite = np.isinf(array) if nullable else ~np.isfinite(array)  # of a UINT8 array nothing is
-    if not_finite.any():
-        at = "".join(f"[{i}]" for i in np.argwhere(not_finite)[0])
-        raise BadRequest(f"{spec.name}: data{at} is not a finite FP32 number")
+    check_finite(array, spec, f"{spec.name}: data", nullable=nullable)
     return array.reshape(shape)
-
-
-def _element(spec: TensorSpec, *, nullable: bool) -> Any:
-    """The type of one number in JSON."""
-    if spec.datatype == "UINT8":
-        return Pixel
-    return float | None if nullable else float
 
 
 @functools.cache
 def _decoder(kind: Any, depth: int) -> msgspec.json.Decoder[Any]:
-    """A decoder of such numbers in nested lists."""
-    for _ in range(depth):
-        kind = list[kind]
-    return msgspec.json.Decoder(kind)
+    """A decoder of such elements in nested lists."""
+    return msgspec.json.Decoder(nested(kind, depth))

@@ -1,0 +1,67 @@
+"""The command line of `import`."""
+
+import argparse
+import csv
+from pathlib import Path
+
+import msgspec
+
+from service.bundle.loading import is_a_name
+from service.bundle.signature import TensorSpec
+from service.settings import Settings
+from training import commands
+from training.arguments import add_models_dir, bundle_name
+
+IMPORT = (
+    "Reads an ONNX or TorchScript file, says what its inputs and outputs are taken for, and writes a bundle, of\n"
+    "which it is checked that the service answers what the file does. Features and classes are named by options,\n"
+    "or by the file and the samples; a network of which nothing is said is served as tensors, by its own names.\n\n"
+    "examples:\n"
+    "  %(prog)s forest.onnx --labels setosa,versicolor,virginica --samples iris.csv\n"
+    "  %(prog)s net.onnx --features age,visits --labels silver,gold --logits\n"
+    "  %(prog)s prices.onnx --features rooms,area --targets price --name prices\n"
+    "  %(prog)s net.pt --input x:FP32:-1,3,32,32\n"
+    "  %(prog)s detector.onnx                any inputs and outputs, over V1 and V2"
+)
+
+
+def add_import(command: argparse.ArgumentParser, settings: Settings) -> None:
+    """The file, and what is said of the network in it."""
+    command.add_argument("file", type=Path, metavar="FILE", help="an ONNX file (.onnx), or TorchScript (.pt)")
+    command.add_argument("--name", type=bundle_name, help="of the bundle (default: the name of the file)")
+    command.add_argument("--features", type=names, default=(), metavar="A,B,C", help="names of the inputs, in order")
+    labels_help = "names of the classes, in the order of the output (default: those in the file)"
+    command.add_argument("--labels", type=names, default=(), metavar="A,B,C", help=labels_help)
+    command.add_argument("--targets", type=names, default=(), metavar="A,B", help="names of the values of a regression")
+    command.add_argument("--output", metavar="NAME", help="the output that has the probabilities or values")
+    logits_help = "the output is logits: add the softmax, or for one output the sigmoid"
+    command.add_argument("--logits", action="store_true", help=logits_help)
+    input_help = "of a TorchScript file, whose inputs have no shapes: for each one its name, data type and shape"
+    command.add_argument(
+        "--input", dest="inputs", type=tensor, action="append", default=[], metavar="x:FP32:-1,4", help=input_help
+    )
+    samples_help = "a table of rows that the network is for: examples, ranges, and baselines to detect drift"
+    command.add_argument("--samples", type=Path, metavar="TABLE", help=samples_help)
+    add_models_dir(command, settings)
+    command.set_defaults(run=commands.import_network)
+
+
+def names(text: str) -> tuple[str, ...]:
+    """An argparse type: names with commas between them."""
+    found = tuple(name.strip() for name in next(csv.reader([text]), []))
+    if not all(map(is_a_name, found)) or len(set(found)) != len(found):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected different names with commas between them")
+    return found
+
+
+def tensor(text: str) -> TensorSpec:
+    """An argparse type: an input such as `x:FP32:-1,28,28`, whose first dimension is the batch."""
+    name, _, rest = text.partition(":")
+    datatype, _, shape = rest.partition(":")
+    try:
+        spec = msgspec.convert({"name": name, "datatype": datatype, "shape": [*map(int, shape.split(","))]}, TensorSpec)
+    except (ValueError, msgspec.ValidationError) as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected such as x:FP32:-1,28,28 ({error})") from None
+    if spec.shape[0] != -1:
+        raise argparse.ArgumentTypeError(f"{text!r}: the first dimension is the batch, and is -1")
+    return spec
