@@ -60,12 +60,8 @@ def is_complete(command: str) -> bool:
     return True
 
 
-SESSIONS = [
-    session
-    for document in DOCUMENTS
-    if document.name != "own-data.md"  # a journey of its own: test_own_data
-    for session in sessions(document)
-]
+JOURNEYS = ["own-data.md", "own-networks.md"]  # each in a folder of its own: test_journeys
+SESSIONS = [session for document in DOCUMENTS if document.name not in JOURNEYS for session in sessions(document)]
 REQUESTS = [session for session in SESSIONS if "curl" in session.command]
 COMMANDS = [session for session in SESSIONS if "curl" not in session.command]
 
