@@ -69,9 +69,36 @@ def test_delimiter_decimal_and_encoding_are_found(tmp_path: Path, content: bytes
     assert raw.numbers(raw.column("a")).to_list() == [1.5, 2.5]
 
 
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("x;y\n2,99;8,94\n3,01;1,20\n", Format(";", ",", "utf-8")),
+        ('x,y\n"1,23","2,46"\n"0,5","1"\n', Format(",", ",", "utf-8")),
+        ('x,y\n"1,234","2,460"\n"500","1"\n', Format(",", ".", "utf-8")),
+    ],
+    ids=["more commas than semicolons", "decimal commas in quotes", "thousands in quotes"],
+)
+def test_a_comma_may_be_a_delimiter_a_decimal_comma_or_between_thousands(
+    tmp_path: Path, content: str, expected: Format
+) -> None:
+    assert read_table(table_of(tmp_path, content)).format == expected
+
+
 def test_a_cell_in_quotes_may_have_delimiters_and_line_breaks(tmp_path: Path) -> None:
     raw = read_table(table_of(tmp_path, 'a,b\n"1,5",x\n"2\n3",y\n'))
     assert raw.columns["a"].to_list() == ["1,5", "2\n3"]
+
+
+def test_lines_of_which_all_cells_are_empty_are_no_rows(tmp_path: Path) -> None:
+    """As a spreadsheet writes at the end; the lines of the others stay what they are."""
+    table = read_table(table_of(tmp_path, "a;b\n1;x\n;\n2;y\n;\n"))
+    assert table.columns["a"].to_list() == ["1", "2"]
+    assert table.lines.to_list() == [2, 4]
+
+
+def test_the_first_line_of_a_spreadsheet_may_say_the_delimiter(tmp_path: Path) -> None:
+    table = read_table(table_of(tmp_path, "sep=;\na;b\n1,5;x\n"))
+    assert (table.format, table.lines.to_list()) == (Format(";", ",", "utf-8"), [3])
 
 
 def test_a_column_without_a_name_is_numbered(tmp_path: Path) -> None:
@@ -168,6 +195,50 @@ def test_what_is_left_out_is_named_with_the_reason(proposal: Proposal) -> None:
 
 
 @pytest.mark.parametrize(
+    ("header", "row", "note"),
+    [
+        ("a;b;y", "{third};62.{i:03};{word}", 'b: 62.000 is read with a decimal point; decimal = "," in a recipe file'),
+        (
+            "a,b,y",
+            "{third},{none},{word}",
+            "b: 'None' (20 rows) is read as a missing value; `missing` in a recipe file",
+        ),
+        ("a,b,y", "{third},{total},{word}", "b: 'total' is in one row alone: is it a total?"),
+        ("a,y", "{noise},{region}", "y: 'NA' (20 rows) is read as a missing value; `missing` in a recipe file"),
+    ],
+)
+def test_what_may_be_meant_otherwise_is_said(tmp_path: Path, header: str, row: str, note: str) -> None:
+    rows = [
+        row.format(
+            i=i,
+            third=i % 3,
+            noise=i * 7919 % 101,
+            word=("blue", "red")[i % 2],
+            none=("Pd", "Pt", "None")[i % 3],
+            total="total" if i == 59 else ("Bonn", "Bern")[i % 2],
+            region=("EU", "APAC", "NA")[i % 3],
+        )
+        for i in range(60)
+    ]
+    notes = propose(table_of(tmp_path, "\n".join([header, *rows])), ["y"]).notes
+    assert any(one.startswith(note) for one in notes), notes
+
+
+def test_rows_without_a_target_do_not_say_which_columns_may_be_missing(tmp_path: Path) -> None:
+    content = "a,b\n" + repeated(["{noise},{word}\n", 60]) + ",\n,x\n5,"
+    recipe = propose(table_of(tmp_path, content.replace(",x", ",")), ["b"]).recipe
+    assert recipe.table
+    assert not recipe.table.features[0].may_be_missing
+    assert len(TableDataset(recipe, recipe.table)) == 60
+
+
+def test_no_threshold_is_out_of_reach(tmp_path: Path) -> None:
+    rows = [f"{i * 7919 % 101},{int(i % 50 == 0)}" for i in range(300)]
+    recipe = propose(table_of(tmp_path, "\n".join(["a,b", *rows])), ["b"]).recipe
+    assert recipe.acceptance.threshold <= 0.75
+
+
+@pytest.mark.parametrize(
     ("target", "task", "labels"),
     [
         ("{word}", "binary", ("blue", "red")),
@@ -235,6 +306,13 @@ def test_a_mistake_in_a_recipe_file_is_named_with_its_line(
         )
     if (named := str(caught.value).partition("line ")[2].partition(" ")[0].rstrip(",")) and "twice" not in message:
         assert wrong.split(" ", maxsplit=1)[0] in changed.splitlines()[int(named) - 1]
+
+
+def test_a_category_without_its_words_is_named_with_its_line(tmp_path: Path, proposal: Proposal) -> None:
+    text = write_recipe(proposal).replace('kind = "number"', 'kind = "category"', 1)
+    line = text.splitlines().index('kind = "category"')
+    with pytest.raises(BadRecipe, match=rf"line {line - 1} .*: column 'age': a category lists its words as categories"):
+        read_recipe(table_of(tmp_path, text, "r.toml"))
 
 
 # The data set, and the network's encoding.

@@ -55,8 +55,8 @@ def _rules(features: tuple[Column, ...]) -> tuple[NDArray[np.bool_], NDArray[np.
 def codes_of(feature: Column) -> Mapping[Any, float]:
     """The number for each word of a feature with categories: its index; and NaN for None, if it may be missing.
 
-    Where all words are numbers, as of a class of ticket, each number has the code of its word too; and true and false
-    have those of the words `true` and `false`.
+    Where all words are numbers, as of a class of ticket, each number has the code of its word too; and true and false,
+    `True` and `False` have those of the words `true` and `false`.
     """
     codes: dict[Any, float] = {word: float(code) for code, word in enumerate(feature.categories)}
     numbers = [parse_number(word) for word in feature.categories]
@@ -65,6 +65,7 @@ def codes_of(feature: Column) -> Mapping[Any, float]:
     lower = [word.lower() for word in feature.categories]
     if sorted(lower) == ["false", "true"]:
         codes |= {word == "true": float(code) for code, word in enumerate(lower)}
+        codes |= {word.title(): float(code) for code, word in enumerate(lower)}
     if feature.may_be_missing:
         codes[None] = math.nan
     return codes

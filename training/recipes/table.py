@@ -20,6 +20,11 @@ class TableColumn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     may_be_missing: bool = False
     """Whether its cell may be empty, in training and in requests."""
 
+    def __post_init__(self) -> None:
+        if (self.kind == "category") != bool(self.categories):
+            rule = "a category lists its words as categories = [...], and a number has none"
+            raise ValueError(f"column {self.name!r}: {rule}")
+
 
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A file with one row for each example: CSV, TSV or Parquet. Columns that are not named are not used."""

@@ -18,7 +18,9 @@ def comparison_lines(recipe: Recipe, metrics: dict[str, float]) -> Iterator[str]
     own, simple, least = metrics[metric], metrics[f"linear_{metric}"], metrics[f"{guess}_{metric}"]
     of_guess = "predicting the mean" if metric == "r2" else "always the most frequent class"
     yield f"held-out {shown}: network {own:.4f}, {linear} {simple:.4f}, {of_guess} {least:.4f}"
-    if simple >= own - AS_GOOD:
+    if own <= least:
+        yield f"the network is no better than {of_guess}: what it has learned does not hold for other rows"
+    elif simple >= own - AS_GOOD:
         yield (
             f"a {linear} is as good: the features have no effect on each other that helps, or there are too few rows; "
             "hidden_layers = [] in a recipe file trains one"

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
 from training.errors import DataUnavailable
-from training.recipes.table import TableColumn
+from training.recipes.table import MISSING, TableColumn
 from training.tables.numbers import looks_like_codes, what_was_removed
 from training.tables.reading import RawTable
 
@@ -22,11 +22,15 @@ DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([T ].*)?|\d{1,2}[./-]\d{1,2}[./-]\d{2,
 
 @dataclass(frozen=True)
 class Described:
-    """A column, with what was found in words; `feature` is None where it is left out."""
+    """A column, with what was found in words; `feature` is None where it is left out.
+
+    `doubt` is what may have been read in another way than it was meant; mostly empty.
+    """
 
     name: str
     feature: TableColumn | None
     reason: str
+    doubt: str = ""
 
 
 def describe(table: RawTable, name: str, targets: Sequence[pl.Series], *, classes: bool) -> Described:
@@ -39,6 +43,7 @@ def describe(table: RawTable, name: str, targets: Sequence[pl.Series], *, classe
     if not len(present):
         return Described(name, None, "all cells are empty")
     missing = len(text) - len(present)
+    doubt = "; ".join(filter(None, (doubtful_missing(table, name), doubtful_numbers(table, present))))
     if present.n_unique() == 1:
         return Described(name, None, f"it is {present[0]!r} in every row{_empty_cells(missing)}")
     if any(text.equals(target, null_equal=True) or (classes and _renames(text, target)) for target in targets):
@@ -47,8 +52,43 @@ def describe(table: RawTable, name: str, targets: Sequence[pl.Series], *, classe
         return Described(name, None, "dates: make numbers of them, such as an age in days or a weekday")
     if is_numeric(table, present):
         removed = what_was_removed(present, table.format.decimal, table.format.delimiter)
-        return _describe_numbers(name, check_numbers(table, text), f"{removed}{_empty_cells(missing)}")
-    return _describe_text(name, present, missing)
+        found = _describe_numbers(name, check_numbers(table, text), f"{removed}{_empty_cells(missing)}")
+        return replace(found, doubt=doubt)
+    found = _describe_text(name, present, missing)
+    return replace(found, doubt=doubt or _doubtful_categories(found, present))
+
+
+def doubtful_missing(table: RawTable, name: str) -> str:
+    """Words that were taken for a missing value, and may be a word; empty if there are none."""
+    cells = table.columns[name]
+    words = [word for word in MISSING if word.isalpha() and (cells == word).any()]
+    counts = ", ".join(f"{word!r} ({(cells == word).sum():,} rows)" for word in words)
+    return f"{counts} is read as a missing value; `missing` in a recipe file says what is" if words else ""
+
+
+def doubtful_numbers(table: RawTable, present: pl.Series) -> str:
+    """Numbers with a point that may separate thousands; empty if there are none.
+
+    Cells are separated by semicolons, as where the decimal point is a comma, and all have three digits after the point.
+    """
+    if table.format.delimiter != ";" or table.format.decimal != ".":
+        return ""
+    having = present.filter(present.str.contains(".", literal=True))
+    if not len(having) or not having.str.contains(r"^[-+]?\d{1,3}\.\d{3}(\D|$)").all():
+        return ""
+    if table.numbers(having.head(1))[0] >= 1000:  # taken for thousands already
+        return ""
+    thousands = having[0].replace(".", "")
+    return f'{having[0]} is read with a decimal point; decimal = "," in a recipe file makes it {thousands}'
+
+
+def _doubtful_categories(found: Described, present: pl.Series) -> str:
+    """A word that is in one row alone, as a total may be; empty if there is none, or if there are many."""
+    if found.feature is None or len(present) < MANY_ROWS:
+        return ""
+    counts = present.value_counts()
+    once = counts.filter(pl.col("count") == 1)[present.name].to_list()
+    return f"{once[0]!r} is in one row alone: is it a total?" if len(once) == 1 and len(counts) > 1 else ""
 
 
 def is_numeric(table: RawTable, present: pl.Series) -> bool:

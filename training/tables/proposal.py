@@ -14,7 +14,14 @@ from training.errors import BadRecipe, DataUnavailable
 from training.recipes.gradient_descent import AdamW, GradientDescent
 from training.recipes.recipe import Acceptance, Recipe
 from training.recipes.table import Table
-from training.tables.columns import check_numbers, describe, differing_in_case, is_numeric
+from training.tables.columns import (
+    check_numbers,
+    describe,
+    differing_in_case,
+    doubtful_missing,
+    doubtful_numbers,
+    is_numeric,
+)
 from training.tables.reading import DELIMITERS, RawTable, read_table
 
 MIN_ROWS = 20
@@ -24,8 +31,9 @@ MAX_NUMBERED_CLASSES = 20  # whole numbers with more different values are a regr
 HELD_OUT, VALIDATION = 0.2, 0.15  # the second of what the first leaves
 UNEVEN = 3  # times as many rows in the largest class as in the smallest: classes are weighted
 UNEVEN_NOTE = (
-    "the classes are uneven: rows of rare ones count more, so that they are found; probabilities are those among "
-    "equally many rows of each class (class_weights = false in a recipe file: those of the table)"
+    "the classes are uneven: rows of rare ones count more, so that they are found, and probabilities are those among "
+    'equally many rows of each class; in a recipe file, class_weights = false, metric = "accuracy" and threshold = '
+    "{threshold} give those of the table"
 )
 MIN_R2 = 0.01
 
@@ -61,6 +69,8 @@ def propose(path: Path, targets: list[str], task: str | None = None, name: str |
     columns = [raw.column(target) for target in targets]
     target = _describe_target(raw, columns, task)
     classes = target.task != "regression"
+    whole, raw = raw, raw.with_all(targets)
+    columns = [raw.column(name) for name in targets]
     described = [describe(raw, column, columns, classes=classes) for column in raw.columns if column not in targets]
     features = tuple(one.feature for one in described if one.feature)
     if not features:
@@ -79,13 +89,21 @@ def propose(path: Path, targets: list[str], task: str | None = None, name: str |
     recipe = _recipe(name or _name(path), table, target, len(targets))
     reasons_by_key = {f"table.features.{one.name}": one.reason for one in described if one.feature}
     reasons_by_key |= {"task": target.reason, "acceptance.threshold": _threshold_reason(target)}
-    notes = [_how_it_was_read(raw), f"{', '.join(targets)}: {target.reason}"]
+    notes = [_how_it_was_read(whole), f"{', '.join(targets)}: {target.reason}"]
     notes += [f"left out: {one.name}: {one.reason}" for one in described if not one.feature]
+    notes += [f"{one.name}: {one.doubt}" for one in described if one.feature and one.doubt]
+    notes += _doubts_about_targets(whole, columns)
     if recipe.gradient_descent.class_weights:
-        notes.append(UNEVEN_NOTE)
-    if dropped := len(raw) - target.rows:
-        notes.append(f"left out: {dropped:,} rows without {', '.join(targets)}")
+        notes.append(UNEVEN_NOTE.format(threshold=_acceptance(target, uneven=False).threshold))
+    if dropped := len(whole) - target.rows:
+        notes.append(f"left out: {dropped:,} {'row' if dropped == 1 else 'rows'} without {', '.join(targets)}")
     return Proposal(recipe, notes, reasons_by_key)
+
+
+def _doubts_about_targets(raw: RawTable, columns: list[pl.Series]) -> list[str]:
+    """What may have been read in another way than it was meant."""
+    found = [(one.name, (doubtful_missing(raw, one.name), doubtful_numbers(raw, one.drop_nulls()))) for one in columns]
+    return [f"{name}: {doubt}" for name, doubts in found for doubt in doubts if doubt]
 
 
 def _describe_target(raw: RawTable, columns: list[pl.Series], task: str | None) -> _Target:
@@ -186,7 +204,8 @@ def _acceptance(target: _Target, *, uneven: bool) -> Acceptance:
     if uneven:
         guess = 1 / len(target.counts)
         rows *= min(target.counts.values()) * len(target.counts) / target.rows
-    threshold = min(1.0, guess + 2 * math.sqrt(guess * (1 - guess) / rows))
+    # Where there are few rows, that would be more than any network reaches.
+    threshold = min((1 + guess) / 2, guess + 2 * math.sqrt(guess * (1 - guess) / rows))
     return Acceptance("balanced_accuracy" if uneven else "accuracy", round(threshold, 4))
 
 

@@ -5,7 +5,8 @@ import difflib
 import io
 import re
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -18,9 +19,12 @@ from training.tables.numbers import parse_numbers
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "|"}
 BYTE_ORDER_MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 SAMPLE_LINES = 50  # from which the delimiter is found
+EXCEL_DELIMITER = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)  # a first line that Excel reads, and writes
 MAX_ROWS = 2_000_000
 WITH_COMMA = re.compile(r"[-+]?\d+,\d+")
+WITH_COMMA_ONLY_DECIMAL = re.compile(r"[-+]?(\d+,\d{1,2}|\d+,\d{4,}|0,\d+|\d{4,},\d+)")  # no separator of thousands
 WITH_POINT = re.compile(r"[-+]?\d*\.\d+")
+UNNAMED = re.compile(r"column \d+")
 NESTED = "(a list or a structure)"
 PARQUET = (".parquet", ".pq")
 
@@ -36,11 +40,15 @@ class Format:
 
 @dataclass(frozen=True)
 class RawTable:
-    """The columns of a file as text, None where nothing is; spaces around a cell are removed."""
+    """The columns of a file as text, None where nothing is; spaces around a cell are removed.
+
+    `lines` UINT32 [rows] are those of the rows in the file, if no cell has a line break.
+    """
 
     path: Path
     columns: dict[str, pl.Series]
     format: Format
+    lines: pl.Series
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
@@ -50,6 +58,8 @@ class RawTable:
         if name not in self.columns:
             close = difflib.get_close_matches(name, self.columns, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(self.columns)}"
+            if 2 * sum(bool(UNNAMED.fullmatch(one)) for one in self.columns) > len(self.columns):
+                hint += "; line 1 must name the columns: is it a title, to be deleted?"
             raise DataUnavailable(f"{self.path}: no column {name!r}: {hint}")
         series = self.columns[name]
         return series.set(series.is_in(missing), None)
@@ -58,9 +68,19 @@ class RawTable:
         """Text as FP64; None where it is missing, and where it is no finite number."""
         return parse_numbers(text, self.format.decimal, self.format.delimiter)
 
+    def where(self, rows: pl.Series) -> "RawTable":
+        """The rows for which a BOOL series is true."""
+        columns = {name: column.filter(rows) for name, column in self.columns.items()}
+        return replace(self, columns=columns, lines=self.lines.filter(rows))
+
+    def with_all(self, names: Sequence[str], missing: tuple[str, ...] = MISSING) -> "RawTable":
+        """The rows in which these columns have a value."""
+        columns = [self.column(name, missing) for name in names]
+        return self.where(pl.DataFrame(columns).select(pl.all_horizontal(pl.all().is_not_null())).to_series())
+
     def line(self, row: int) -> int:
         """The line of a row in the file, if no cell has a line break."""
-        return row + 2
+        return int(self.lines[row])
 
 
 def read_table(path: Path, known: Format | None = None) -> RawTable:
@@ -78,10 +98,12 @@ def read_table(path: Path, known: Format | None = None) -> RawTable:
     if (lines := data.count(b"\n")) > MAX_ROWS + 1:
         raise DataUnavailable(f"{path}: {lines:,} lines: at most {MAX_ROWS:,} rows; train on a sample of them")
     text, encoding = _decoded(data, path, known)
-    delimiter = known.delimiter if known else detect_delimiter(text)
+    said = EXCEL_DELIMITER.match(text)
+    text = text[said.end() :] if said else text
+    delimiter = known.delimiter if known else said[1] if said else detect_delimiter(text)
     frame = _parsed(text, delimiter, path)
     decimal = known.decimal if known else detect_decimal(frame, delimiter)
-    return _checked(path, frame, Format(delimiter, decimal, encoding))
+    return _checked(path, frame, Format(delimiter, decimal, encoding), first_line=3 if said else 2)
 
 
 def _as_text(frame: pl.DataFrame) -> pl.DataFrame:
@@ -105,23 +127,25 @@ def _decoded(data: bytes, path: Path, known: Format | None) -> tuple[str, str]:
 
 
 def detect_delimiter(text: str) -> str:
-    """The delimiter by which the first lines have the same number of cells, as many as possible; else a comma."""
+    """The delimiter by which the first lines have as many cells as line 1, as many as possible; else a comma."""
     lines = [line for line in text.splitlines()[:SAMPLE_LINES] if line.strip()]
     best, most = ",", 1.0
     for delimiter in DELIMITERS:
-        counts = Counter(map(len, csv.reader(lines, delimiter=delimiter)))
-        cells, agreeing = counts.most_common(1)[0]
-        score = cells * agreeing / len(lines)
+        cells, *others = map(len, csv.reader(lines, delimiter=delimiter))
+        score = cells * (1 + others.count(cells)) / len(lines)
         if cells > 1 and score > most:
             best, most = delimiter, score
     return best
 
 
 def detect_decimal(frame: pl.DataFrame, delimiter: str) -> Decimal:
-    """A comma if numbers are written with one and none with a point; never if commas separate the cells."""
-    if delimiter == ",":
-        return "."
+    """A comma if more numbers are written with one than with a point.
+
+    Where commas separate the cells too, those are in quotes, and one at least must be no separator of thousands.
+    """
     cells = [cell for column in frame.head(SAMPLE_LINES).iter_columns() for cell in column.to_list() if cell]
+    if delimiter == "," and not any(map(WITH_COMMA_ONLY_DECIMAL.fullmatch, cells)):
+        return "."
     commas, points = (sum(bool(pattern.fullmatch(cell)) for cell in cells) for pattern in (WITH_COMMA, WITH_POINT))
     return "," if commas > points else "."
 
@@ -157,14 +181,19 @@ def _check_cells(text: str, delimiter: str, expected: int, path: Path) -> None:
         if len(cells) != expected and cells:
             where = f"{path}: line {reader.line_num}"
             hint = "; a cell that contains the delimiter must be in quotes" if len(cells) > expected else ""
+            if expected == 1:
+                hint = "; line 1 must name the columns: is it a title, to be deleted?"
             raise DataUnavailable(f"{where}: {len(cells)} cells, expected {expected} as in line 1{hint}")
 
 
-def _checked(path: Path, frame: pl.DataFrame, found: Format) -> RawTable:
+def _checked(path: Path, frame: pl.DataFrame, found: Format, first_line: int = 2) -> RawTable:
+    """The table without rows of which all cells are empty."""
     _check_names(frame.columns, path)
     columns = {name: frame[name].str.strip_chars() for name in frame.columns}
     if not columns or not len(frame):
         raise DataUnavailable(f"{path}: there are no rows")
     if len(frame) > MAX_ROWS:
         raise DataUnavailable(f"{path}: {len(frame):,} rows: at most {MAX_ROWS:,}; train on a sample of them")
-    return RawTable(path, columns, found)
+    lines = pl.int_range(first_line, first_line + len(frame), eager=True)
+    filled = pl.DataFrame(columns).select(pl.any_horizontal(pl.all().fill_null("") != "")).to_series()
+    return RawTable(path, columns, found, lines).where(filled)

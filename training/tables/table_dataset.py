@@ -35,11 +35,10 @@ class TableDataset:
             message = f"{table.path}: no such file (path of recipe {recipe.name}, relative to the recipe's file)"
             raise DataUnavailable(message)
         raw = read_table(Path(table.path), Format(table.delimiter, table.decimal, table.encoding))
-        targets = [raw.column(name, table.missing) for name in table.targets]
-        known = pl.DataFrame(targets).select(pl.all_horizontal(pl.all().is_not_null())).to_series().to_numpy()
-        self._inputs = np.column_stack([_encoded(raw, one, table)[known] for one in table.features])
-        self._lines = np.array([raw.line(row) for row in np.flatnonzero(known).tolist()])
-        self._targets = _classes(raw, table)[known] if table.labels else _values(raw, table)[known]
+        raw = raw.with_all(table.targets, table.missing)
+        self._inputs = np.column_stack([_encoded(raw, one, table) for one in table.features])
+        self._lines = raw.lines.to_numpy()
+        self._targets = _classes(raw, table) if table.labels else _values(raw, table)
 
     def __len__(self) -> int:
         return len(self._targets)

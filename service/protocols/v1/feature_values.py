@@ -20,7 +20,7 @@ def value_type(feature: Column) -> Any:
     """The JSON values of a feature, as a type: a number, or one of its words; null too, if it may be missing."""
     kind: Any = float
     if feature.categories:
-        kind = Literal[feature.categories]
+        kind = Literal[tuple(key for key in codes_of(feature) if isinstance(key, str))]
         for other in (float, bool):
             if any(type(key) is other for key in codes_of(feature)):
                 kind |= other
@@ -62,6 +62,7 @@ def expected_words(feature: Column, found: str = "") -> str:
     close = difflib.get_close_matches(found, words, n=1) if found else []
     hint = f"did you mean {close[0]!r}? " if close else ""
     more = f", and {len(words) - MAX_NAMED} more" if len(words) > MAX_NAMED else ""
+    more += "; null or an empty cell where it is missing" if feature.may_be_missing else ""
     return f"{hint}expected one of {', '.join(map(repr, words[:MAX_NAMED]))}{more}"
 
 

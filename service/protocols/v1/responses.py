@@ -3,7 +3,7 @@
 import base64
 import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -56,7 +56,10 @@ class Classification(msgspec.Struct, gc=False):
 
 
 class Regression(msgspec.Struct):
-    """The predicted values of one instance, in real units, in the model's order; `warnings` as in a classification."""
+    """The predicted values of one instance, in real units, in the model's order.
+
+    `warnings` are of features, and of predicted values, outside the training range.
+    """
 
     values: list[float]
     warnings: list[str] | UnsetType = UNSET
@@ -140,12 +143,19 @@ def encode(bundle: Bundle, request: DecodedRequest, outputs: Arrays, *, abstain:
     else:
         predictions = _classifications(bundle, outputs, abstain=abstain)
     if bundle.features:
-        for row, warning in out_of_range_warnings(bundle.features, request.inputs["features"]):
+        for row, warning in _range_warnings(bundle, request.inputs["features"], outputs):
             predictions[row].warnings = [*(predictions[row].warnings or ()), warning]
     if request.images:
         for prediction, image in zip(predictions, request.images, strict=True):
             prediction.ink = debug_of(image)
     return response_type(bundle)(bundle.name, bundle.version, predictions)
+
+
+def _range_warnings(bundle: Bundle, features: Any, outputs: Arrays) -> Iterator[tuple[int, str]]:
+    """The index of a row, and what in it is outside the training range: a feature, or a predicted value."""
+    yield from out_of_range_warnings(bundle.features, features)
+    if bundle.task == "regression":
+        yield from out_of_range_warnings(bundle.targets, outputs["values"])
 
 
 def _rows(outputs: Arrays) -> list[Any]:
