@@ -176,7 +176,7 @@ def _ood_detection(model: Model, fonts: Path, validation: Split) -> None:
     for ood in generate_ood_images(fonts, images, count=40, seed=1):
         count = counts.setdefault((ood.held_out, ood.kind), np.zeros(4, np.int64))
         try:
-            image = normaliser.normalise(decode_image(ood.file, PixelBudget(10**9)).grey)
+            image = normaliser.normalise(decode_image(ood.file, PixelBudget(10**9)).pixels)
         except UnprocessableInput:
             count += (1, 1, 0, 0)
         else:

@@ -15,7 +15,7 @@ from benchmarks.large_pictures import LARGE_PICTURES
 from service.errors import PayloadTooLarge, RequestError
 from service.images.decoding import open_image
 from service.images.limits import PixelBudget
-from service.images.network_input import read_image
+from service.images.network_input import read_digit
 from service.settings import Settings
 from service.worker.memory import LARGEST_SHARE
 from training.normaliser import segmenter
@@ -62,7 +62,7 @@ def peak_memory(paths: Iterable[Path]) -> list[tuple[int, int]]:
 
 def _decode_each(paths: list[Path]) -> None:
     small = next(iter(LARGE_PICTURES.values()))(64)
-    read_image(open_image(small, PixelBudget(10**6)), segmenter())  # imports, and the memory that the libraries keep
+    read_digit(open_image(small, PixelBudget(10**6)), segmenter())  # imports, and the memory that the libraries keep
     for path in paths:
         child = os.fork()
         if not child:
@@ -79,7 +79,7 @@ def _decode(path: Path) -> None:
     opened = open_image(file, PixelBudget(10**9))
     estimate = opened.memory
     with contextlib.suppress(RequestError):  # the digit may be cut off or blank
-        read_image(opened, segmenter())
+        read_digit(opened, segmenter())
     print(estimate, _status("VmHWM") - before, flush=True)
 
 

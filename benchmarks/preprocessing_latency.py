@@ -52,10 +52,10 @@ def measure(rounds: int, model_name: str) -> None:
     print("| upload | bytes | decode, ms | normalise, ms | infer, ms |\n| --- | --- | --- | --- | --- |")
     for name, file in sample_files().items():
         picture = decode_image(file, PixelBudget(10**9))
-        image = normaliser.normalise(picture.grey)[None]
+        image = normaliser.normalise(picture.pixels)[None]
         steps: tuple[Callable[[], object], ...] = (
             partial(decode_image, file, PixelBudget(10**12)),
-            partial(normaliser.normalise, picture.grey),
+            partial(normaliser.normalise, picture.pixels),
             partial(model.predict, {"image": image}),
         )
         times = [_median_ms(step, rounds) for step in steps]

@@ -99,7 +99,7 @@ def predict_uploads(corpus: list[Upload], preprocess: Preprocessor, model: Model
     inputs: list[Grey | str] = []
     for upload in corpus:
         try:
-            inputs.append(preprocess(upload.picture.grey))
+            inputs.append(preprocess(upload.picture.pixels))
         except UnprocessableInput as rejection:
             inputs.append(str(rejection))
     images = np.stack([it if isinstance(it, np.ndarray) else np.zeros((28, 28), np.uint8) for it in inputs])

@@ -112,7 +112,7 @@ DAMAGES: list[tuple[str, Damage, str]] = [
     (
         "a normaliser for vectors",
         lambda folder: edit_manifest(folder, normaliser=NORMALISER),
-        "a model of feature vectors has none",
+        "only a model of digits has one",
     ),
     ("no baseline", lambda f: edit_manifest(f, baseline=[]), "baseline of : expected sepal length (cm)"),
     ("a missing fraction", lambda f: edit_histogram(f, fractions=[1.0]), "baseline of sepal length (cm): edges"),

@@ -11,7 +11,7 @@ from PIL import Image, ImageFile
 from service.errors import BadRequest, PayloadTooLarge
 from service.images.decoding import Geometry, decode_image, open_image
 from service.images.limits import PixelBudget
-from service.images.network_input import read_image
+from service.images.network_input import read_digit
 from service.images.normaliser import is_normalised
 from training.normaliser import normalise, segmenter
 
@@ -66,7 +66,7 @@ FILES = {
 @pytest.mark.parametrize("file", FILES.values(), ids=FILES)
 def test_a_digit_in_any_pixel_format_gives_the_same_network_input(file: bytes) -> None:
     expected = normalise(np.asarray(SEVEN)).astype(int)
-    network_input = normalise(decode_image(file, PixelBudget(10**6)).grey)
+    network_input = normalise(decode_image(file, PixelBudget(10**6)).pixels)
     assert np.abs(network_input - expected).mean() < 3
 
 
@@ -89,7 +89,7 @@ def test_the_exif_orientation_is_applied(orientation: int, file_format: str) -> 
     image = upright if stored is None else upright.transpose(stored)
     options = {"lossless": True} if file_format == "WEBP" else {}
     picture = decode_image(encoded(image, file_format, exif=exif, **options), PixelBudget(10**6))
-    assert np.array_equal(picture.grey, np.asarray(upright))
+    assert np.array_equal(picture.pixels, np.asarray(upright))
     assert (picture.width, picture.height, picture.orientation) == (180, 240, orientation)
 
 
@@ -105,12 +105,12 @@ def test_an_exif_orientation_stored_as_a_fraction_is_used_only_if_it_is_an_integ
 
 def test_a_12_megapixel_photo_is_accepted() -> None:
     photo = encoded(SEVEN.resize((4000, 3000)).convert("RGB"), "JPEG")
-    assert is_normalised(normalise(decode_image(photo, PixelBudget(64_000_000)).grey))
+    assert is_normalised(normalise(decode_image(photo, PixelBudget(64_000_000)).pixels))
 
 
 def test_nothing_of_a_picture_stays_in_memory_once_it_is_normalised() -> None:
     encoded_image = open_image(FILES["RGB"], PixelBudget(10**6))
-    network_input = read_image(encoded_image, segmenter())
+    network_input = read_digit(encoded_image, segmenter())
     with pytest.raises(ValueError, match="closed image"):
         encoded_image.image.getpixel((0, 0))
     arrays = [value for value in vars(network_input).values() if isinstance(value, np.ndarray)]
@@ -120,7 +120,7 @@ def test_nothing_of_a_picture_stays_in_memory_once_it_is_normalised() -> None:
 
 def test_too_many_pixels_are_rejected_before_they_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     file = encoded(SEVEN)
-    assert decode_image(file, PixelBudget(240 * 240)).grey.shape == (240, 240)
+    assert decode_image(file, PixelBudget(240 * 240)).pixels.shape == (240, 240)
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda _image: pytest.fail("the pixels were decoded"))
     with pytest.raises(PayloadTooLarge, match="240x240 pixels: at most 57,599"):
         decode_image(file, PixelBudget(240 * 240 - 1))
@@ -140,6 +140,6 @@ def test_a_truncated_or_corrupted_file_is_decoded_or_rejected(file_format: str) 
         except (BadRequest, PayloadTooLarge):
             rejected += 1
             continue
-        assert picture.grey.dtype == np.uint8
-        assert picture.grey.ndim == 2
+        assert picture.pixels.dtype == np.uint8
+        assert picture.pixels.ndim == 2
     assert rejected > 0

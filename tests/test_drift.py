@@ -16,7 +16,7 @@ from real_prometheus import RULES, Prometheus, executable
 from running_service import RunningService
 from sklearn.datasets import load_iris
 
-from service.bundle.baseline import IMAGE_FEATURES, BaselineHistogram
+from service.bundle.baseline import DIGIT_FEATURES, BaselineHistogram
 from service.bundle.loading import load_bundle
 from service.images.normaliser.mnist_geometry import areas_and_widths
 from service.observability.drift import MAX_MEASURED_IMAGES, bin_counts, monitored_values, subsample
@@ -66,7 +66,7 @@ def test_a_bin_includes_its_upper_edge() -> None:
 def test_every_bundle_has_a_baseline_histogram_of_each_feature_and_output(folder: Path) -> None:
     bundle, _ = load_bundle(folder)
     names = [histogram.name for histogram in bundle.baseline]
-    inputs = [feature.name for feature in bundle.features] or list(IMAGE_FEATURES)
+    inputs = [feature.name for feature in bundle.features] or list(DIGIT_FEATURES)
     outputs = [target.name for target in bundle.targets] or ["confidence"]
     assert names == inputs + outputs
     for histogram in bundle.baseline:

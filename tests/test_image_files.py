@@ -82,9 +82,9 @@ def test_a_picture_of_any_size_is_the_same_in_bands_and_as_a_whole() -> None:
     large = SEVEN.resize((4400, 4400)).convert("RGB")
     in_bands = decode_image(encoded(large, "PNG", compress_level=1), PixelBudget(10**8))
     whole = decode_image(encoded(large, "BMP"), PixelBudget(10**8))
-    assert in_bands.grey.shape == (2200, 2200)
+    assert in_bands.pixels.shape == (2200, 2200)
     assert (in_bands.width, in_bands.height) == (4400, 4400)
-    assert np.array_equal(in_bands.grey, whole.grey)
+    assert np.array_equal(in_bands.pixels, whole.pixels)
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "JPEG", "GIF", "TIFF"])
@@ -152,7 +152,7 @@ def test_a_picture_of_an_impossible_shape_is_rejected(
 
 def test_only_usual_compressions_of_tiff_are_read() -> None:
     for compression in ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"):
-        assert decode_image(encoded(SEVEN, "TIFF", compression=compression), PixelBudget(10**6)).grey.shape == (
+        assert decode_image(encoded(SEVEN, "TIFF", compression=compression), PixelBudget(10**6)).pixels.shape == (
             240,
             240,
         )
@@ -163,4 +163,4 @@ def test_only_usual_compressions_of_tiff_are_read() -> None:
 def test_a_big_tiff_is_read() -> None:
     file = encoded(SEVEN, "TIFF", big_tiff=True)
     assert file[2] == 43
-    assert np.array_equal(decode_image(file, PixelBudget(10**6)).grey, np.asarray(SEVEN))
+    assert np.array_equal(decode_image(file, PixelBudget(10**6)).pixels, np.asarray(SEVEN))

@@ -24,10 +24,13 @@ from service.bundle.loading import load_bundle, sha256
 from service.bundle.manifest import Bundle
 from service.bundle.signature import NUMPY_DTYPES, Datatype
 from service.http.routing import DigitalisApp
+from service.images.decoding import decode_image, encode_png
+from service.images.limits import PixelBudget
 from service.inference.repository import find_bundles
 from service.settings import Settings
 from training.__main__ import main
 from training.errors import CannotImport
+from training.normaliser import normalise
 
 UNFIT = json.loads((ROOT / "tests/corpus/unfit_networks.json").read_text())
 IRIS = [[5.1, 3.5, 1.4, 0.2], [6.2, 2.8, 4.8, 1.8], [7.7, 2.6, 6.9, 2.3]]
@@ -190,6 +193,58 @@ def test_verify_compares_a_bundle_that_was_imported_with_its_golden_examples(
     assert main(["verify", str(tmp_path / "net/1")]) == 1
 
 
+# Pictures.
+
+
+class Pictures(nn.Module):
+    """Logits of two classes of colour pictures, [n, 3, 16, 12], or of grey ones as a vector."""
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.inputs = inputs
+        self.last = nn.Linear(inputs, 2)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Pixels, scaled, to FP32 [n, 2]."""
+        logits: Tensor = self.last(pixels.reshape(-1, self.inputs))
+        return logits
+
+
+@pytest.mark.parametrize("suffix", ["onnx", "pt"])
+def test_a_network_of_colour_pictures_gets_uploads_in_its_range_and_order(suffix: str, tmp_path: Path) -> None:
+    module, path = Pictures(3 * 16 * 12).eval(), tmp_path / f"net.{suffix}"
+    if suffix == "onnx":
+        example = torch.zeros(1, 3, 16, 12)
+        torch.onnx.export(module, (example,), path, dynamo=True, external_data=False, verbose=False)
+    else:
+        save_torchscript(path, module)
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    options = ["--mean", ",".join(map(str, mean)), "--std", ",".join(map(str, std)), "--labels", "cat,dog", "--logits"]
+    assert run_import(path, "--image", "16x12x3", *options, "--models", tmp_path / "models") == 0
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 12, 3), np.uint8)
+    scaled = (torch.tensor(pixels / 255.0) - torch.tensor(mean)) / torch.tensor(std)
+    expected = module(scaled.permute(2, 0, 1)[None].float()).softmax(1).detach().numpy()
+    app = served(tmp_path / "models")
+    assert probabilities(app, "net", [pixels.tolist()]) == pytest.approx(expected, rel=1e-4)
+    response = post(app, "/v1/models/net:predict", encode_png(pixels), {"Content-Type": "image/png"})
+    found = list(response.json()["predictions"][0]["probabilities"].values())
+    assert found == pytest.approx(expected[0].tolist(), rel=1e-4)
+
+
+def test_a_network_of_digits_gets_what_the_normaliser_makes_of_uploads(tmp_path: Path) -> None:
+    module = Pictures(784).eval()
+    torch.onnx.export(module, (torch.zeros(1, 784),), tmp_path / "net.onnx", dynamo=True, external_data=False)
+    options = ["--image", "28x28", "--preprocess", "digit", "--pixels=-1,1", "--labels", "even,odd", "--logits"]
+    assert run_import(tmp_path / "net.onnx", *options, "--models", tmp_path / "models") == 0
+    file = (ROOT / "samples/3.png").read_bytes()
+    image = normalise(decode_image(file, PixelBudget(10**8)).pixels)
+    expected = module(torch.tensor(image / 127.5 - 1).float()[None]).softmax(1).detach().numpy()
+    response = post(served(tmp_path / "models"), "/v1/models/net:predict", file, {"Content-Type": "image/png"})
+    found = list(response.json()["predictions"][0]["probabilities"].values())
+    assert found == pytest.approx(expected[0].tolist(), rel=1e-4)
+
+
 # TorchScript, and Python.
 
 
@@ -201,9 +256,9 @@ class TwoOutputs(nn.Module):
         return torch.softmax(x, dim=1), x.sum(dim=1)
 
 
-def save_torchscript(path: Path) -> None:
+def save_torchscript(path: Path, module: nn.Module | None = None) -> None:
     with warnings.catch_warnings(action="ignore", category=FutureWarning):  # deprecated: docs/decisions.md
-        torch.jit.script(TwoOutputs()).save(str(path))
+        torch.jit.script(module or TwoOutputs()).save(str(path))
 
 
 def test_a_torchscript_file_is_served_by_torchscript_whatever_runtime_is_chosen(tmp_path: Path) -> None:

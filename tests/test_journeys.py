@@ -64,6 +64,7 @@ def shortened(found: list[str], session: Session) -> bool:
     ("document", "files", "requests", "bundles"),
     [
         ("own-data.md", ["samples/customers.csv"], 2, ["customers/1", "customers/2"]),
+        ("own-pictures.md", [], 1, ["letters/1", "letters/2"]),
         ("own-networks.md", [], 3, ["flowers/1", "net/1", "sums/1"]),
     ],
 )

@@ -63,7 +63,7 @@ def synthetic_digit(digit: int, seed: int = 0, **style: Any) -> Grey:
     random = np.random.default_rng(seed)
     sheet = UploadStyle(**style)
     mask = draw_strokes(random, digit, round(sheet.side * sheet.digit_size), sheet.stroke_width, sheet.stroke_gap)
-    return decode_image(render_upload(mask, sheet, random), PixelBudget(10**8)).grey
+    return decode_image(render_upload(mask, sheet, random), PixelBudget(10**8)).pixels
 
 
 def difference(one: Grey, other: Grey) -> NDArray[np.int64]:
@@ -78,7 +78,7 @@ def test_every_mnist_test_image_is_returned_unchanged(mnist_test: Images) -> Non
 
 @pytest.mark.parametrize("path", SAMPLE_FILES, ids=lambda path: path.name)
 def test_a_normalised_image_has_the_geometry_of_mnist_and_is_not_changed_again(path: Path) -> None:
-    image = normalise(decode_image(path.read_bytes(), PixelBudget(10**8)).grey)
+    image = normalise(decode_image(path.read_bytes(), PixelBudget(10**8)).pixels)
     assert image.shape == (28, 28)
     assert image.dtype == np.uint8
     assert is_normalised(image)
@@ -100,7 +100,7 @@ def test_synthetic_uploads_are_predicted_correctly_in_every_style(
 
 
 def test_both_polarities_of_a_picture_are_normalised_alike(synthetic_uploads: list[Upload], mnist: Model) -> None:
-    pairs = [pair for upload in synthetic_uploads if (pair := both_polarities(upload.picture.grey))]
+    pairs = [pair for upload in synthetic_uploads if (pair := both_polarities(upload.picture.pixels))]
     assert len(pairs) > 0.98 * len(synthetic_uploads)
     assert all(digit.inverted != inverse.inverted for digit, inverse in pairs)
     images = [np.stack([pair[i].image for pair in pairs]) for i in (0, 1)]
@@ -188,7 +188,7 @@ def test_blank_paper_in_uneven_light_is_rejected() -> None:
     )
     file = render_upload(np.zeros((10, 10)), sheet, np.random.default_rng(0))
     with pytest.raises(UnprocessableInput, match=r"blank|noise"):
-        normalise(decode_image(file, PixelBudget(10**8)).grey)
+        normalise(decode_image(file, PixelBudget(10**8)).pixels)
 
 
 @pytest.mark.parametrize("side", [28, 40, 100, 600])
@@ -292,7 +292,7 @@ def test_pale_ink_is_predicted_correctly(ink: tuple[int, int, int], mnist: Model
     )
     random = np.random.default_rng(1)
     file = render_upload(draw_strokes(random, 3, 180, 0.1, 0), sheet, random)
-    image = normalise(decode_image(file, PixelBudget(10**8)).grey)
+    image = normalise(decode_image(file, PixelBudget(10**8)).pixels)
     assert mnist.predict({"image": image[None]})["probabilities"].argmax() == 3
 
 
@@ -303,8 +303,8 @@ def test_a_large_photo_is_decoded_at_reduced_size_and_its_box_is_in_pixels_of_th
     canvas.save(file, "JPEG")
     picture = decode_image(file.getvalue(), PixelBudget(10**8))
     assert (picture.width, picture.height) == (4000, 3000)
-    assert max(picture.grey.shape) <= 1280
-    digit = normalise_with_report(picture.grey)
+    assert max(picture.pixels.shape) <= 1280
+    digit = normalise_with_report(picture.pixels)
     left, top, width, height = debug_of(NetworkInput(digit.image, picture.geometry, digit)).box
     assert np.abs(np.array([left, top, width, height]) - (1970, 1000, 160, 1000)).max() <= 60
 
@@ -317,7 +317,7 @@ def test_the_box_is_inside_a_picture_of_any_aspect_ratio(width: int, height: int
     canvas.save(file, "PNG")
     picture = decode_image(file.getvalue(), PixelBudget(10**8))
     try:
-        digit = normalise_with_report(picture.grey)
+        digit = normalise_with_report(picture.pixels)
     except UnprocessableInput:
         assert max(width, height) > 10 * min(width, height), "only a picture too narrow for a digit may be rejected"
         return

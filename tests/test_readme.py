@@ -60,7 +60,7 @@ def is_complete(command: str) -> bool:
     return True
 
 
-JOURNEYS = ["own-data.md", "own-networks.md"]  # each in a folder of its own: test_journeys
+JOURNEYS = ["own-data.md", "own-networks.md", "own-pictures.md"]  # each in a folder of its own: test_journeys
 SESSIONS = [session for document in DOCUMENTS if document.name not in JOURNEYS for session in sessions(document)]
 REQUESTS = [session for session in SESSIONS if "curl" in session.command]
 COMMANDS = [session for session in SESSIONS if "curl" not in session.command]

@@ -17,12 +17,13 @@ from service.settings import Settings
 from training.__main__ import parser
 from training.errors import BadRecipe, DataUnavailable
 from training.networks.scaling import ColumnEncoding
+from training.recipes.proposal import Proposal
+from training.recipes.recipe_file import read_recipe, write_recipe
 from training.recipes.table import TableColumn
 from training.tables import reading
 from training.tables.numbers import parse_numbers, what_was_removed
-from training.tables.proposal import Proposal, propose
+from training.tables.proposal import propose
 from training.tables.reading import Format, read_table
-from training.tables.recipe_file import read_recipe, write_recipe
 from training.tables.table_dataset import TableDataset
 from training.train_command import train_recipes
 
@@ -291,7 +292,7 @@ def test_every_choice_in_a_recipe_file_has_its_reason(proposal: Proposal) -> Non
         ("held_out = 0.2", "held_out = 2.0", r"\(table.held_out\): expected float <= 0.5"),
         ('name = "adamw"', 'name = "adamx"', r"\(training.optimiser.name\): invalid value 'adamx'"),
         ('name = "visits"', 'name = "age"', r"column 'age' is named twice"),
-        ("[table]", "[tabel]", r"no \[table\]: `digitalis init FILE --target COLUMN` writes a recipe"),
+        ("[table]", "[tabel]", r"expected either \[table\] or \[pictures\]: `digitalis init FILE --target COLUMN`"),
     ],
 )
 def test_a_mistake_in_a_recipe_file_is_named_with_its_line(

@@ -5,7 +5,7 @@ The life of a bundle, and where to read on:
     python -m training train mnist-deep
 
     recipes/                   1. declared   data set, network, optimiser or fixed weights, and acceptance threshold
-      tables/                                  ... for a table of one's own
+      tables/, pictures/                       ... for data of one's own
     datasets/                  2. data       tensors (MNIST's files by MD5); held-out rows are read after the last epoch
     learning/validate          3. checked    the recipe is consistent, and fits its data set
     networks/                  4. built      scaling -> layers -> probabilities or values, all in one graph

@@ -18,6 +18,7 @@ try:
         add_data_dir,
         add_models_dir,
         add_out,
+        add_pictures,
         add_recipes,
         add_target,
         bundle_name,
@@ -98,21 +99,22 @@ def _add_train(group: Commands, settings: Settings) -> None:
         "Each recipe is trained from scratch, evaluated on held-out data, exported to ONNX and TorchScript, and\n"
         "verified; then the next version of its bundle is written. If a network is below its recipe's acceptance\n"
         "threshold, nothing is written, and the exit status is 1.\n\n"
-        "A table is a CSV, TSV or Parquet file with the names of its columns in the first line. What its columns are,\n"
-        "the network and how it is trained is chosen, and said; `init` writes the choices to a file to change them.\n\n"
+        "A table is a CSV, TSV or Parquet file with the names of its columns in the first line; pictures lie in a\n"
+        "folder for each class. Network and training are chosen, and said; `init` writes all choices to a file.\n\n"
         "examples:\n"
         "  %(prog)s iris                        a few seconds\n"
         "  %(prog)s customers.csv --target tier    your own table; the bundle is named customers\n"
+        "  %(prog)s letters/                    your own pictures, in a folder for each class\n"
         "  %(prog)s customers.toml              your own recipe, from `init`\n"
         "  %(prog)s mnist-deep                  about a minute; downloads MNIST (12 MB) once\n"
         "  %(prog)s all                         all recipes: half an hour, most of it for mnist\n"
-        "  %(prog)s mnist-deep --data-dir ~/mnist --models-dir /srv/models --seed 7\n"
         "  %(prog)s segmenter                   hours; it is a part of the service\n"
         "  %(prog)s segmenter --resume          go on where it was interrupted\n",
     )
-    help_ = f"all, a table, a recipe file, or one or more names: {NAMES_HELP}"
+    help_ = f"all, a table, a folder of pictures, a recipe file, or one or more names: {NAMES_HELP}"
     train.add_argument("recipes", nargs="+", metavar="RECIPE", type=recipe_or_file, help=help_)
-    add_target(train, required=False)
+    add_target(train)
+    add_pictures(train)
     train.add_argument("--seed", type=integer, help="of weights, row order and split (default: the recipe's)")
     train.add_argument("--epochs", type=positive_integer, help="passes over the data (default: the recipe's)")
     train.add_argument("--samples", type=positive_integer, help="pictures that the segmenter is trained on")
@@ -134,13 +136,14 @@ def _add_init(group: Commands) -> None:
     init = _add_command(
         group,
         "init",
-        "print a recipe for your own table, to be changed and trained",
-        "Reads the table, and prints a recipe as TOML: what its columns are, the network, and how it is trained, each\n"
+        "print a recipe for your own table or pictures, to be changed and trained",
+        "Reads the data, and prints a recipe as TOML: what its columns are, the network, and how it is trained, each\n"
         "with its reason. `train` trains the file.\n\n"
         "example:\n  %(prog)s customers.csv --target tier > customers.toml",
     )
-    init.add_argument("table", metavar="TABLE", help="a CSV, TSV or Parquet file")
-    add_target(init, required=True)
+    init.add_argument("data", metavar="DATA", help="a CSV, TSV or Parquet file, or a folder of pictures")
+    add_target(init)
+    add_pictures(init)
     init.set_defaults(run=train_command.init_recipe)
 
 

@@ -25,19 +25,38 @@ def add_recipes(command: argparse.ArgumentParser, *, allow_all: bool, allow_segm
     command.add_argument("recipes", nargs="+", metavar="RECIPE", type=parse, help=help_)
 
 
-def add_target(command: argparse.ArgumentParser, *, required: bool) -> None:
+def add_target(command: argparse.ArgumentParser) -> None:
     """What is predicted from a table."""
     command.add_argument(
         "--target",
         action="append",
         default=[],
-        required=required,
         metavar="COLUMN",
         help="the column of the table that is predicted; several times for several values",
     )
     tasks = ("classification", "regression")
     command.add_argument("--task", choices=tasks, help="of a table (default: by what is in its target)")
-    command.add_argument("--name", type=bundle_name, help="of the bundle of a table (default: the name of the file)")
+    name_help = "of the bundle of a table or of pictures (default: the name of the file or folder)"
+    command.add_argument("--name", type=bundle_name, help=name_help)
+
+
+def add_pictures(command: argparse.ArgumentParser) -> None:
+    """What the network gets of pictures."""
+    add_preprocess(command)
+    command.add_argument("--side", type=positive_integer, metavar="PIXELS", help="of that square (default: 28)")
+    command.add_argument("--colour", action="store_true", help="pictures in colour (default: grey)")
+
+
+def add_preprocess(command: argparse.ArgumentParser) -> None:
+    """How pictures become images."""
+    methods = ("fit", "digit", "none")
+    preprocess_help = (
+        "of pictures: fit (default) scales them into a square, digit finds the ink of one digit, none takes those that "
+        "have the size already"
+    )
+    command.add_argument("--preprocess", choices=methods, help=preprocess_help)
+    ink_help = "of grey pictures: inverted where their ink is light, or dark (default: kept as it is)"
+    command.add_argument("--ink", choices=("kept", "dark", "light"), help=ink_help)
 
 
 def add_out(command: argparse.ArgumentParser) -> None:
@@ -80,6 +99,11 @@ def is_table(text: str) -> bool:
     return text.lower().endswith(TABLE_SUFFIXES)
 
 
+def is_own_data(text: str) -> bool:
+    """Whether a recipe's argument is the path of a table, or of a folder of pictures."""
+    return is_table(text) or (Path(text).is_dir() and text not in RECIPES)
+
+
 def is_file(text: str) -> bool:
     """Whether a recipe's argument is the path of a file: a table, or a recipe as TOML."""
     return is_table(text) or text.lower().endswith(".toml")
@@ -87,20 +111,26 @@ def is_file(text: str) -> bool:
 
 def recipe_or_file(text: str) -> str:
     """An argparse type: a recipe's name, `all`, `segmenter`, or an existing file."""
+    if is_own_data(text) and not is_table(text):
+        return text
     if is_file(text):
         if not Path(text).is_file():
             raise argparse.ArgumentTypeError(f"{text}: no such file")
         return text
     if Path(text).suffix or (Path(text).exists() and text not in RECIPES):
         suffixes = ", ".join((*TABLE_SUFFIXES, ".toml"))
-        raise argparse.ArgumentTypeError(f"{text} is neither a table nor a recipe file: their names end in {suffixes}")
+        message = (
+            f"{text} is neither a table nor a recipe file, whose names end in {suffixes}, nor a folder of pictures"
+        )
+        raise argparse.ArgumentTypeError(message)
     return name_parser({"all", SEGMENTER.name})(text)
 
 
 def recipe_or_recipe_file(text: str) -> str:
     """An argparse type: a recipe's name, `segmenter`, or an existing file with a recipe."""
-    if is_table(text):
-        raise argparse.ArgumentTypeError(f"{text} is a table: `init {text} --target COLUMN` shows its recipe")
+    if is_own_data(text):
+        target = " --target COLUMN" if is_table(text) else ""
+        raise argparse.ArgumentTypeError(f"{text} is no recipe: `init {text}{target}` shows one for it")
     return recipe_or_file(text) if is_file(text) else name_parser({SEGMENTER.name})(text)
 
 
@@ -108,7 +138,7 @@ def open_recipe(name: str) -> Recipe:
     """The recipe of this name, or in this file; raises `BadRecipe` with the line of a mistake."""
     if name in RECIPES:
         return RECIPES[name]
-    from training.tables.recipe_file import read_recipe
+    from training.recipes.recipe_file import read_recipe
 
     return read_recipe(Path(name))
 

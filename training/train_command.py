@@ -6,10 +6,12 @@ from pathlib import Path
 
 import msgspec
 
-from training.arguments import TABLE_SUFFIXES, is_table, open_recipe, with_overrides
+from service.bundle.manifest import IMAGE_SHAPE, Preprocess
+from training.arguments import TABLE_SUFFIXES, is_own_data, is_table, open_recipe, with_overrides
 from training.commands import console, for_each, print_comparisons
 from training.errors import BelowThreshold, TrainingError
 from training.recipes import RECIPES
+from training.recipes.proposal import Proposal
 from training.recipes.recipe import Recipe
 from training.segmenter.recipe import SEGMENTER
 
@@ -48,37 +50,49 @@ def _train(recipe: Recipe, device: str, args: argparse.Namespace) -> None:
         with Progress(console) as progress:
             result = train(recipe, dataset, torch.device(device), args.threads, progress)
     except BelowThreshold as error:
-        raise explain_threshold(recipe, error) if recipe.table else error from None
+        raise explain_threshold(recipe, error) if recipe.is_of_own_data else error from None
     console.print(f"{recipe.name}: trained on {device} in {time.monotonic() - started:.1f} s")
     for metric, value in result.metrics.items():
         console.print(f"  {metric.replace('_', ' ')}: {value:g}")
     if recipe.reference:
         console.print(f"  the lecture's figure: {recipe.reference.reported}")
-    if recipe.table:
+    if recipe.is_of_own_data:
         for line in (*comparison_lines(recipe, result.metrics), *lines_by_value(recipe, result)):
             console.print(line, markup=False)
     folder, comparisons = export(recipe, result, dataset, args.models_dir)
     print_comparisons(comparisons)
     console.print(f"{recipe.name}: wrote {folder}")
-    if recipe.table:
+    if recipe.is_of_own_data:
         console.print(f"to serve it: digitalis serve --models {args.models_dir}", markup=False)
 
 
 def _recipe(name: str, args: argparse.Namespace) -> Recipe:
-    """The recipe of this name, in this file, or for this table."""
-    if not is_table(name):
+    """The recipe of this name, in this file, or for this table or folder of pictures."""
+    if not is_own_data(name):
         return open_recipe(name)
-    from training.tables.proposal import propose
-
-    proposal = propose(Path(name), args.target, args.task, args.name)
+    proposal = _propose(name, args)
     for note in proposal.notes:
         console.print(note, markup=False)
     return proposal.recipe
 
 
+def _propose(path: str, args: argparse.Namespace) -> Proposal:
+    """The recipe for a table, or for a folder of pictures."""
+    if is_table(path):
+        from training.tables.proposal import propose
+
+        return propose(Path(path), args.target, args.task, args.name)
+    from training.pictures.proposal import propose_pictures
+
+    preprocess = Preprocess(args.preprocess or "fit", args.ink or "kept")
+    side = args.side or IMAGE_SHAPE[0]
+    return propose_pictures(Path(path), preprocess, side, args.name, colour=args.colour)
+
+
 def _check_options(args: argparse.Namespace, names: list[str]) -> None:
     """Raise `TrainingError` for an option that would be ignored, or that is missing."""
     tables = [name for name in names if is_table(name)]
+    folders = [name for name in names if is_own_data(name) and not is_table(name)]
     if tables and not args.target:
         raise TrainingError(f"{tables[0]}: --target COLUMN says which column is predicted")
     options: list[tuple[str, object, bool]] = [
@@ -88,20 +102,23 @@ def _check_options(args: argparse.Namespace, names: list[str]) -> None:
         ("--resume", args.resume, SEGMENTER.name in names),
         ("--target", args.target, bool(tables)),
         ("--task", args.task, bool(tables)),
-        ("--name", args.name, len(tables) == len(names) == 1),
+        ("--name", args.name, len(tables) + len(folders) == len(names) == 1),
+        *((f"--{option}", getattr(args, option), bool(folders)) for option in ("preprocess", "side", "ink", "colour")),
     ]
     if ignored := [option for option, given, applies in options if given and not applies]:
         raise TrainingError(f"{', '.join(ignored)}: not for {', '.join(names)}")
 
 
 def init_recipe(args: argparse.Namespace) -> None:
-    """`init`: print the recipe of a table as TOML."""
-    from training.tables.proposal import propose
-    from training.tables.recipe_file import write_recipe
+    """`init`: print the recipe of a table, or of a folder of pictures, as TOML."""
+    from training.recipes.recipe_file import write_recipe
 
-    if not is_table(args.table):
-        raise TrainingError(f"{args.table}: expected a table, a file whose name ends in {', '.join(TABLE_SUFFIXES)}")
-    print(write_recipe(propose(Path(args.table), args.target, args.task, args.name)), end="")
+    if not is_own_data(args.data):
+        expected = f"a file whose name ends in {', '.join(TABLE_SUFFIXES)}, or a folder of pictures"
+        raise TrainingError(f"{args.data}: expected {expected}")
+    if is_table(args.data) and not args.target:
+        raise TrainingError(f"{args.data}: --target COLUMN says which column is predicted")
+    print(write_recipe(_propose(args.data, args)), end="")
 
 
 def _train_segmenter(args: argparse.Namespace) -> None:

@@ -70,7 +70,7 @@ def png_form() -> Workload:
     from training.normaliser import normalise
 
     file = BytesIO()
-    image = normalise(decode_image((SAMPLES / "3.png").read_bytes(), PixelBudget(10**8)).grey)
+    image = normalise(decode_image((SAMPLES / "3.png").read_bytes(), PixelBudget(10**8)).pixels)
     Image.fromarray(image).save(file, "PNG")
 
     def is_correct(response: bytes) -> bool:

@@ -10,7 +10,8 @@ from typing import Annotated
 
 import msgspec
 
-IMAGE_FEATURES = ("ink fraction", "stroke width")  # of a 28x28 image: 0 to 1, and in pixels
+DIGIT_FEATURES = ("ink fraction", "stroke width")  # of the image of a digit: 0 to 1, and in pixels
+PICTURE_FEATURES = ("brightness", "contrast")  # of another image: mean and standard deviation of its pixels, 0 to 1
 CONFIDENCE = "confidence"  # the probability of the most likely label: 0 to 1
 LABEL = "label"  # the most likely label
 
@@ -43,9 +44,11 @@ class BaselineHistogram(msgspec.Struct, frozen=True, cache_hash=True, forbid_unk
         return [f"<= {edges[0]}", *between, f"> {edges[-1]}"]
 
 
-def monitored_names(features: Iterable[str], targets: Iterable[str]) -> tuple[str, ...]:
+def monitored_names(features: Iterable[str], targets: Iterable[str], *, digits: bool = True) -> tuple[str, ...]:
     """The monitored values of a network with these features (none: it takes images) and targets (none: a classifier).
 
-    They are the features, or `IMAGE_FEATURES`, and then the predicted values, or the confidence.
+    They are the features, or those of an image, of `digits` or others, and then the predicted values, or the
+    confidence.
     """
-    return (*(tuple(features) or IMAGE_FEATURES), *(tuple(targets) or (CONFIDENCE,)))
+    of_image = DIGIT_FEATURES if digits else PICTURE_FEATURES
+    return (*(tuple(features) or of_image), *(tuple(targets) or (CONFIDENCE,)))

@@ -15,6 +15,7 @@ from service.bundle.manifest import (
     GOLDEN,
     IMAGE_SHAPE,
     MANIFEST,
+    MAX_SIDE,
     MIXTURE_OUTPUTS,
     ONNX,
     OOD_OUTPUT,
@@ -149,7 +150,7 @@ def _baseline_problems(bundle: Bundle) -> Iterator[Problem]:
     if not found and not bundle.label_fractions:  # the training data is not known
         return
     features, targets = ([column.name for column in columns] for columns in (bundle.features, bundle.targets))
-    expected = monitored_names(features, targets)
+    expected = monitored_names(features, targets, digits=bundle.reads_digits)
     yield found != expected, f"baseline of {', '.join(found)}: expected {', '.join(expected)}"
     yield (
         len({*found, LABEL}) <= len(found),
@@ -175,7 +176,9 @@ def _repeated(columns: tuple[Column, ...]) -> bool:
 def _input_fits(bundle: Bundle) -> bool:
     spec = bundle.signature.inputs[0]
     if spec.name == "image":
-        return (spec.datatype, spec.shape) == ("UINT8", (-1, *IMAGE_SHAPE))
+        height, width, *colours = (*spec.shape[1:], 0, 0)[: max(2, len(spec.shape) - 1)]
+        sides = (height, width) == IMAGE_SHAPE if bundle.reads_digits else 0 < min(height, width) <= MAX_SIDE
+        return spec.datatype == "UINT8" and spec.shape[0] == -1 and sides and colours in ([], [3])
     return (spec.name, spec.datatype, spec.shape) == ("features", "FP32", (-1, len(bundle.features)))
 
 

@@ -17,7 +17,8 @@ TORCHSCRIPT = "model.pt"
 CURVE = "curve.json"
 REPORT = "report.html"
 
-IMAGE_SHAPE = (28, 28)
+IMAGE_SHAPE = (28, 28)  # of digits
+MAX_SIDE = 512  # pixels of other pictures
 OOD_OUTPUT = TensorSpec("background", "FP32", (-1, 1))
 """The second output of a classifier with an out-of-distribution head: how probably an input is none of the labels."""
 
@@ -53,6 +54,18 @@ class Column(msgspec.Struct, frozen=True, cache_hash=True, forbid_unknown_fields
     maximum: float = math.inf
     categories: tuple[str, ...] = ()
     may_be_missing: bool = False
+
+
+class Preprocess(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How a picture that a client uploads becomes the image that a network takes; arrays are never changed.
+
+    `digit`: the normaliser, for one handwritten digit alone: its ink as in MNIST's images, 28x28. `fit`: scaled into
+    the image, proportions kept, on the colour of the picture's border; grey pictures are inverted where `ink`, which
+    differs from that border, is to be dark or light. `none`: the picture must have the size of the image.
+    """
+
+    method: Literal["digit", "fit", "none"]
+    ink: Literal["kept", "dark", "light"] = "kept"
 
 
 class DataSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -103,6 +116,8 @@ class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     targets: tuple[Column, ...] = ()
     normaliser: str | None = None
     """Of an image model: the version of the normaliser that makes the images that the network was trained on."""
+    preprocess: Preprocess | None = None
+    """Of an image model; one that has a normaliser, and does not say more, takes a `digit`."""
     abstention: Abstention | None = None
     baseline: tuple[BaselineHistogram, ...] = ()
     """For each feature (or image feature), and for the confidence (or each value): a histogram of the training rows."""
@@ -127,8 +142,23 @@ class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     @property
     def takes_images(self) -> bool:
-        """Whether the only input is a batch of 28x28 images."""
+        """Whether the only input is a batch of images."""
         return self.task != "tensors" and self.signature.inputs[0].name == "image"
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Of an image model: height and width in pixels, and 3 if it takes colours."""
+        return self.signature.inputs[0].shape[1:]
+
+    @property
+    def preprocessing(self) -> Preprocess:
+        """How a picture becomes an image."""
+        return self.preprocess or Preprocess("digit")
+
+    @property
+    def reads_digits(self) -> bool:
+        """Whether pictures go through the normaliser."""
+        return self.takes_images and self.preprocessing.method == "digit"
 
     @property
     def takes_tensors(self) -> bool:

@@ -14,7 +14,7 @@ from PIL import Image, JpegImagePlugin, UnidentifiedImageError, WebPImagePlugin
 from service.errors import BadRequest, RequestError
 from service.images.decoding_memory import decoding_memory, is_run_length_encoded
 from service.images.file_formats import ImageData, extract_image_data
-from service.images.greyscale_picture import WORKING_PIXELS, Picture, greyscale, in_memory
+from service.images.greyscale_picture import WORKING_PIXELS, Picture, greyscale, in_colour, in_memory
 from service.images.limits import PixelBudget
 from service.images.orientation import is_turned, read_orientation, upright
 from service.images.png_bands import can_decode_in_bands, decode_png_bands
@@ -23,6 +23,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 DRAFT_SIZE = 640  # pixels of the shorter side: larger JPEGs are decoded at a reduced size
 FILE_COPIES = 4  # the most that there are: of a WebP file ours, Pillow's, libwebp's, and its metadata
 WEBP_WEIGHT, RUN_LENGTH_WEIGHT = 3, 16  # a pixel takes so many times as long as one of a PNG or JPEG file
+COLOUR_BYTES = 6  # of a pixel, beyond what greyscale takes: two copies of three bytes
 MAX_READS = 250_000  # of a file, by Pillow's own code: it reads some formats byte by byte
 
 Image.MAX_IMAGE_PIXELS = None  # `PixelBudget` is checked before anything is decoded; Pillow would only warn
@@ -42,12 +43,12 @@ class Geometry:
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """`grey` is UINT8 [height, width], upright, maybe at a reduced size.
+    """`pixels` are UINT8 [height, width], or in colour [height, width, 3], upright, maybe at a reduced size.
 
     `width` and `height` are the file's own, upright, in pixels; `orientation` is its EXIF orientation, 1 to 8.
     """
 
-    grey: NDArray[np.uint8]
+    pixels: NDArray[np.uint8]
     width: int
     height: int
     orientation: int = 1
@@ -55,7 +56,7 @@ class DecodedImage:
     @property
     def geometry(self) -> Geometry:
         """What is known of it without its pixels."""
-        height, width = self.grey.shape
+        height, width = self.pixels.shape[:2]
         return Geometry(self.width, self.height, width, height, self.orientation)
 
 
@@ -70,13 +71,21 @@ class EncodedImage:
     memory: int
     in_bands: bool
 
-    def decode(self) -> DecodedImage:
-        """Upright, greyscale, without transparency. Can be done once. Raises `BadRequest` for a damaged file."""
+    def decode(self, *, colour: bool = False) -> DecodedImage:
+        """Upright, greyscale or in `colour`, without transparency. Can be done once.
+
+        Raises `BadRequest` for a damaged file.
+        """
         with _damage_is_a_bad_request(), contextlib.closing(self.image):  # Pillow's pixels are freed
-            grey = greyscale(self._picture())
+            pixels = (in_colour if colour else greyscale)(self._picture())
         orientation = _orientation_of(self.image, self.data)
         width, height = (self.height, self.width) if is_turned(orientation) else (self.width, self.height)
-        return DecodedImage(upright(grey, orientation), width, height, orientation)
+        return DecodedImage(upright(pixels, orientation), width, height, orientation)
+
+    @property
+    def memory_in_colour(self) -> int:
+        """The bytes that decoding it in colour takes at its peak."""
+        return self.memory + COLOUR_BYTES * self.image.width * self.image.height
 
     def _picture(self) -> Picture:
         if self.in_bands:
@@ -115,7 +124,7 @@ def decode_image(data: bytes | memoryview, budget: PixelBudget) -> DecodedImage:
 
 
 def encode_png(image: NDArray[np.uint8]) -> bytes:
-    """UINT8 [height, width] as a PNG file."""
+    """UINT8 [height, width] or [height, width, 3] as a PNG file."""
     file = io.BytesIO()
     Image.fromarray(image).save(file, "PNG")
     return file.getvalue()

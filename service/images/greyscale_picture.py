@@ -1,4 +1,4 @@
-"""A picture in any of Pillow's modes to greyscale, reduced before anything of it is copied."""
+"""A picture in any of Pillow's modes to greyscale or colour, reduced before anything of it is copied."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -64,6 +64,16 @@ def greyscale(picture: Picture) -> NDArray[np.uint8]:
     if picture.mode in ("1", "L"):
         return np.asarray(_assemble(picture, "L"))
     return to_greyscale(_assemble(picture, "RGB"))
+
+
+def in_colour(picture: Picture) -> NDArray[np.uint8]:
+    """UINT8 [height, width, 3], red, green and blue; reduced as a greyscale picture is."""
+    if picture.mode in DEEP_MODES:
+        grey = _reduced(_shallow(picture), picture.factor)
+        return np.repeat(grey[:, :, np.newaxis], 3, axis=2)
+    if picture.is_transparent:
+        return np.asarray(_flatten_alpha(_assemble(picture, "RGBA")))
+    return np.asarray(_assemble(picture, "RGB"))
 
 
 def _rows(picture: Picture) -> int:

@@ -26,9 +26,9 @@ def is_turned(orientation: int) -> bool:
     return orientation >= 5
 
 
-def upright(grey: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """The picture as a viewer shows it."""
-    stored = grey.T if is_turned(orientation) else grey
+def upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """The picture as a viewer shows it: UINT8 [height, width], or in colour [height, width, 3]."""
+    stored = pixels.swapaxes(0, 1) if is_turned(orientation) else pixels
     down, across = (-1 if orientation in flipped else 1 for flipped in ((3, 4, 7, 8), (2, 3, 6, 7)))
     return np.ascontiguousarray(stored[::down, ::across])
 

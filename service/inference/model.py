@@ -99,6 +99,6 @@ class Model:
 
 def _check_normaliser(bundle: Bundle) -> None:
     """Raise `BundleError` unless this service has the version of the normaliser that the network was trained with."""
-    if bundle.normaliser != (NORMALISER if bundle.takes_images else None):
-        needed = f"this service has {NORMALISER!r}" if bundle.takes_images else "a model of feature vectors has none"
+    if bundle.normaliser != (NORMALISER if bundle.reads_digits else None):
+        needed = f"this service has {NORMALISER!r}" if bundle.reads_digits else "only a model of digits has one"
         raise BundleError(f"{MANIFEST}: normaliser {bundle.normaliser!r}: {needed}; export the bundle again")

@@ -25,11 +25,14 @@ def subsample(inputs: Arrays, outputs: Arrays) -> tuple[Arrays, Arrays]:
     return {"image": inputs["image"][::step].copy()}, {name: array[::step] for name, array in outputs.items()}
 
 
-def monitored_values(inputs: Arrays, outputs: Arrays) -> Floats:
-    """FP32 [rows, values]; the columns are named by `bundle.baseline.monitored_names`."""
+def monitored_values(inputs: Arrays, outputs: Arrays, *, digits: bool = True) -> Floats:
+    """FP32 [rows, values]; the columns are named by `bundle.baseline.monitored_names`, images being `digits` or not."""
     predicted = _predicted(outputs)
     if "features" in inputs:
         return np.concatenate((inputs["features"], predicted), axis=1)
+    if not digits:
+        pixels = inputs["image"].reshape(len(inputs["image"]), -1) / np.float32(255)
+        return np.concatenate((pixels.mean(1, keepdims=True), pixels.std(1, keepdims=True), predicted), axis=1)
     measures = [(area / PIXELS, width) for area, width in areas_and_widths(inputs["image"] >= INK_THRESHOLD)]
     return np.concatenate((np.array(measures, np.float32), predicted), axis=1)
 

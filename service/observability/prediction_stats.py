@@ -8,6 +8,7 @@ once a second (other servers do not, and count at the next request). A killed wo
 import numpy as np
 from numpy.typing import NDArray
 
+from service.bundle.baseline import DIGIT_FEATURES
 from service.bundle.signature import Arrays
 from service.observability.counter_layout import CONFIDENCE_BOUNDS, CONFIDENCE_UNIT, CounterLayout
 from service.observability.drift import bin_counts, monitored_values, subsample, top1
@@ -49,7 +50,8 @@ class PendingPredictions:
                 {name: np.concatenate([request[side][name] for request in requests]) for name in requests[0][side]}
                 for side in (0, 1)
             )
-            values = monitored_values(sampled_inputs, sampled_outputs)
+            digits = layout.baseline[0].name in DIGIT_FEATURES
+            values = monitored_values(sampled_inputs, sampled_outputs, digits=digits)
             for start, counts in zip(layout.drift_bins, bin_counts(layout.baseline, values), strict=True):
                 self._add(start, counts)
 

@@ -5,14 +5,15 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from service.bundle.manifest import IMAGE_SHAPE, Bundle, Column
+from service.bundle.manifest import Bundle, Column
 
 
 def example_batch(bundle: Bundle) -> NDArray[np.generic]:
-    """A batch of one, of numbers that one would type: UINT8 [1, 28, 28] or FP64 [1, features]."""
+    """A batch of one, of numbers that one would type: an image UINT8 [1, height, width, ...] or FP64 [1, features]."""
     if bundle.takes_images:
-        image = np.zeros((1, *IMAGE_SHAPE), np.uint8)
-        image[0, 4:24, 13:16] = 255
+        image = np.zeros((1, *bundle.image_shape), np.uint8)
+        height, width = bundle.image_shape[:2]
+        image[0, height // 7 : height - height // 7, width // 2 - 1 : width // 2 + 2] = 255
         return image
     return np.array([[_middle(feature) for feature in bundle.features]], np.float64)
 

@@ -29,11 +29,11 @@ BATCH_ROWS = 4096
 
 @torch.inference_mode()
 def baseline_statistics(
-    network: Network, dataset: Dataset, train: Split
+    network: Network, dataset: Dataset, train: Split, *, digits: bool = True
 ) -> tuple[tuple[BaselineHistogram, ...], tuple[float, ...]]:
     """A histogram of each monitored value over the training data, and the fraction of rows (0 to 1) of each label.
 
-    The labels are those that the network predicts; there are none for a regression.
+    The labels are those that the network predicts; there are none for a regression. Images are of `digits` or others.
     """
     features, targets = (
         [column.name for column in columns]
@@ -45,8 +45,8 @@ def baseline_statistics(
     predictions = outputs[0]
     inputs = {"features" if features else "image": train.inputs.numpy()}
     predicted = dict(zip(names, outputs, strict=True)) if targets else {"probabilities": predictions}
-    values = drift.monitored_values(inputs, predicted)
-    named = zip(monitored_names(features, targets), values.T, strict=True)
+    values = drift.monitored_values(inputs, predicted, digits=digits)
+    named = zip(monitored_names(features, targets, digits=digits), values.T, strict=True)
     histograms = tuple(baseline_histogram(name, column) for name, column in named)
     if targets:
         return histograms, ()

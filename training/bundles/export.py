@@ -68,10 +68,14 @@ def write_bundle(folder: Path, recipe: Recipe, result: TrainingResult, dataset: 
     features, targets = dataset.feature_columns(result.train), dataset.target_columns(result.train)
     export_onnx(network, signature, folder / ONNX)
     export_torchscript(network, folder / TORCHSCRIPT)
-    (folder / GOLDEN).write_bytes(msgspec.json.encode(golden_examples(network, signature, features, targets)))
+    (folder / GOLDEN).write_bytes(
+        msgspec.json.encode(golden_examples(network, signature, features, targets, samples=not recipe.is_of_own_data))
+    )
     result = dataclasses.replace(result, curve=downsample_curve(result.curve))
     (folder / CURVE).write_bytes(msgspec.json.encode(result.curve))
-    histograms, label_fractions = baseline_statistics(network, dataset, result.train)
+    histograms, label_fractions = baseline_statistics(
+        network, dataset, result.train, digits=recipe.preprocess is None or recipe.preprocess.method == "digit"
+    )
     report = Report(folder.name, recipe, result, dataset)
     (folder / REPORT).write_bytes(report.html(report.sections()))
     bundle = Bundle(
@@ -83,7 +87,8 @@ def write_bundle(folder: Path, recipe: Recipe, result: TrainingResult, dataset: 
         labels=dataset.labels,
         features=features,
         targets=targets,
-        normaliser=NORMALISER if recipe.takes_images else None,
+        normaliser=NORMALISER if recipe.preprocess and recipe.preprocess.method == "digit" else None,
+        preprocess=recipe.preprocess,
         abstention=result.abstention,
         baseline=histograms,
         label_fractions=label_fractions,

@@ -21,17 +21,22 @@ RELATIVE_TOLERANCE = 1e-6  # of the number itself, added to that: FP32 has about
 
 
 def golden_examples(
-    network: Network, signature: Signature, features: tuple[Column, ...], targets: tuple[Column, ...]
+    network: Network,
+    signature: Signature,
+    features: tuple[Column, ...],
+    targets: tuple[Column, ...],
+    *,
+    samples: bool = True,
 ) -> Golden:
-    """A batch of inputs with the network's outputs: random feature vectors, or pictures of `samples/` and noise.
+    """A batch of inputs with the network's outputs: random feature vectors, or noise and, if so asked, `samples/`.
 
     There is no `samples/` where the wheel is installed: noise alone then.
     """
     (spec,) = signature.inputs
     rows = random_inputs(signature, features, rows=3, seed=0)[spec.name]
-    if spec.datatype == "UINT8":
+    if spec.datatype == "UINT8" and samples:
         pictures = [
-            normalise(decode_image(path.read_bytes(), PixelBudget(64_000_000)).grey)
+            normalise(decode_image(path.read_bytes(), PixelBudget(64_000_000)).pixels)
             for path in sorted(SAMPLES.glob("*.png"))[:3]
         ]
         rows = np.stack([*pictures, *rows[:2]])

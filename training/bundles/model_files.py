@@ -19,7 +19,7 @@ from training.recipes.recipe import Recipe
 
 def signature_of(recipe: Recipe) -> Signature:
     """The inputs and outputs of the exported graph."""
-    image = TensorSpec("image", "UINT8", (-1, 28, 28))
+    image = TensorSpec("image", "UINT8", (-1, *recipe.image_shape))
     features = TensorSpec("features", "FP32", (-1, recipe.num_features))
     values = TensorSpec("values", "FP32", (-1, recipe.layers[-1]))
     probabilities = TensorSpec("probabilities", "FP32", (-1, max(2, recipe.layers[-1])))

@@ -9,6 +9,7 @@ Inputs are as a client sends them (pixels 0 to 255, centimetres); the network sc
     sklearn_tables   tables that scikit-learn includes: irises, tumours, wines, diabetes, exercises
     toy              tables of a few rows: truth tables, points on a line, hours of study
     synthetic        noisy points in the plane, sampled from a seed
+    stratified       rows of somebody's own data, split by a seed
 """
 
 from collections.abc import Callable
@@ -20,11 +21,15 @@ from training.recipes.recipe import Recipe
 
 
 def open_data(recipe: Recipe, data_dir: Path) -> Dataset:
-    """The data of a recipe: its table, or the data set of this repository that it names."""
+    """The data of a recipe: its table or pictures, or the data set of this repository that it names."""
     if recipe.table:
         from training.tables.table_dataset import TableDataset
 
         return TableDataset(recipe, recipe.table)
+    if recipe.pictures:
+        from training.pictures.picture_dataset import PictureDataset
+
+        return PictureDataset(recipe, recipe.pictures)
     return open_dataset(recipe.dataset, data_dir)
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import msgspec
 
 from service.bundle.loading import is_a_name
+from service.bundle.manifest import MAX_SIDE
 from service.bundle.signature import TensorSpec
 from service.settings import Settings
 from training import commands
-from training.arguments import add_models_dir, bundle_name
+from training.arguments import add_models_dir, add_preprocess, bundle_name
 
 IMPORT = (
     "Reads an ONNX or TorchScript file, says what its inputs and outputs are taken for, and writes a bundle, of\n"
@@ -20,6 +21,7 @@ IMPORT = (
     "  %(prog)s forest.onnx --labels setosa,versicolor,virginica --samples iris.csv\n"
     "  %(prog)s net.onnx --features age,visits --labels silver,gold --logits\n"
     "  %(prog)s prices.onnx --features rooms,area --targets price --name prices\n"
+    "  %(prog)s pets.onnx --labels cat,dog --logits --image 64x64x3 --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225\n"
     "  %(prog)s net.pt --input x:FP32:-1,3,32,32\n"
     "  %(prog)s detector.onnx                any inputs and outputs, over V1 and V2"
 )
@@ -40,10 +42,37 @@ def add_import(command: argparse.ArgumentParser, settings: Settings) -> None:
     command.add_argument(
         "--input", dest="inputs", type=tensor, action="append", default=[], metavar="x:FP32:-1,4", help=input_help
     )
+    size_help = "it takes pictures of this height and width, and with x3 in colour"
+    command.add_argument("--image", type=image_shape, metavar="28x28", help=size_help)
+    add_preprocess(command)
+    range_help = "what 0 and 255 are for the network (default: 0,1)"
+    command.add_argument("--pixels", type=numbers, metavar="LOW,HIGH", help=range_help)
+    for name, words in (("mean", "subtracted from that"), ("std", "what is left is divided by")):
+        command.add_argument(
+            f"--{name}", type=numbers, default=(), metavar="R,G,B", help=f"{words}: one number, or one for each colour"
+        )
     samples_help = "a table of rows that the network is for: examples, ranges, and baselines to detect drift"
     command.add_argument("--samples", type=Path, metavar="TABLE", help=samples_help)
     add_models_dir(command, settings)
     command.set_defaults(run=commands.import_network)
+
+
+def image_shape(text: str) -> tuple[int, ...]:
+    """An argparse type: `28x28`, or `32x32x3` in colour."""
+    sizes = text.lower().split("x")
+    shape = tuple(int(size) for size in sizes if size.isdecimal())
+    colours = shape[2:] in ((), (3,))
+    if len(shape) != len(sizes) or len(shape) < 2 or not colours or not all(0 < side <= MAX_SIDE for side in shape):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected such as 28x28, or 32x32x3, sides up to {MAX_SIDE}")
+    return shape
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """An argparse type: numbers with commas between them."""
+    try:
+        return tuple(map(float, text.split(",")))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected numbers with commas between them") from None
 
 
 def names(text: str) -> tuple[str, ...]:

@@ -10,13 +10,14 @@ from typing import Any
 from onnx import ModelProto
 
 from service.bundle.loading import NAME, sha256
-from service.bundle.manifest import ONNX, TORCHSCRIPT, ImportedFile
+from service.bundle.manifest import ONNX, TORCHSCRIPT, ImportedFile, Preprocess
 from service.bundle.signature import TensorSpec
 from training.bundles.export import check_writable
 from training.bundles.model_files import onnx_of_module
 from training.commands import console, print_comparisons
 from training.errors import CannotImport
 from training.importing.foreign import ForeignNetwork, foreign_onnx
+from training.importing.image_input import ImageInput, image_input
 from training.importing.imported_bundle import Imported, write_imported
 from training.importing.meaning import Described, Meaning, meaning_of
 from training.importing.onnx_file import describe_producer, read_onnx
@@ -47,7 +48,10 @@ def import_network(args: argparse.Namespace) -> None:
     path: Path = args.file
     name = args.name or _name(path)
     check_writable(args.models_dir)
-    said = Described(args.labels, args.features, args.targets, args.output or "", args.logits)
+    image = _image(args)
+    said = Described(args.labels, args.features, args.targets, args.output or "", args.logits, image)
+    if image and args.samples:
+        raise CannotImport("--samples is of rows of features, and --image says that the network takes pictures")
     data = _read(path)
     if path.suffix.lower() in TORCHSCRIPT_SUFFIXES:
         opened = _open_torchscript(path, said, args)
@@ -138,12 +142,26 @@ def _open_torchscript(path: Path, said: Described, args: argparse.Namespace) -> 
 
     module = read_torchscript(path)
     inputs: list[TensorSpec] = args.inputs
+    if said.image and not inputs:
+        height, width, colours = (*said.image.shape, 1)[:3]
+        inputs = [TensorSpec("image", "FP32", (-1, colours, height, width))]
     if not inputs:
         count = len(said.features or (read_table(args.samples).columns if args.samples else ()))
         inputs = [TensorSpec("features", "FP32", (-1, count))] if count else []
     network = foreign_torchscript(module, inputs, str(path))
     producer = f"TorchScript, opened by PyTorch {torch.__version__}"
     return Opened(producer, network, TORCHSCRIPT, lambda meaning: rewrite_torchscript(module, network, meaning))
+
+
+def _image(args: argparse.Namespace) -> ImageInput | None:
+    """What is said of pictures, if the network takes any."""
+    if args.image:
+        preprocess = Preprocess(args.preprocess or "fit", args.ink or "kept")
+        return image_input(args.image, preprocess, args.pixels or (0.0, 1.0), args.mean, args.std)
+    given = [name for name in ("preprocess", "ink", "pixels", "mean", "std") if getattr(args, name)]
+    if given:
+        raise CannotImport(f"--{given[0]} is of pictures: --image 28x28, or 32x32x3 in colour, says their size")
+    return None
 
 
 def _read(path: Path) -> bytes:
@@ -174,7 +192,10 @@ def _print_meaning(meaning: Meaning, said: Described) -> None:
         return
     result = f"{len(meaning.labels)} classes ({', '.join(meaning.labels)})" if meaning.labels else "a regression"
     console.print(f"{meaning.task}: {result}, of output {meaning.output.name!r}", markup=False)
-    if not said.features:
+    if meaning.image:
+        size = "x".join(map(str, meaning.image.shape))
+        console.print(f"pictures: preprocess {meaning.image.preprocess.method}, {size}", markup=False)
+    elif not said.features:
         console.print(f"features: {', '.join(meaning.features)} (--features names them)", markup=False)
 
 

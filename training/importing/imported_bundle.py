@@ -15,7 +15,8 @@ from service.bundle.baseline import BaselineHistogram, monitored_names
 from service.bundle.golden import Golden
 from service.bundle.loading import sha256
 from service.bundle.manifest import FORMAT, GOLDEN, MANIFEST, ONNX, Bundle, Column, ImportedFile
-from service.bundle.signature import FLOATS, Arrays, Signature, TensorSpec
+from service.bundle.signature import FLOATS, NUMPY_DTYPES, Arrays, Signature
+from service.images.normaliser import NORMALISER
 from service.inference.model import Model
 from service.observability import drift
 from service.settings import Settings
@@ -24,7 +25,7 @@ from training.bundles.export import next_version, staging_directory
 from training.bundles.verify import BATCH_SIZES, BatchComparison
 from training.errors import VerificationFailed
 from training.importing.foreign import ForeignNetwork, trial_inputs
-from training.importing.meaning import Meaning, check_probabilities, result_spec
+from training.importing.meaning import Meaning, check_probabilities, input_spec, result_spec
 from training.importing.samples import Samples
 
 GOLDEN_ROWS = 5
@@ -51,8 +52,7 @@ class Imported:
         """That of the bundle."""
         if self.meaning.output is None:
             return Signature(self.network.inputs, self.network.outputs)
-        features = TensorSpec("features", "FP32", (-1, len(self.meaning.features)))
-        return Signature((features,), (result_spec(self.meaning),))
+        return Signature((input_spec(self.meaning),), (result_spec(self.meaning),))
 
     def expected(self, inputs: Arrays) -> dict[str, NDArray[np.generic]]:
         """What the file as it was makes of inputs of the bundle."""
@@ -62,8 +62,8 @@ class Imported:
             return {spec.name: np.asarray(found[spec.name]) for spec in self.network.outputs}
         (given,) = self.network.inputs
         (rows,) = inputs.values()
-        dtype = trial_inputs([given], 1, 1)[given.name].dtype
-        raw = self.network.run({given.name: rows.astype(dtype)})[meaning.output.name]
+        taken = meaning.image.to_network(rows, given) if meaning.image else rows.astype(NUMPY_DTYPES[given.datatype])
+        raw = self.network.run({given.name: taken})[meaning.output.name]
         predicted = meaning.apply(raw)
         if meaning.labels:
             check_probabilities(meaning, predicted, raw, self.origin.name)
@@ -71,6 +71,9 @@ class Imported:
 
     def inputs(self, rows: int, seed: int) -> Arrays:
         """Some of the samples, or inputs drawn by the seed."""
+        if self.meaning.image:
+            pixels = np.random.default_rng(seed).integers(0, 256, (rows, *self.meaning.image.shape), np.uint8)
+            return {"image": pixels}
         if self.samples is None:
             return trial_inputs(self.signature.inputs, rows, FREE_SIZE, seed)
         chosen = np.random.default_rng(seed).integers(0, len(self.samples.values), rows)
@@ -108,6 +111,8 @@ def _write(imported: Imported, folder: Path) -> None:
         labels=meaning.labels,
         features=_columns(imported),
         targets=tuple(Column(name) for name in meaning.targets),
+        normaliser=NORMALISER if meaning.image and meaning.image.preprocess.method == "digit" else None,
+        preprocess=meaning.image.preprocess if meaning.image else None,
         baseline=histograms,
         label_fractions=label_fractions,
         files={name: sha256(content) for name, content in contents.items()},

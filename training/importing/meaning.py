@@ -11,6 +11,7 @@ from service.bundle.manifest import Task
 from service.bundle.signature import FLOATS, TensorSpec
 from training.errors import CannotImport
 from training.importing.foreign import ForeignNetwork
+from training.importing.image_input import ImageInput
 
 SUM_TOLERANCE = 1e-3  # by which probabilities of all classes may differ from 1
 
@@ -26,14 +27,19 @@ class Described:
     targets: tuple[str, ...] = ()
     output: str = ""
     logits: bool = False
+    image: ImageInput | None = None
 
 
 @dataclass(frozen=True)
 class Meaning:
-    """One input of `features`, and the output of which `probabilities` or `values` are made; nothing of tensors."""
+    """One input of `features`, or an `image`, and the output of which `probabilities` or `values` are made.
+
+    Nothing of tensors.
+    """
 
     task: Task
     features: tuple[str, ...] = ()
+    image: ImageInput | None = None
     labels: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
     output: TensorSpec | None = None
@@ -55,6 +61,13 @@ class Meaning:
         return np.concatenate([1 - found, found], axis=1) if self.has_one_unit else found
 
 
+def input_spec(meaning: Meaning) -> TensorSpec:
+    """The input of the bundle: `features` FP32 [-1, n], or `image` UINT8 [-1, height, width, ...]."""
+    if meaning.image:
+        return meaning.image.spec
+    return TensorSpec("features", "FP32", (-1, len(meaning.features)))
+
+
 def result_spec(meaning: Meaning) -> TensorSpec:
     """The output of the bundle: `probabilities` FP32 [-1, labels] or `values` FP32 [-1, targets]."""
     columns = len(meaning.labels or meaning.targets)
@@ -67,6 +80,8 @@ def meaning_of(network: ForeignNetwork, said: Described, names: tuple[str, ...],
     Raises `CannotImport` where they contradict each other.
     """
     labels = said.labels or network.labels
+    if said.image:
+        return _of_images(network, said, said.image, labels, where)
     told = said.labels or said.features or said.targets or said.logits or names
     reason = _no_features(network.inputs)
     if reason and told:
@@ -82,10 +97,11 @@ def meaning_of(network: ForeignNetwork, said: Described, names: tuple[str, ...],
     if said.targets and said.labels:
         raise CannotImport(f"{where}: labels are of a classifier, and targets of a regression: give one of them")
     if labels and not said.targets:
-        output = _classifier_output(network, said, labels, where)
-        one_unit = output.shape[1:] in ((), (1,))
-        activation: Activation = "none" if not said.logits else "sigmoid" if one_unit else "softmax"
-        return Meaning("binary" if len(labels) == 2 else "multiclass", features, labels, (), output, activation)
+        return _classifier(network, said, labels, where, features=features)
+    return _regression(network, said, features, where)
+
+
+def _regression(network: ForeignNetwork, said: Described, features: tuple[str, ...], where: str) -> Meaning:
     if said.logits:
         raise CannotImport(f"{where}: --logits is for a classifier: --labels names its classes")
     output = _only(_candidates(network, said, where), where)
@@ -95,7 +111,35 @@ def meaning_of(network: ForeignNetwork, said: Described, names: tuple[str, ...],
     )
     if len(targets) != values:
         raise CannotImport(f"{where}: {len(targets)} names of targets, and output {output.name!r} has {values} values")
-    return Meaning("regression", features, (), targets, output)
+    return Meaning("regression", features, None, (), targets, output)
+
+
+def _of_images(
+    network: ForeignNetwork, said: Described, image: ImageInput, labels: tuple[str, ...], where: str
+) -> Meaning:
+    """A classifier of pictures."""
+    if said.features or said.targets or not labels:
+        raise CannotImport(f"{where}: a network of pictures is a classifier: --labels names its classes")
+    if len(network.inputs) != 1:
+        raise CannotImport(f"{where}: it has {len(network.inputs)} inputs, and pictures are one")
+    image.order_of(network.inputs[0], where)
+    return _classifier(network, said, labels, where, image=image)
+
+
+def _classifier(
+    network: ForeignNetwork,
+    said: Described,
+    labels: tuple[str, ...],
+    where: str,
+    *,
+    features: tuple[str, ...] = (),
+    image: ImageInput | None = None,
+) -> Meaning:
+    output = _classifier_output(network, said, labels, where)
+    one_unit = output.shape[1:] in ((), (1,))
+    activation: Activation = "none" if not said.logits else "sigmoid" if one_unit else "softmax"
+    task: Task = "binary" if len(labels) == 2 else "multiclass"
+    return Meaning(task, features, image, labels, (), output, activation)
 
 
 def check_probabilities(meaning: Meaning, predicted: NDArray[np.float64], raw: NDArray[np.generic], where: str) -> None:

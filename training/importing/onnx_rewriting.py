@@ -1,19 +1,23 @@
 """An ONNX graph with the tensors of a bundle: `features` before it, `probabilities` or `values` after it."""
 
+from typing import Any
+
 import numpy as np
 import onnx
-from onnx import ModelProto, TensorProto, compose, helper, numpy_helper
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, TensorProto, compose, helper, numpy_helper
 
 from service.bundle.signature import NUMPY_DTYPES, TensorSpec
 from training.importing.foreign import ForeignNetwork, value_info
-from training.importing.meaning import Meaning, result_spec
+from training.importing.image_input import ImageInput
+from training.importing.meaning import Meaning, input_spec, result_spec
 
 PREFIX = "network/"  # of all names of the file's own: none is then one of the bundle's
 OPSET = 13  # of the nodes that are added, if the file has operators of other domains alone
 
 
 def rewrite(model: ModelProto, network: ForeignNetwork, meaning: Meaning) -> ModelProto:
-    """The graph of a bundle. Its `features` are FP32, and are cast to what the network takes."""
+    """The graph of a bundle: `features` FP32 or an `image` UINT8 before the network, which takes what it took."""
     if meaning.output is None:
         return model
     model = compose.add_prefix(model, PREFIX)
@@ -21,18 +25,46 @@ def rewrite(model: ModelProto, network: ForeignNetwork, meaning: Meaning) -> Mod
         model.opset_import.append(helper.make_opsetid("", OPSET))
     graph = model.graph
     (given,) = network.inputs
-    features = TensorSpec("features", "FP32", (-1, given.shape[1]))
-    element = helper.np_dtype_to_tensor_dtype(NUMPY_DTYPES[given.datatype])
-    graph.node.insert(0, helper.make_node("Cast", ["features"], [PREFIX + given.name], to=element))
+    own = input_spec(meaning)
+    for i, node in enumerate(_prepared(model, own.name, given, meaning.image)):
+        graph.node.insert(i, node)
     kept = [value for value in graph.input if value.name != PREFIX + given.name]
     result = result_spec(meaning)
     _append_result(model, PREFIX + meaning.output.name, meaning, result)
-    for side, values in ((graph.input, [value_info(features), *kept]), (graph.output, [value_info(result)])):
+    for side, values in ((graph.input, [value_info(own), *kept]), (graph.output, [value_info(result)])):
         del side[:]
         side.extend(values)
     del graph.value_info[:]
     onnx.checker.check_model(model)
     return model
+
+
+def _prepared(model: ModelProto, own: str, given: TensorSpec, image: ImageInput | None) -> list[NodeProto]:
+    """What makes the network's input of the bundle's: features are cast; images are scaled, their axes put in order."""
+    element = helper.np_dtype_to_tensor_dtype(NUMPY_DTYPES[given.datatype])
+    last = own
+    nodes = []
+    if image:
+        four = np.array([-1, *(*image.shape, 1)[:3]], np.int64)
+        like_given = np.array([-1, *given.shape[1:]], np.int64)
+        constants: dict[str, NDArray[Any]] = {
+            "axes": four,
+            "factor": image.factor,
+            "offset": image.offset,
+            "given": like_given,
+        }
+        tensors = (numpy_helper.from_array(array, f"image/{name}") for name, array in constants.items())
+        model.graph.initializer.extend(tensors)
+        nodes = [
+            helper.make_node("Cast", [own], ["image/numbers"], to=TensorProto.FLOAT),
+            helper.make_node("Reshape", ["image/numbers", "image/axes"], ["image/pixels"]),
+            helper.make_node("Mul", ["image/pixels", "image/factor"], ["image/scaled"]),
+            helper.make_node("Add", ["image/scaled", "image/offset"], ["image/shifted"]),
+            helper.make_node("Transpose", ["image/shifted"], ["image/ordered"], perm=image.order_of(given, own)),
+            helper.make_node("Reshape", ["image/ordered", "image/given"], ["image/input"]),
+        ]
+        last = "image/input"
+    return [*nodes, helper.make_node("Cast", [last], [PREFIX + given.name], to=element)]
 
 
 def _append_result(model: ModelProto, found: str, meaning: Meaning, result: TensorSpec) -> None:

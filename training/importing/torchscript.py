@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from service.bundle.signature import NUMPY_DTYPES, Arrays, TensorSpec
 from training.errors import CannotImport
 from training.importing.foreign import ForeignNetwork, Run, found_outputs
+from training.importing.image_input import ImageInput
 from training.importing.meaning import Meaning
 
 PICKLE_ADVICE = (
@@ -94,10 +95,10 @@ class _OfTensor(nn.Module):
 
     __constants__ = ("activation", "dtype", "has_one_unit", "index")
 
-    def __init__(self, network: torch.jit.ScriptModule, dtype: torch.dtype, index: int, meaning: Meaning) -> None:
+    def __init__(self, network: torch.jit.ScriptModule, given: TensorSpec, index: int, meaning: Meaning) -> None:
         super().__init__()
         self.network = network
-        self.dtype = dtype
+        self.dtype = torch.from_numpy(np.zeros(1, NUMPY_DTYPES[given.datatype])).dtype
         self.index = index
         self.activation: str = meaning.activation
         self.has_one_unit = meaning.has_one_unit
@@ -117,6 +118,28 @@ class _OfTuple(_OfTensor):
         return _result(found, self.activation, self.has_one_unit)
 
 
+class _OfImages(nn.Module):
+    """Images before a network of numbers: scaled, and their axes in its order."""
+
+    factor: Tensor
+    offset: Tensor
+
+    def __init__(self, network: nn.Module, given: TensorSpec, image: ImageInput) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("factor", torch.from_numpy(image.factor))
+        self.register_buffer("offset", torch.from_numpy(image.offset))
+        self.axes = [-1, *(*image.shape, 1)[:3]]
+        self.order = list(image.order_of(given, given.name))
+        self.given = [-1, *given.shape[1:]]
+
+    def forward(self, image: Tensor) -> Tensor:
+        """UINT8 [n, height, width, ...] to probabilities FP32 [n, labels]."""
+        pixels = image.to(torch.float32).reshape(self.axes) * self.factor + self.offset
+        probabilities: Tensor = self.network(pixels.permute(self.order).reshape(self.given))
+        return probabilities
+
+
 def _result(found: Tensor, activation: str, has_one_unit: bool) -> Tensor:  # noqa: FBT001 - TorchScript calls it
     found = found.to(torch.float32).reshape(found.shape[0], -1)
     if activation == "softmax":
@@ -131,9 +154,12 @@ def rewrite_torchscript(module: torch.jit.ScriptModule, network: ForeignNetwork,
     with warnings.catch_warnings(action="ignore", category=FutureWarning):
         if meaning.output is not None:
             name = meaning.output.name
-            dtype = torch.from_numpy(np.zeros(1, NUMPY_DTYPES[network.inputs[0].datatype])).dtype
+            (given,) = network.inputs
             kind, index = (_OfTensor, 0) if name == ALONE else (_OfTuple, int(name.rpartition("_")[2]))
-            module = torch.jit.script(kind(module, dtype, index, meaning).eval())
+            rewritten: nn.Module = kind(module, given, index, meaning)
+            if meaning.image:
+                rewritten = _OfImages(rewritten, given, meaning.image)
+            module = torch.jit.script(rewritten.eval())
         buffer = io.BytesIO()
         torch.jit.save(module, buffer)
     return buffer.getvalue()

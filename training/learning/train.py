@@ -142,7 +142,7 @@ def _finish(recipe: Recipe, result: TrainingResult, progress: Progress) -> Train
     network, seed = result.network, result.seed
     plain_train, validation = train_validation_split(recipe, result.train)
     if validation:
-        if recipe.takes_images:
+        if recipe.takes_images and not recipe.pictures:
             temperature, abstention = calibrate(network, recipe, validation, seed, progress)
             result = replace(result, abstention=abstention)
             result.metrics["temperature"] = temperature
@@ -152,7 +152,7 @@ def _finish(recipe: Recipe, result: TrainingResult, progress: Progress) -> Train
     if result.held_out:
         metric = recipe.acceptance.metric
         result.metrics[f"train_{metric}"] = evaluate(network, recipe, plain_train)[metric]
-    if recipe.table and result.held_out:
+    if recipe.is_of_own_data and result.held_out:
         result.metrics.update(simple_metrics(network, recipe, plain_train, result.held_out))
     return result
 

@@ -46,7 +46,7 @@ def _dataset_checks(recipe: Recipe, dataset: Dataset, train: Split) -> Iterator[
     yield not NAME.fullmatch(recipe.name), "a name consists of lower-case letters, digits, . _ -"
     of_table = f" (its labels are {classes} classes; a regression has labels = [])" if recipe.table and classes else ""
     yield recipe.task not in fitting, f"task {recipe.task!r}: {dataset.name} needs {' or '.join(fitting)}{of_table}"
-    images = train.inputs.dim() == 3
+    images = train.inputs.dim() > 2
     kind = "images" if images else "vectors"
     yield (
         recipe.takes_images != images,
@@ -62,9 +62,9 @@ def _dataset_checks(recipe: Recipe, dataset: Dataset, train: Split) -> Iterator[
 def _training_checks(recipe: Recipe, dataset: Dataset) -> Iterator[Problem]:
     """How the weights are found, against the other fields."""
     yield not _fixed_weights_fit(recipe), f"the fixed weights do not have the shapes of layers {recipe.layers}"
-    needs_images = _needs_images(recipe) and not recipe.takes_images
-    yield needs_images, f"distortion and teacher are for images, and {dataset.name} has none"
-    of_digits = dataset.labels == DIGITS and recipe.takes_images
+    needs_images = _needs_images(recipe) and (not recipe.takes_images or recipe.pictures)
+    yield needs_images, f"distortion and teacher are for images of digits, and {dataset.name} has none"
+    of_digits = dataset.labels == DIGITS and recipe.takes_images and not recipe.pictures
     yield recipe.ood_head and not of_digits, f"ood_head is for images of digits, and {dataset.name} has none"
     yield recipe.ood_head and not recipe.validation_rows, "ood_head needs validation_rows, to choose its threshold"
     dropout = recipe.ood_head and recipe.gradient_descent.dropout
@@ -96,7 +96,7 @@ def _row_checks(recipe: Recipe, train: Split) -> Iterator[Problem]:
         recipe.validation_rows and not trained_alone,
         "validation_rows are for recipes that use gradient descent and no sweep_seeds",
     )
-    calibrated = recipe.takes_images and recipe.validation_rows
+    calibrated = recipe.takes_images and recipe.validation_rows and not recipe.pictures
     yield calibrated and recipe.task != "multiclass", "validation_rows of images are for multiclass recipes"
     yield not _batch_norm_fits(recipe, rows), "batch_norm needs two rows in every mini-batch, the last one included"
     yield (

@@ -3,6 +3,9 @@
 recipe              the fields of a recipe
 gradient_descent    ... and of its training: optimiser, augmentation, distillation, OOD head
 table               ... and of a table of one's own, in place of a data set of this repository
+pictures            ... and of a folder of one's own pictures, likewise
+proposal            what is chosen for both
+recipe_file         a recipe as TOML: written with comments, read with the line of a mistake
 points              linear regression through three points
 gates               AND, OR and XOR
 study_hours         exam results after hours of study

@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from service.bundle.manifest import Task
+from service.bundle.manifest import IMAGE_SHAPE, Preprocess, Task
 from training.errors import BadRecipe
 from training.recipes.gradient_descent import GradientDescent, OodHead, PositiveInt
+from training.recipes.pictures import Pictures
 from training.recipes.table import Table
 
 Activation = Literal["relu", "leaky-relu", "sigmoid", "tanh", "none"]
@@ -59,9 +60,11 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """The name of the bundle."""
     summary: str
     dataset: str
-    """A name that `training.datasets.open_dataset` accepts; or any name, if there is a `table`."""
+    """A name that `training.datasets.open_dataset` accepts; or any name, if there are a `table` or `pictures`."""
     table: Table | None = None
     """A file that is the data set."""
+    pictures: Pictures | None = None
+    """A folder that is the data set."""
     task: Task
     """Decides output and loss: softmax and cross-entropy (`multiclass`), sigmoid and binary cross-entropy (`binary`),
     plain values and mean squared error (`regression`), or Gaussians and their likelihood (`mixture`)."""
@@ -117,5 +120,22 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     @property
     def takes_images(self) -> bool:
-        """Whether the inputs are 28x28 images, and not feature vectors."""
+        """Whether the inputs are images, and not feature vectors."""
         return self.scaling in ("unit", "centred")
+
+    @property
+    def preprocess(self) -> Preprocess | None:
+        """How pictures become images; None if the inputs are feature vectors."""
+        if self.pictures:
+            return self.pictures.preprocess
+        return Preprocess("digit") if self.takes_images else None
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Of an image: height and width, and 3 in colour."""
+        return self.pictures.shape if self.pictures else IMAGE_SHAPE
+
+    @property
+    def is_of_own_data(self) -> bool:
+        """Whether it is of somebody's own table or pictures, and not of this repository's data."""
+        return self.table is not None or self.pictures is not None

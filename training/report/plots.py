@@ -209,13 +209,16 @@ def plot_density(network: Network, feature: Column, target: Column, points: Spli
     return render_png(figure)
 
 
-def plot_images(data: Split, rows: Sequence[tuple[int, str, bool]]) -> bytes:
-    """Images of a data set: the row of each, its caption, and whether its prediction is correct (green, else red)."""
+def plot_images(data: Split, rows: Sequence[tuple[int, str, bool]], *, ink_is_high: bool = True) -> bytes:
+    """Images of a data set: the row of each, its caption, and whether its prediction is correct (green, else red).
+
+    `ink_is_high`: 255 is black, as in images of digits.
+    """
     lines = -(-len(rows) // 4)
     figure = Figure(figsize=(6.4, 1.8 * lines), layout="tight")
     for i, (row, caption, correct) in enumerate(rows, 1):
         ax = figure.add_subplot(lines, 4, i)
-        ax.imshow(data.inputs[row].numpy(), cmap="gray_r")
+        ax.imshow(data.inputs[row].numpy(), cmap="gray_r" if ink_is_high else "gray", vmin=0, vmax=255)
         ax.set_title(caption, fontsize=9, color=CORRECT_COLOUR if correct else WRONG_COLOUR)
         ax.axis("off")
     return render_png(figure)

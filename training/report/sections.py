@@ -134,7 +134,7 @@ class SectionWriter:
         pairs = zip(evaluation.targets.tolist(), evaluation.predicted.tolist(), strict=True)
         for row, (true, predicted) in zip(range(SHOWN_PREDICTIONS), pairs, strict=False):
             rows.append((row, _caption(labels[true], labels[predicted]), true == predicted))
-        picture = plots.plot_images(self.result.evaluation_split, rows)
+        picture = plots.plot_images(self.result.evaluation_split, rows, ink_is_high=not self.recipe.pictures)
         return Section("Predictions", f"The first {len(rows)} held-out images.", picture)
 
     def _misclassified(self, found: list[Misclassification]) -> Section:
@@ -143,7 +143,7 @@ class SectionWriter:
         lines = self.result.evaluation_split.lines
         if self.recipe.takes_images and self.show_rows:
             rows = [(one.row, _caption(labels[one.true], labels[one.predicted]), False) for one in found]
-            picture = plots.plot_images(self.result.evaluation_split, rows)
+            picture = plots.plot_images(self.result.evaluation_split, rows, ink_is_high=not self.recipe.pictures)
         elif self.recipe.takes_images:
             note += f" {NO_IMAGES}"
         features = self._features()[:MAX_LISTED_FEATURES] if self._shows_features else ()
@@ -169,7 +169,7 @@ class SectionWriter:
     @property
     def _shows_features(self) -> bool:
         """Whether rows may be listed with values: of a user's table not in a bundle, which every client can read."""
-        return not self.recipe.takes_images and (self.show_rows or self.recipe.table is None)
+        return not self.recipe.takes_images and (self.show_rows or not self.recipe.is_of_own_data)
 
     def _first_features(self, row: int) -> list[str]:
         """The first features of a row that was evaluated; empty for an image, and where they must not be shown."""

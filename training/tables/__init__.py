@@ -3,6 +3,5 @@
 reading        a file -> columns of text, and how it was read: delimiter, encoding, decimal comma
 columns        what each column is: a number, a category, or of no use, and why
 proposal       a whole recipe for a file and its target, with the reason for each choice
-recipe_file    a recipe as TOML: written with comments, read with the line of a mistake
 table_dataset  the rows of a recipe's table, encoded and split
 """

@@ -40,8 +40,9 @@ def explain_threshold(recipe: Recipe, error: BelowThreshold) -> BelowThreshold:
     """The same error with words about what it means for a table."""
     guess = "the mean of the target" if recipe.task == "regression" else "the same class"
     rows = f"{recipe.validation_rows:,} validation rows"
+    data, what = ("columns", "table") if recipe.table else ("pictures", "folder")
     return BelowThreshold(
-        f"{error}\nOn {rows}, that may be chance: always saying {guess} comes near it. Either the columns say little "
-        "about the target, or there are too few rows, or the target is not what it seems: `digitalis init` shows what "
-        "was made of the table, and writes the threshold, which can be lowered."
+        f"{error}\nOn {rows}, that may be chance: always saying {guess} comes near it. Either the {data} say little "
+        "about the target, or there are too few, or the target is not what it seems: `digitalis init` shows what was "
+        f"made of the {what}, and writes the threshold, which can be lowered."
     )

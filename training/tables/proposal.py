@@ -1,9 +1,6 @@
 """A recipe for a user's table: the task, the features, the network and how it is trained, each with its reason."""
 
-import math
-import re
-import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -12,6 +9,20 @@ from service.bundle.loading import is_a_name
 from service.bundle.manifest import Task
 from training.errors import BadRecipe, DataUnavailable
 from training.recipes.gradient_descent import AdamW, GradientDescent
+from training.recipes.proposal import (
+    HELD_OUT,
+    MAX_CLASSES,
+    MIN_CLASS_ROWS,
+    MIN_ROWS,
+    Proposal,
+    batch_size,
+    classifier_acceptance,
+    is_uneven,
+    name_of,
+    split_rows,
+    threshold_reason,
+    uneven_note,
+)
 from training.recipes.recipe import Acceptance, Recipe
 from training.recipes.table import Table
 from training.tables.columns import (
@@ -24,27 +35,8 @@ from training.tables.columns import (
 )
 from training.tables.reading import DELIMITERS, RawTable, read_table
 
-MIN_ROWS = 20
-MIN_CLASS_ROWS = 4  # so that there is one to train on, one to validate on and one to test on
-MAX_CLASSES = 100
 MAX_NUMBERED_CLASSES = 20  # whole numbers with more different values are a regression
-HELD_OUT, VALIDATION = 0.2, 0.15  # the second of what the first leaves
-UNEVEN = 3  # times as many rows in the largest class as in the smallest: classes are weighted
-UNEVEN_NOTE = (
-    "the classes are uneven: rows of rare ones count more, so that they are found, and probabilities are those among "
-    'equally many rows of each class; in a recipe file, class_weights = false, metric = "accuracy" and threshold = '
-    "{threshold} give those of the table"
-)
 MIN_R2 = 0.01
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """A recipe, what to say about it, and the reason of a choice by its key in the recipe's file."""
-
-    recipe: Recipe
-    notes: list[str] = field(default_factory=list)
-    reasons: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -86,7 +78,7 @@ def propose(path: Path, targets: list[str], task: str | None = None, name: str |
         encoding=raw.format.encoding,
         held_out=HELD_OUT,
     )
-    recipe = _recipe(name or _name(path), table, target, len(targets))
+    recipe = _recipe(name or name_of(path), table, target, len(targets))
     reasons_by_key = {f"table.features.{one.name}": one.reason for one in described if one.feature}
     reasons_by_key |= {"task": target.reason, "acceptance.threshold": _threshold_reason(target)}
     notes = [_how_it_was_read(whole), f"{', '.join(targets)}: {target.reason}"]
@@ -94,7 +86,7 @@ def propose(path: Path, targets: list[str], task: str | None = None, name: str |
     notes += [f"{one.name}: {one.doubt}" for one in described if one.feature and one.doubt]
     notes += _doubts_about_targets(whole, columns)
     if recipe.gradient_descent.class_weights:
-        notes.append(UNEVEN_NOTE.format(threshold=_acceptance(target, uneven=False).threshold))
+        notes.append(uneven_note(target.counts))
     if dropped := len(whole) - target.rows:
         notes.append(f"left out: {dropped:,} {'row' if dropped == 1 else 'rows'} without {', '.join(targets)}")
     return Proposal(recipe, notes, reasons_by_key)
@@ -165,10 +157,9 @@ def _by_number(word: str) -> tuple[float, str]:
 
 
 def _recipe(name: str, table: Table, target: _Target, values: int) -> Recipe:
-    validation = round(VALIDATION * (1 - HELD_OUT) * target.rows)
-    train_rows = round((1 - HELD_OUT) * target.rows) - validation
+    train_rows, validation = split_rows(target.rows)
     outputs = {"binary": 1, "multiclass": len(target.counts), "regression": values}[target.task]
-    uneven = _is_uneven(target)
+    uneven = is_uneven(target.counts)
     return Recipe(
         name=name,
         summary=f"{', '.join(table.targets)} from {len(table.features)} columns of {Path(table.path).name}",
@@ -179,7 +170,7 @@ def _recipe(name: str, table: Table, target: _Target, values: int) -> Recipe:
         scaling="encoded",
         training=GradientDescent(
             AdamW(0.003),
-            batch_size=_batch_size(train_rows),
+            batch_size=batch_size(train_rows),
             epochs=200,
             weight_decay=0.01,
             patience=20,
@@ -190,47 +181,20 @@ def _recipe(name: str, table: Table, target: _Target, values: int) -> Recipe:
     )
 
 
-def _is_uneven(target: _Target) -> bool:
-    counts = target.counts.values()
-    return bool(counts) and max(counts) >= UNEVEN * min(counts)
-
-
 def _acceptance(target: _Target, *, uneven: bool) -> Acceptance:
-    """What chance alone does not reach, in one of forty tables: two standard errors above the simplest guess."""
     if target.task == "regression":
         return Acceptance("r2", MIN_R2)
-    rows = VALIDATION * (1 - HELD_OUT) * target.rows
-    guess = max(target.counts.values()) / target.rows
-    if uneven:
-        guess = 1 / len(target.counts)
-        rows *= min(target.counts.values()) * len(target.counts) / target.rows
-    # Where there are few rows, that would be more than any network reaches.
-    threshold = min((1 + guess) / 2, guess + 2 * math.sqrt(guess * (1 - guess) / rows))
-    return Acceptance("balanced_accuracy" if uneven else "accuracy", round(threshold, 4))
+    return classifier_acceptance(target.counts, uneven=uneven)
 
 
 def _threshold_reason(target: _Target) -> str:
     if target.task == "regression":
         return "predicting the mean, whatever the row, has 0"
-    if _is_uneven(target):
-        return f"always saying the same class has {1 / len(target.counts):.3f}, and chance adds to that"
-    most = max(target.counts, key=lambda word: target.counts[word])
-    share = target.counts[most] / target.rows
-    return f"always saying {most!r} is right for {share:.1%} of the rows, and chance adds to that"
+    return threshold_reason(target.counts)
 
 
 def _hidden_layers(rows: int) -> tuple[int, ...]:
     return (64, 32) if rows >= 1000 else (32,) if rows >= 200 else (16,)
-
-
-def _batch_size(rows: int) -> int:
-    """A power of two from 8 to 256, for about forty steps an epoch."""
-    return 1 << min(8, max(3, round(math.log2(rows / 40))))
-
-
-def _name(path: Path) -> str:
-    plain = unicodedata.normalize("NFKD", path.stem.lower()).encode("ascii", "ignore").decode()
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-") or "table"
 
 
 def _how_it_was_read(raw: RawTable) -> str:

@@ -6,10 +6,10 @@ import numpy as np
 import polars as pl
 import torch
 from numpy.typing import NDArray
-from sklearn.model_selection import train_test_split
 
 from service.bundle.manifest import Column
 from training.datasets.dataset import Split, columns_with_ranges
+from training.datasets.stratified import StratifiedSplit
 from training.errors import DataUnavailable
 from training.recipes.recipe import Recipe
 from training.recipes.table import Table, TableColumn
@@ -30,7 +30,6 @@ class TableDataset:
         self.licence = table.licence
         self.labels = table.labels
         self._table = table
-        self._validation_rows = recipe.validation_rows
         if not Path(table.path).is_file():
             message = f"{table.path}: no such file (path of recipe {recipe.name}, relative to the recipe's file)"
             raise DataUnavailable(message)
@@ -39,23 +38,19 @@ class TableDataset:
         self._inputs = np.column_stack([_encoded(raw, one, table) for one in table.features])
         self._lines = raw.lines.to_numpy()
         self._targets = _classes(raw, table) if table.labels else _values(raw, table)
+        classes = self._targets.astype(np.int64) if table.labels else None
+        self._split = StratifiedSplit(len(self), classes, table.held_out, recipe.validation_rows, table.path)
 
     def __len__(self) -> int:
         return len(self._targets)
 
     def train(self, seed: int) -> Split:
         """The training data, with the validation rows at its end."""
-        rest, _ = self._held_out_rows(seed)
-        if self._validation_rows >= len(rest):
-            message = f"validation_rows {self._validation_rows}: there are {len(rest)} training rows"
-            raise DataUnavailable(f"{self._table.path}: {message}")
-        if self._validation_rows:
-            rest = np.concatenate(self._split(rest, self._validation_rows, seed))
-        return self._rows(rest)
+        return self._rows(self._split.train(seed))
 
     def held_out(self, seed: int) -> Split:
         """The held-out rows."""
-        return self._rows(self._held_out_rows(seed)[1])
+        return self._rows(self._split.held_out(seed))
 
     def feature_columns(self, train: Split) -> tuple[Column, ...]:
         """The features with their ranges in the training data, and their categories."""
@@ -67,19 +62,6 @@ class TableDataset:
     def target_columns(self, train: Split) -> tuple[Column, ...]:
         """The predicted values with their ranges in the training data; empty for classes."""
         return () if self.labels else columns_with_ranges(self._table.targets, train.targets)
-
-    def _held_out_rows(self, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        count = max(1, round(self._table.held_out * len(self)))
-        return self._split(np.arange(len(self)), count, seed)
-
-    def _split(self, rows: NDArray[np.int64], count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The rows but `count` of them, and those; each class has its share in both."""
-        stratify = self._targets[rows] if self.labels else None
-        try:
-            parts = train_test_split(rows, test_size=count, stratify=stratify, random_state=seed)
-        except ValueError as error:
-            raise DataUnavailable(f"{self._table.path}: its {len(self)} rows cannot be split: {error}") from None
-        return parts[0], parts[1]
 
     def _rows(self, rows: NDArray[np.int64]) -> Split:
         inputs, targets = torch.from_numpy(self._inputs[rows]), torch.from_numpy(self._targets[rows])

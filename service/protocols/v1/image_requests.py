@@ -1,26 +1,29 @@
-"""Requests to image models -> `image` UINT8 [28, 28] for each instance.
+"""Requests to image models -> `image` UINT8 [height, width], or [height, width, 3] in colour, for each instance.
 
-Image files (in forms, as raw bodies, in base64) go through the normaliser; 28x28 arrays are the network's own input,
-and never do.
+Image files (in forms, as raw bodies, in base64) are preprocessed as the bundle says: digits go through the normaliser.
+Arrays are the network's own input, and are never changed.
 """
 
 import contextlib
+import functools
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from service.bundle.manifest import IMAGE_SHAPE
+from service.bundle.manifest import Bundle
 from service.errors import BadRequest, PayloadTooLarge, RequestError
 from service.http.body import FORM, IMAGE, Body
 from service.http.messages import JSON, Request
 from service.images.decoding import FILE_COPIES, EncodedImage, open_image
 from service.images.limits import PixelBudget
-from service.images.network_input import NetworkInput, read_image
+from service.images.network_input import NetworkInput, read_digit, read_picture
 from service.protocols.parsing import LARGE_BODY, PIXEL_BYTES, Pixel, decode_json, parsing_memory
+from service.protocols.tensor_values import nested
 
-ARRAYS_PER_INSTANCE = 40  # brackets that a 28x28 array opens, and room for those around it
+OTHER_BRACKETS = 11  # around the rows of an array, and room
 
 
 class ImageFile(msgspec.Struct, forbid_unknown_fields=True):
@@ -29,66 +32,76 @@ class ImageFile(msgspec.Struct, forbid_unknown_fields=True):
     b64: bytes
 
 
-class ImageInstances(msgspec.Struct):
-    """The V1 request of an image model: 28x28 arrays (0 = paper, 255 = ink), or image files in base64."""
-
-    instances: list[list[list[Pixel]] | ImageFile]
-    signature_name: str | None = None
-
-
 FILES = {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string", "format": "binary"}}}
-MEDIA_TYPES: dict[str, Any] = {JSON: ImageInstances, FORM: FILES, IMAGE: None}
-DECODER = msgspec.json.Decoder(ImageInstances)
 
-
-Array = list[list[int]]
+Array = list[Any]  # nested as the image is
 File = tuple[str, bytes | memoryview]  # where in the body it is, and an image file
 
 
-def decode(body: Body, request: Request) -> list[NetworkInput]:
+def media_types(bundle: Bundle) -> dict[str, Any]:
+    """The media types that are accepted, and the type of what each contains."""
+    return {JSON: _decoder(len(bundle.image_shape)).type, FORM: FILES, IMAGE: None}
+
+
+def decode(body: Body, bundle: Bundle, request: Request) -> list[NetworkInput]:
     """All images of a body, in order. Raises a `RequestError` that names the one that failed."""
     if body.media_type == JSON:
-        return _decode_json(body.data, request)
+        return _decode_json(body.data, bundle, request)
     if body.media_type == FORM:
         _check_count(len(body.files), request.settings.max_files, "files")
-        return _read_files([(f"file {i + 1} ({file.name})", file.data) for i, file in enumerate(body.files)], request)
-    return _read_files([("the body", body.data)], request)
+        files: list[File] = [(f"file {i + 1} ({file.name})", file.data) for i, file in enumerate(body.files)]
+        return _read_files(files, bundle, request)
+    return _read_files([("the body", body.data)], bundle, request)
 
 
-def _decode_json(data: bytes, request: Request) -> list[NetworkInput]:
-    settings = request.settings
-    max_arrays = ARRAYS_PER_INSTANCE * settings.max_rows
+@functools.cache
+def _decoder(dimensions: int) -> msgspec.json.Decoder[Any]:
+    """The V1 request of an image model: arrays of pixels 0 to 255, or image files in base64."""
+    instance: Any = nested(Pixel, dimensions) | ImageFile
+    fields: list[Any] = [("instances", nested(instance, 1)), ("signature_name", str | None, None)]
+    return msgspec.json.Decoder(msgspec.defstruct("ImageInstances", fields))
+
+
+def _brackets(shape: tuple[int, ...]) -> int:
+    """How many an array of this shape opens, and those around it."""
+    return OTHER_BRACKETS + 1 + sum(math.prod(shape[:i]) for i in range(1, len(shape)))
+
+
+def _decode_json(data: bytes, bundle: Bundle, request: Request) -> list[NetworkInput]:
+    settings, shape = request.settings, bundle.image_shape
+    max_arrays = _brackets(shape) * settings.max_rows
     memory = parsing_memory(data, PIXEL_BYTES, len(data), max_arrays) if len(data) > LARGE_BODY else 0
     with request.reserve(memory):
-        instances = _parse(data, settings.max_rows)
+        instances = _parse(data, shape, max_arrays)
         _check_count(len(instances), settings.max_rows, "instances")
         files = [(i, one.b64) for i, one in enumerate(instances) if isinstance(one, ImageFile)]
         if len(files) > settings.max_files:
             raise PayloadTooLarge(f"{len(files)} pictures in one request: at most {settings.max_files}")
-        images = {i: _from_array(one, i) for i, one in enumerate(instances) if not isinstance(one, ImageFile)}
+        images = {i: _from_array(one, shape, i) for i, one in enumerate(instances) if not isinstance(one, ImageFile)}
         count = len(instances)
         del instances
         if (size := sum(len(file) for _, file in files)) > LARGE_BODY:
             request.reserve_body(size)
     located: list[File] = [(f"instances[{i}]", file) for i, file in files]
-    images |= zip((i for i, _ in files), _read_files(located, request), strict=True)
+    images |= zip((i for i, _ in files), _read_files(located, bundle, request), strict=True)
     return [images[i] for i in range(count)]
 
 
-def _read_files(files: list[File], request: Request) -> list[NetworkInput]:
-    """Decode and normalise, with memory for the largest one: they are decoded one after the other."""
+def _read_files(files: list[File], bundle: Bundle, request: Request) -> list[NetworkInput]:
+    """Decode and preprocess, with memory for the largest one: they are decoded one after the other."""
     if not files:
         return []
     size = sum(len(file) for _, file in files)
     with request.reserve(FILE_COPIES * size):
         opened = [*_open_files(files, request)]
         where, largest = max(opened, key=lambda one: one[1].memory)
-        memory, what = largest.memory, f"{where}: decoding {largest.width}x{largest.height} pixels"
+        memory = largest.memory_in_colour if len(bundle.image_shape) == 3 else largest.memory
+        what = f"{where}: decoding {largest.width}x{largest.height} pixels"
         if size > LARGE_BODY:  # they are opened again, one by one, once there is memory for it
             opened.clear()
             del largest
     with request.reserve(memory, what):
-        return [_read(image, where, request) for where, image in opened or _open_files(files, request)]
+        return [_read(image, where, bundle, request) for where, image in opened or _open_files(files, request)]
 
 
 def _open_files(files: list[File], request: Request) -> Iterator[tuple[str, EncodedImage]]:
@@ -98,12 +111,18 @@ def _open_files(files: list[File], request: Request) -> Iterator[tuple[str, Enco
             yield where, open_image(file, budget)
 
 
-def _parse(data: bytes, max_rows: int) -> list[list[list[Pixel]] | ImageFile]:
+def _parse(data: bytes, shape: tuple[int, ...], max_arrays: int) -> list[Array | ImageFile]:
     try:
-        return decode_json(data, DECODER, ARRAYS_PER_INSTANCE * max_rows).instances
+        instances: list[Array | ImageFile] = decode_json(data, _decoder(len(shape)), max_arrays).instances
     except BadRequest as error:
-        hint = ': an instance is {"b64": "<an image file>"}, or 28 rows of 28 integers'
+        hint = f': an instance is {{"b64": "<an image file>"}}, or {_shown(shape)}'
         raise BadRequest(f"{error}{hint if str(error).startswith('instances[') else ''}") from None
+    return instances
+
+
+def _shown(shape: tuple[int, ...]) -> str:
+    height, width, *colours = shape
+    return f"{height} rows of {width} {'lists of 3 integers' if colours else 'integers'}"
 
 
 def _check_count(count: int, limit: int, what: str) -> None:
@@ -113,18 +132,22 @@ def _check_count(count: int, limit: int, what: str) -> None:
         raise BadRequest(f"no {what}: send at least one")
 
 
-def _from_array(array: Array, index: int) -> NetworkInput:
-    height, width = IMAGE_SHAPE
-    if len(array) != height or any(len(row) != width for row in array):
+def _from_array(array: Array, shape: tuple[int, ...], index: int) -> NetworkInput:
+    height, width, *colours = shape
+    wrong = len(array) != height or any(len(row) != width for row in array)
+    if wrong or (colours and any(len(pixel) != 3 for row in array for pixel in row)):
         widths = sorted({len(row) for row in array})[:3]
-        found = f"{len(array)} rows of {widths} numbers"
-        raise BadRequest(f"instances[{index}]: {found}, expected {height} rows of {width}")
+        found = f"{len(array)} rows of {widths} {'pixels' if colours else 'numbers'}"
+        expected = f"{height} rows of {width}" + (" pixels of 3 numbers" if colours else "")
+        raise BadRequest(f"instances[{index}]: {found}, expected {expected}")
     return NetworkInput(np.array(array, np.uint8))
 
 
-def _read(image: EncodedImage, where: str, request: Request) -> NetworkInput:
+def _read(image: EncodedImage, where: str, bundle: Bundle, request: Request) -> NetworkInput:
     with _located(where):
-        return read_image(image, request.segment)
+        if bundle.reads_digits:
+            return read_digit(image, request.segment)
+        return read_picture(image, bundle.preprocessing, bundle.image_shape)
 
 
 @contextlib.contextmanager

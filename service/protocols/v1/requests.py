@@ -30,7 +30,9 @@ def media_types(bundle: Bundle) -> dict[str, Any]:
     """The media types that the model accepts, and the content of each: a msgspec type, JSON schema, or bytes (None)."""
     if bundle.takes_tensors:
         return tensor_requests.media_types(bundle)
-    return image_requests.MEDIA_TYPES if bundle.takes_images else vector_requests.media_types(bundle.features)
+    if bundle.takes_images:
+        return image_requests.media_types(bundle)
+    return vector_requests.media_types(bundle.features)
 
 
 def decode(body: Body, bundle: Bundle, request: Request, *, show_images: bool = False) -> DecodedRequest:
@@ -52,7 +54,7 @@ def decode(body: Body, bundle: Bundle, request: Request, *, show_images: bool = 
         return DecodedRequest(tensor_requests.decode(body, bundle, request))
     if not bundle.takes_images:
         return DecodedRequest({"features": vector_requests.decode(body, bundle.features, request)})
-    images = image_requests.decode(body, request)
+    images = image_requests.decode(body, bundle, request)
     batch = np.stack([one.image for one in images]) if len(images) > 1 else images[0].image[np.newaxis]
     return DecodedRequest({"image": batch}, images if show_images else ())
 

@@ -20,11 +20,11 @@ from service.protocols.v1.requests import DecodedRequest
 
 
 class NormalisationDebug(msgspec.Struct):
-    """The image that the network got, `png` as a data URI of 28x28 pixels, and what the normaliser did to make it.
+    """The image that the network got, `png` as a data URI, and what the normaliser did to make it, if it is of digits.
 
     `width` and `height` are the file's, upright, in pixels; `box` is the digit's left, top, width and height in them;
     `mask` is a data URI of the ink that the segmenter found in `mask_box`, the part of the picture that it saw, at its
-    own resolution: 32 to 128 pixels a side; both are null if the client sent an array.
+    own resolution: 32 to 128 pixels a side; both are null if the client sent an array, or if no digit is expected.
     `exif_orientation` is the file's (1: upright). A picture is `untouched` if it had MNIST's geometry already.
     """
 
@@ -209,9 +209,11 @@ def debug_of(source: NetworkInput) -> NormalisationDebug:
     """What `?debug=ink` shows of one image."""
     png = _data_uri(source.image)
     geometry, normalised = source.geometry, source.normalised
-    if geometry is None or normalised is None:  # the client sent an array, which is the network's own input
-        height, width = source.image.shape
-        return NormalisationDebug(png, untouched=True, width=width, height=height, box=(0, 0, width, height))
+    if geometry is None or normalised is None:  # an array, which is the network's own input; or no digit
+        height, width = source.image.shape[:2]
+        if geometry:
+            width, height = geometry.width, geometry.height
+        return NormalisationDebug(png, geometry is None, width, height, box=(0, 0, width, height))
     return NormalisationDebug(
         png,
         normalised.already_normalised,
@@ -225,8 +227,8 @@ def debug_of(source: NetworkInput) -> NormalisationDebug:
     )
 
 
-def _data_uri(grey: Grey) -> str:
-    return "data:image/png;base64," + base64.b64encode(encode_png(grey)).decode()
+def _data_uri(pixels: Grey) -> str:
+    return "data:image/png;base64," + base64.b64encode(encode_png(pixels)).decode()
 
 
 def _in_file(box: Box, geometry: Geometry) -> Box:

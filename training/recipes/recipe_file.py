@@ -1,6 +1,7 @@
 """A recipe as a TOML file: written with a comment for each choice, and read with the line of each mistake."""
 
 import json
+import math
 import re
 import tomllib
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Any
 import msgspec
 
 from training.errors import BadRecipe
+from training.recipes.pictures import Pictures
+from training.recipes.proposal import Proposal
 from training.recipes.recipe import Recipe
 from training.recipes.table import Table
-from training.tables.proposal import Proposal
 
 COMMENTS = {
     "task": "binary, multiclass or regression",
@@ -31,6 +33,12 @@ COMMENTS = {
     "table.missing": "what stands for a missing value",
     "table.source": "where the data is from; shown to clients",
     "table.path": "relative to this file",
+    "pictures.path": "relative to this file",
+    "pictures.labels": "the folders of the classes",
+    "pictures.preprocess": "fit, digit or none; ink is kept, dark or light",
+    "pictures.side": "pixels, of the square that the network gets",
+    "pictures.held_out": "fraction of the pictures that the metrics are computed on",
+    "pictures.source": "where the pictures are from; shown to clients",
 }
 TRAINING = ("batch_size", "epochs", "dropout", "batch_norm", "weight_decay", "schedule", "patience", "class_weights")
 TABLE = ("path", "targets", "labels", "delimiter", "decimal", "encoding", "missing", "held_out", "source", "licence")
@@ -40,7 +48,7 @@ def write_recipe(proposal: Proposal) -> str:
     """The file of a recipe for a table."""
     recipe, reasons = proposal.recipe, proposal.reasons
     fields = msgspec.to_builtins(recipe)
-    table, training = fields["table"], fields["training"]
+    training = fields["training"]
     top = {"name": recipe.name, "summary": recipe.summary, "task": recipe.task, "hidden_layers": recipe.layers[1:-1]}
     top |= {name: fields[name] for name in ("activation", "validation_rows", "seed")}
     lines = [
@@ -50,13 +58,18 @@ def write_recipe(proposal: Proposal) -> str:
         *_section("training", {name: training[name] for name in TRAINING}, reasons),
         *_section("training.optimiser", training["optimiser"], reasons),
         *_section("acceptance", fields["acceptance"], reasons),
-        *_section("table", {name: table[name] for name in TABLE}, reasons),
     ]
+    lines += _table(fields["table"], reasons) if recipe.table else _section("pictures", fields["pictures"], reasons)
+    return "\n".join([*lines, ""])
+
+
+def _table(table: dict[str, Any], reasons: dict[str, str]) -> list[str]:
+    lines = _section("table", {name: table[name] for name in TABLE}, reasons)
     for feature in table["features"]:
         reason = reasons.get(f"table.features.{feature['name']}", "")
         shown = {name: value for name, value in feature.items() if value or name != "categories"}
         lines += ["", f"[[table.features]]  # {reason}".rstrip(" #"), *_assignments("", shown, {}, comment=False)]
-    return "\n".join([*lines, ""])
+    return lines
 
 
 def _section(name: str, fields: dict[str, Any], reasons: dict[str, str]) -> list[str]:
@@ -73,7 +86,9 @@ def _assignments(prefix: str, fields: dict[str, Any], reasons: dict[str, str], *
 
 
 def _toml(value: Any) -> str:
-    """A value as TOML writes it: of texts, numbers and lists of those, as JSON does."""
+    """A value as TOML writes it: of texts, numbers, lists of those and inline tables."""
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{name} = {_toml(one)}' for name, one in value.items())} }}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_toml, value))}]"
     return json.dumps(value, ensure_ascii=False)
@@ -88,8 +103,9 @@ def read_recipe(path: Path) -> Recipe:
         raise BadRecipe(f"{path}: it is not UTF-8 text") from None
     except tomllib.TOMLDecodeError as error:
         raise BadRecipe(f"{path}: {error}") from None
-    if "table" not in fields:
-        raise BadRecipe(f"{path}: no [table]: `digitalis init FILE --target COLUMN` writes a recipe to begin with")
+    if ("table" in fields) == ("pictures" in fields):
+        advice = "`digitalis init FILE --target COLUMN`, or `digitalis init FOLDER`, writes a recipe to begin with"
+        raise BadRecipe(f"{path}: expected either [table] or [pictures]: {advice}")
     try:
         return _recipe(fields, path)
     except msgspec.ValidationError as error:
@@ -105,20 +121,28 @@ def _recipe(fields: dict[str, Any], path: Path) -> Recipe:
     """What the file leaves out follows from the rest: the layers at both ends, the data set's name, the scaling."""
     hidden = msgspec.convert({"hidden_layers": fields.pop("hidden_layers", [])}, _HiddenLayers).hidden_layers
     fields["training"] = {"method": "gradient-descent"} | fields.get("training", {})
-    table = msgspec.convert({"table": fields["table"]}, _TableOnly).table
-    outputs = {"binary": 1, "multiclass": len(table.labels)}.get(fields.get("task", ""), len(table.targets))
-    fields |= {"layers": [table.encoded_inputs, *hidden, max(1, outputs)], "scaling": "encoded"}
+    data = msgspec.convert(fields, _DataOnly)
+    if data.table:
+        table = msgspec.structs.replace(data.table, path=str(path.parent / data.table.path))
+        own: dict[str, Any] = {"table": table, "scaling": "encoded"}
+        inputs, labels, values = table.encoded_inputs, table.labels, len(table.targets)
+    elif data.pictures:
+        pictures = msgspec.structs.replace(data.pictures, path=str(path.parent / data.pictures.path))
+        own = {"pictures": pictures, "scaling": "centred"}
+        inputs, labels, values = math.prod(pictures.shape), pictures.labels, 0
+    outputs = {"binary": 1, "multiclass": len(labels)}.get(fields.get("task", ""), values)
+    fields |= {"layers": [inputs, *hidden, max(1, outputs)], "scaling": own.pop("scaling")}
     recipe = msgspec.convert(fields | {"dataset": fields.get("name", "")}, Recipe)
-    relative = msgspec.structs.replace(table, path=str(path.parent / table.path))
-    return msgspec.structs.replace(recipe, table=relative)
+    return msgspec.structs.replace(recipe, **own)
 
 
 class _HiddenLayers(msgspec.Struct):
     hidden_layers: list[int]
 
 
-class _TableOnly(msgspec.Struct):
-    table: Table
+class _DataOnly(msgspec.Struct):
+    table: Table | None = None
+    pictures: Pictures | None = None
 
 
 def line_of(text: str, keys: list[str]) -> int:
