@@ -24,8 +24,9 @@ def encoded(image: Image.Image, file_format: str = "PNG", **options: object) -> 
     return file.getvalue()
 
 
-def sixteen_bit() -> Image.Image:
-    return Image.fromarray(np.asarray(SEVEN).astype(np.uint16) * 257)
+def sixteen_bit(factor: int = 257) -> Image.Image:
+    """Samples of 16 bits that are 0 to 255 times the factor: 4 for a camera of 10 bits, 16 for one of 12."""
+    return Image.fromarray(np.asarray(SEVEN).astype(np.uint16) * factor)
 
 
 def with_alpha(ink: tuple[int, int, int]) -> Image.Image:
@@ -41,6 +42,9 @@ FILES = {
     "1-bit": encoded(SEVEN.convert("1", dither=Image.Dither.NONE)),
     "16-bit PNG": encoded(sixteen_bit()),
     "16-bit TIFF": encoded(sixteen_bit(), "TIFF"),
+    "16-bit PNG of 8 bits": encoded(sixteen_bit(1)),
+    "16-bit PNG of 10 bits": encoded(sixteen_bit(4)),
+    "16-bit TIFF of 12 bits": encoded(sixteen_bit(16), "TIFF"),
     "32-bit TIFF": encoded(Image.fromarray(np.asarray(SEVEN).astype(np.int32)), "TIFF"),
     "float TIFF": encoded(Image.fromarray(np.asarray(SEVEN).astype(np.float32) / 255), "TIFF"),
     "grey and alpha": encoded(SEVEN.convert("LA")),

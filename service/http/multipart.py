@@ -9,28 +9,47 @@ from werkzeug.http import parse_options_header
 from service.errors import BadRequest, PayloadTooLarge
 
 MAX_PARTS = 1000
+MIN_FIELD_BYTES = 64  # of a text field that may be a picture in base64
 MAX_HEAD_BYTES = 2**13  # of a part; Werkzeug's parser of header options takes time in proportion to their square
 MAX_HEADS_BYTES = 2**18  # of all parts together
 # The usual spelling, which needs no parser of header options.
 SIMPLE_FILE_NAME = re.compile(rb'(?im)^content-disposition:[^\r\n]*; *filename="([^"\\\r\n%]*)" *\r?$')
+# Without quotes it should have none of "/=:?,", and often has.
+BOUNDARY = re.compile(r'(?i)boundary=(?:"([^"]+)"|([^;\s"]+))')
 DISPOSITION = re.compile(rb"(?im)^content-disposition:([^\r\n]*)")
 
 
 @dataclass(frozen=True)
 class Upload:
-    """One file of a form; `data` is a view of the form's body."""
+    """One file of a form, or a text field of one without files; `data` is a view of the form's body."""
 
     name: str
     data: memoryview
+    kind: str = "file"
 
 
 def parse_files(data: bytes, content_type: str) -> list[Upload]:
-    """Every file, in order; fields that are no files are skipped. Raises `BadRequest` for a malformed form."""
-    boundary = parse_options_header(content_type)[1].get("boundary", "").encode("latin1", "replace")
-    if not boundary:
+    """Every file, in order, or every text field of a form without files; raises `BadRequest` for a malformed form."""
+    found = BOUNDARY.search(content_type)
+    if not found:
         raise BadRequest("the form cannot be read: its Content-Type has no boundary")
-    uploads, heads_bytes = [], 0
-    for start, end in _parts(data, b"\r\n--" + boundary):
+    boundary = (found[1] or found[2]).encode("latin1", "replace")
+    uploads, fields = [], []
+    for head, content in _contents(data, b"\r\n--" + boundary):
+        name = _file_name(head)
+        if name is not None:
+            uploads.append(Upload(name, content))
+        elif len(content) > MIN_FIELD_BYTES:
+            fields.append(Upload(_field_name(head), content, "field"))
+    if not uploads and not fields:
+        raise BadRequest("no file in the form: send at least one, as `curl -F image=@digit.png` does")
+    return uploads or fields
+
+
+def _contents(data: bytes, delimiter: bytes) -> Iterator[tuple[bytes, memoryview]]:
+    """The header and the content of each part."""
+    heads_bytes = 0
+    for start, end in _parts(data, delimiter):
         blank = data.find(b"\r\n\r\n", start, min(end, start + MAX_HEAD_BYTES + 4))
         if blank == -1 and end - start > MAX_HEAD_BYTES:
             raise BadRequest(f"the form cannot be read: the header of a part is over {MAX_HEAD_BYTES} bytes")
@@ -40,12 +59,7 @@ def parse_files(data: bytes, content_type: str) -> list[Upload]:
             raise BadRequest(f"the form cannot be read: the headers of its parts are over {MAX_HEADS_BYTES} bytes")
         if blank == -1 or head.split(b"\r\n", 1)[0].strip(b" \t"):
             raise BadRequest("the form cannot be read: a part has no header, or text follows a boundary")
-        name = _file_name(head)
-        if name is not None:
-            uploads.append(Upload(name, memoryview(data)[blank + 4 : end]))
-    if not uploads:
-        raise BadRequest("no file in the form: send at least one, as `curl -F image=@digit.png` does")
-    return uploads
+        yield head, memoryview(data)[blank + 4 : end]
 
 
 def _parts(data: bytes, delimiter: bytes) -> Iterator[tuple[int, int]]:
@@ -62,6 +76,13 @@ def _parts(data: bytes, delimiter: bytes) -> Iterator[tuple[int, int]]:
             yield start, at
     if data[start : start + 2] != b"--":
         raise BadRequest("the form cannot be read: it has no end (--boundary--, with lines that end with CR LF)")
+
+
+def _field_name(head: bytes) -> str:
+    """The name of a text field."""
+    disposition = DISPOSITION.search(head)
+    text = disposition[1].decode("utf-8", "replace").strip() if disposition else ""
+    return parse_options_header(text)[1].get("name", "")[:40]
 
 
 def _file_name(head: bytes) -> str | None:

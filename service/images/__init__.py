@@ -1,6 +1,7 @@
 """From the bytes of an image file to the image that a network takes.
 
     decoding           the file: PNG, JPEG, WebP, BMP, GIF or TIFF, in any mode and orientation, to greyscale or colour
+    base64_text        ... out of a text, as programs and browsers write it
     limits             pixels, sides and shape
     file_formats/      ... what decoding needs of a file, without text, profiles and other pictures
     decoding_memory    ... what decoding takes at its peak, from the header

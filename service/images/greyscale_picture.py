@@ -1,7 +1,7 @@
 """A picture in any of Pillow's modes to greyscale or colour, reduced before anything of it is copied."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
 WORKING_PIXELS = 16_000_000  # larger pictures are reduced to at most so many
 TRANSPARENT_SIDE = 640  # pixels of the shorter side: larger transparent pictures are reduced to it
 TRANSPARENT_PIXELS = 4_000_000
+RANGES = (1.0, 255.0, 65535.0)  # of 32-bit and float samples
+RANGES_OF_16 = tuple(2.0**bits - 1 for bits in (8, 10, 12, 14, 16))
 BAND_PIXELS = 2**18  # at a time, where a picture is reduced or has deep samples
 
 Bands = Callable[[int], Iterator[Image.Image]]  # from the rows of a band
@@ -100,19 +102,15 @@ def _reduced(grey: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
 
 
 def _shallow(picture: Picture) -> NDArray[np.uint8]:
-    """16-bit samples by their upper byte; 32-bit and float samples by the smallest usual range that contains them."""
+    """Deep samples by the smallest usual range that contains them: many of 16 bits have those of 8, 10, 12 or 14."""
     rows = _rows(picture)
-    to_uint8 = _upper_byte if picture.mode.startswith("I;16") else _scaling([*_extremes(picture, rows)])
+    to_uint8 = _scaling([*_extremes(picture, rows)], RANGES_OF_16 if picture.mode.startswith("I;16") else RANGES)
     width, height = picture.size
     grey, top = np.empty((height, width), np.uint8), 0
     for band in picture.bands(rows):
         grey[top : top + band.height] = to_uint8(np.asarray(band))
         top += band.height
     return grey
-
-
-def _upper_byte(deep: NDArray[Any]) -> NDArray[np.uint8]:
-    return np.asarray(deep >> 8, np.uint8)
 
 
 def _extremes(picture: Picture, rows: int) -> Iterator[tuple[float, float]]:
@@ -122,11 +120,13 @@ def _extremes(picture: Picture, rows: int) -> Iterator[tuple[float, float]]:
         yield float(deep.min()), float(deep.max())
 
 
-def _scaling(extremes: list[tuple[float, float]]) -> Callable[[NDArray[Any]], NDArray[np.uint8]]:
+def _scaling(
+    extremes: list[tuple[float, float]], ranges: Sequence[float]
+) -> Callable[[NDArray[Any]], NDArray[np.uint8]]:
     lowest, highest = np.min(extremes), np.max(extremes)  # NaN if there is one
     if not (np.isfinite(highest) and lowest >= 0):
         raise ValueError("its samples are negative or not finite")
-    full = next((full for full in (1.0, 255.0, 65535.0) if highest <= full), float(highest))
+    full = next((full for full in ranges if highest <= full), float(highest))
     return lambda deep: np.asarray(np.rint(deep * np.float32(255 / full)), np.uint8)
 
 

@@ -17,6 +17,7 @@ from service.bundle.manifest import Bundle
 from service.errors import BadRequest, PayloadTooLarge, RequestError
 from service.http.body import FORM, IMAGE, Body
 from service.http.messages import JSON, Request
+from service.images.base64_text import decode_base64, is_base64
 from service.images.decoding import FILE_COPIES, EncodedImage, open_image
 from service.images.limits import PixelBudget
 from service.images.network_input import NetworkInput, read_digit, read_picture
@@ -27,9 +28,9 @@ OTHER_BRACKETS = 11  # around the rows of an array, and room
 
 
 class ImageFile(msgspec.Struct, forbid_unknown_fields=True):
-    """An image file; in JSON `{"b64": "<the file in standard base64>"}`."""
+    """An image file; in JSON `{"b64": "<the file in base64>"}`, standard or URL-safe, or as a data URI."""
 
-    b64: bytes
+    b64: str
 
 
 FILES = {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string", "format": "binary"}}}
@@ -49,15 +50,24 @@ def decode(body: Body, bundle: Bundle, request: Request) -> list[NetworkInput]:
         return _decode_json(body.data, bundle, request)
     if body.media_type == FORM:
         _check_count(len(body.files), request.settings.max_files, "files")
-        files: list[File] = [(f"file {i + 1} ({file.name})", file.data) for i, file in enumerate(body.files)]
-        return _read_files(files, bundle, request)
-    return _read_files([("the body", body.data)], bundle, request)
+        files: list[File] = [(f"{file.kind} {i + 1} ({file.name})", file.data) for i, file in enumerate(body.files)]
+    else:
+        files = [("the body", body.data)]
+    return _read_files([_as_file(where, data) for where, data in files], bundle, request)
+
+
+def _as_file(where: str, data: bytes | memoryview) -> File:
+    """A file as it is, or out of its base64 text."""
+    if not is_base64(data):
+        return where, data
+    with _located(where):
+        return where, decode_base64(data)
 
 
 @functools.cache
 def _decoder(dimensions: int) -> msgspec.json.Decoder[Any]:
     """The V1 request of an image model: arrays of pixels 0 to 255, or image files in base64."""
-    instance: Any = nested(Pixel, dimensions) | ImageFile
+    instance: Any = nested(Pixel, dimensions) | ImageFile | str  # a text is a file in base64
     fields: list[Any] = [("instances", nested(instance, 1)), ("signature_name", str | None, None)]
     return msgspec.json.Decoder(msgspec.defstruct("ImageInstances", fields))
 
@@ -74,12 +84,13 @@ def _decode_json(data: bytes, bundle: Bundle, request: Request) -> list[NetworkI
     with request.reserve(memory):
         instances = _parse(data, shape, max_arrays)
         _check_count(len(instances), settings.max_rows, "instances")
-        files = [(i, one.b64) for i, one in enumerate(instances) if isinstance(one, ImageFile)]
-        if len(files) > settings.max_files:
-            raise PayloadTooLarge(f"{len(files)} pictures in one request: at most {settings.max_files}")
-        images = {i: _from_array(one, shape, i) for i, one in enumerate(instances) if not isinstance(one, ImageFile)}
+        texts = [(i, one) for i, one in enumerate(instances) if not isinstance(one, list)]
+        if len(texts) > settings.max_files:
+            raise PayloadTooLarge(f"{len(texts)} pictures in one request: at most {settings.max_files}")
+        files = [(i, _from_text(one, i)) for i, one in texts]
+        images = {i: _from_array(one, shape, i) for i, one in enumerate(instances) if isinstance(one, list)}
         count = len(instances)
-        del instances
+        del instances, texts
         if (size := sum(len(file) for _, file in files)) > LARGE_BODY:
             request.reserve_body(size)
     located: list[File] = [(f"instances[{i}]", file) for i, file in files]
@@ -111,9 +122,9 @@ def _open_files(files: list[File], request: Request) -> Iterator[tuple[str, Enco
             yield where, open_image(file, budget)
 
 
-def _parse(data: bytes, shape: tuple[int, ...], max_arrays: int) -> list[Array | ImageFile]:
+def _parse(data: bytes, shape: tuple[int, ...], max_arrays: int) -> list[Array | ImageFile | str]:
     try:
-        instances: list[Array | ImageFile] = decode_json(data, _decoder(len(shape)), max_arrays).instances
+        instances: list[Array | ImageFile | str] = decode_json(data, _decoder(len(shape)), max_arrays).instances
     except BadRequest as error:
         hint = f': an instance is {{"b64": "<an image file>"}}, or {_shown(shape)}'
         raise BadRequest(f"{error}{hint if str(error).startswith('instances[') else ''}") from None
@@ -130,6 +141,12 @@ def _check_count(count: int, limit: int, what: str) -> None:
         raise PayloadTooLarge(f"{count} {what} in one request: at most {limit}")
     if not count:
         raise BadRequest(f"no {what}: send at least one")
+
+
+def _from_text(one: ImageFile | str, index: int) -> bytes:
+    where, text = (f"instances[{index}]", one) if isinstance(one, str) else (f"instances[{index}].b64", one.b64)
+    with _located(where):
+        return decode_base64(text)
 
 
 def _from_array(array: Array, shape: tuple[int, ...], index: int) -> NetworkInput:

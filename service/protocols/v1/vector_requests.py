@@ -7,7 +7,8 @@ import csv
 import difflib
 import functools
 import io
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import msgspec
@@ -27,6 +28,7 @@ from service.protocols.parsing import (
     as_fp32,
     decode_json,
     parsing_memory,
+    validate,
 )
 from service.protocols.v1.feature_values import (
     UnknownValue,
@@ -35,9 +37,16 @@ from service.protocols.v1.feature_values import (
     rule_at,
     value_type,
 )
+from service.protocols.v1.table_shapes import to_instances
 from service.settings import Settings
 
 MAX_LINE = 2**16  # characters
+DELIMITERS = (",", ";", "\t")
+DECIMAL_COMMA = re.compile(r"\s*[-+]?\d+,\d+\s*")
+IS_INSTANCES = re.compile(
+    rb'\s*\{[^\[]*"instances"\s*:'
+)  # of the usual request, which is parsed into its types at once
+ANYTHING = msgspec.json.Decoder()
 EXTRA_INSTANCES, EXTRA_LINES = 100, 100  # parsed beyond the limit, so that the message can say how many there are
 
 Rows = list[tuple[float, ...]]
@@ -46,16 +55,23 @@ Locate = Callable[[int], str]  # the index of a row -> where in the body it is
 
 def decode(body: Body, features: tuple[Column, ...], request: Request) -> NDArray[np.float32]:
     """All rows of a body, in order: FP32 [n, features]. Raises a `RequestError` that names the row that failed."""
+    ignored = frozenset(name for value in request.query("ignore") for name in value.split(","))
+    if known := [feature.name for feature in features if feature.name in ignored]:
+        raise BadRequest(f"ignore={known[0]}: it is a feature, which the model needs")
     if len(body.data) <= LARGE_BODY:
-        return _decode(body, features, request.settings)
+        return _decode(body, features, request.settings, ignored)
+    # Rows of another shape are parsed as they are, and then made rows of features.
+    copies = 1 if body.media_type == CSV or (IS_INSTANCES.match(body.data) and not ignored) else 2
     text = WIDEST_CHARACTERS * len(body.data) if body.media_type == CSV else 0  # decoded, and by the line
     rows = request.settings.max_rows + EXTRA_INSTANCES
-    with request.reserve(text + parsing_memory(body.data, FLOAT_BYTES, rows * len(features), rows)):
-        return _decode(body, features, request.settings)
+    with request.reserve(text + copies * parsing_memory(body.data, FLOAT_BYTES, rows * len(features), rows)):
+        return _decode(body, features, request.settings, ignored)
 
 
-def _decode(body: Body, features: tuple[Column, ...], settings: Settings) -> NDArray[np.float32]:
-    rows, locate = (_csv if body.media_type == CSV else _json)(body.data, features, settings.max_rows)
+def _decode(
+    body: Body, features: tuple[Column, ...], settings: Settings, ignored: Collection[str]
+) -> NDArray[np.float32]:
+    rows, locate = (_csv if body.media_type == CSV else _json)(body.data, features, settings.max_rows, ignored)
     if not rows:
         raise BadRequest("no rows: send at least one")
     if len(rows) > settings.max_rows:
@@ -106,10 +122,15 @@ def _field(name: str, feature: Column) -> tuple[Any, ...]:
     return (name, value_type(feature), None) if feature.may_be_missing else (name, value_type(feature))
 
 
-def _json(data: bytes, features: tuple[Column, ...], max_rows: int) -> tuple[Rows, Locate]:
+def _json(data: bytes, features: tuple[Column, ...], max_rows: int, ignored: Collection[str]) -> tuple[Rows, Locate]:
     decoder, brackets = _decoder(features)
+    max_arrays = (brackets + 1) * (max_rows + EXTRA_INSTANCES)
     try:
-        instances = decode_json(data, decoder, brackets * (max_rows + EXTRA_INSTANCES)).instances
+        if ignored or not IS_INSTANCES.match(data):
+            document = decode_json(data, ANYTHING, max_arrays)
+            instances = validate({"instances": to_instances(document, ignored)}, decoder.type).instances
+        else:
+            instances = decode_json(data, decoder, max_arrays).instances
     except BadRequest as error:
         # msgspec has no error codes: these are the messages for wrong names and wrong lengths.
         about_features = any(words in str(error) for words in (" field ", " array of length ", " object or array"))
@@ -136,22 +157,27 @@ def _to_numbers(rows: list[tuple[Any, ...]], features: tuple[Column, ...], locat
     return numbers
 
 
-def _csv(data: bytes, features: tuple[Column, ...], max_rows: int) -> tuple[Rows, Locate]:
+def _csv(data: bytes, features: tuple[Column, ...], max_rows: int, ignored: Collection[str]) -> tuple[Rows, Locate]:
     """Rows of numbers: in the features' order, or in any order below a header that names each feature once."""
     rows: Rows = []
     line_numbers: list[int] = []
     order: list[int] | None = None
+    width = len(features)
+    delimiter = _delimiter(data, len(features))
     try:
-        reader = csv.reader(_lines(data, 2 * max_rows + EXTRA_LINES), strict=True)
+        reader = csv.reader(_lines(data, 2 * max_rows + EXTRA_LINES), delimiter=delimiter, strict=True)
         for cells in reader:
             if not any(cell.strip() for cell in cells):
                 continue
+            plain = cells if delimiter == "," else list(map(_with_point, cells))
             if order is None:
-                is_header = _is_header(cells, features)
-                order = _column_order(cells, features, reader.line_num) if is_header else list(range(len(features)))
+                is_header = _is_header(plain, features)
+                order = list(range(len(features)))
                 if is_header:
+                    width = len(cells)
+                    order = _column_order(cells, features, reader.line_num, ignored)
                     continue
-            rows.append(_row(cells, order, features, reader.line_num))
+            rows.append(_row(plain, order, features, reader.line_num, width))
             line_numbers.append(reader.line_num)
     except csv.Error as error:
         raise BadRequest(f"the body is not CSV: {error}") from None
@@ -177,14 +203,18 @@ def _is_header(cells: list[str], features: tuple[Column, ...]) -> bool:
     names = {feature.name for feature in features}
     has_words = any(feature.categories for feature in features)
     named = not has_words or any(cell.strip() in names for cell in cells)
+    if len(cells) == 1 and len(features) > 1:  # separated by something else
+        return False
     return named and all(parse_number(cell) is None for cell in cells)
 
 
-def _row(cells: list[str], order: list[int], features: tuple[Column, ...], line: int) -> tuple[float, ...]:
-    """The numbers of a line; `order` has for each feature the index of its cell."""
-    if len(cells) != len(features):
-        hint = "; cells are separated by commas" if len(cells) == 1 and len(features) > 1 else ""
-        expected = f"{len(features)}: {_feature_list(features)}"
+def _row(cells: list[str], order: list[int], features: tuple[Column, ...], line: int, width: int) -> tuple[float, ...]:
+    """The numbers of a line of so many cells; `order` has for each feature the index of its cell."""
+    if len(cells) != width:
+        hint = "; cells are separated by commas, semicolons or tabs" if len(cells) == 1 and width > 1 else ""
+        if line == 1 and len(cells) > width:
+            hint = "; `curl -d @file` removes line breaks, and --data-binary @file keeps them"
+        expected = f"{width}: {_feature_list(features)}" if width == len(features) else f"{width}, as in the header"
         raise BadRequest(f"line {line}: {len(cells)} cells, expected {expected}{hint}")
     try:
         return tuple(number_in_cell(cells[i], feature) for i, feature in zip(order, features, strict=True))
@@ -192,18 +222,36 @@ def _row(cells: list[str], order: list[int], features: tuple[Column, ...], line:
         raise BadRequest(f"line {line}: {error}") from None
 
 
-def _column_order(header: list[str], features: tuple[Column, ...], line: int) -> list[int]:
+def _delimiter(data: bytes, features: int) -> str:
+    """What separates the cells of the first line: a comma, unless another gives as many cells as there are features."""
+    lines = data[:MAX_LINE].decode("utf-8-sig", "replace").splitlines()
+    first = next((line for line in lines if line.strip()), "")
+    counts = {one: len(next(csv.reader([first], delimiter=one), [])) for one in DELIMITERS}
+    if features == 1 or counts[","] == features:
+        return ","
+    best = max(counts, key=lambda one: (counts[one] == features, counts[one]))
+    return best if counts[best] >= features else ","
+
+
+def _with_point(cell: str) -> str:
+    """A number with a decimal comma as one with a point."""
+    return cell.replace(",", ".") if DECIMAL_COMMA.fullmatch(cell) else cell
+
+
+def _column_order(header: list[str], features: tuple[Column, ...], line: int, ignored: Collection[str]) -> list[int]:
     """For each feature, the index of its column."""
     names = [name.strip() for name in header]
     known = [feature.name for feature in features]
     rule = f"a header names each feature once: {_feature_list(features)}"
     for name in names:
+        if name in ignored:
+            continue
         if name not in known or names.count(name) > 1:
             close = difflib.get_close_matches(name.lower().replace("_", " "), known, n=1)
             hint = f" (did you mean {close[0]!r}?)" if close and name not in known else ""
-            raise BadRequest(
-                f"line {line}: column {name[:40]!r}: {'twice' if name in known else f'unknown{hint}'}; {rule}"
-            )
+            wrong = "twice" if name in known else f"unknown{hint}"
+            advice = "" if name in known else f"; ?ignore={name[:40]} leaves it out"
+            raise BadRequest(f"line {line}: column {name[:40]!r}: {wrong}; {rule}{advice}")
     if missing := [name for name in known if name not in names]:
         raise BadRequest(f"line {line}: no column {missing[0]!r}: {rule}")
     return [names.index(name) for name in known]

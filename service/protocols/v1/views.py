@@ -41,11 +41,13 @@ PREDICT_ERRORS = (
     ServiceOverloaded,
 )
 DEBUG = Parameter("debug", "query", {"enum": ["ink"]}, "show the image that the network got for each picture")
+IGNORE = Parameter("ignore", "query", {"type": "string"}, "columns that are no features, with commas between them")
 ABSTAIN = Parameter("abstain", "query", {"enum": ["true", "false"]}, "whether unsure predictions have no label")
 
 
 def _predict_parameters(bundle: Bundle) -> list[Parameter]:
-    return [DEBUG] * bundle.takes_images + [ABSTAIN] * (bundle.abstention is not None)
+    of_input = [DEBUG] * bundle.takes_images + [IGNORE] * bool(bundle.features)
+    return of_input + [ABSTAIN] * (bundle.abstention is not None)
 
 
 def _predict_response(bundle: Bundle) -> MediaTypes:

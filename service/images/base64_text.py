@@ -1,0 +1,42 @@
+"""A file as text: base64 as programs and browsers write it, which is more than the standard's one spelling."""
+
+import binascii
+import re
+
+from service.errors import BadRequest
+
+DATA_URI = re.compile(rb"\s*data:([^,]{0,200}),", re.IGNORECASE)
+LOOKS_LIKE_BASE64 = re.compile(rb"[A-Za-z0-9+/_=\s-]{32,}")
+NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
+SHOWN = 64  # bytes from which a text is told from a file: no picture begins with so many letters
+URL_SAFE = bytes.maketrans(b"-_", b"+/")
+WHITE_SPACE = b" \t\r\n\f\v"
+
+
+def is_base64(data: bytes | memoryview) -> bool:
+    """Whether a body or a field is a text like this, and not a file: a data URI, or letters alone at its beginning."""
+    beginning = bytes(data[:SHOWN])
+    return DATA_URI.match(bytes(data[:256])) is not None or LOOKS_LIKE_BASE64.fullmatch(beginning) is not None
+
+
+def decode_base64(text: str | bytes | memoryview) -> bytes:
+    """The bytes of a file in base64: standard or URL-safe, with line breaks or without padding, or as a data URI.
+
+    Raises `BadRequest` and says what is wrong.
+    """
+    try:
+        data = text.encode("ascii") if isinstance(text, str) else bytes(text)
+    except UnicodeEncodeError as error:
+        raise BadRequest(f"{text[error.start : error.start + 1]!r} is no character of base64") from None
+    if uri := DATA_URI.match(data):
+        if b";base64" not in uri[1].lower():
+            raise BadRequest("a data URI without ;base64: canvas.toDataURL() writes one with it")
+        data = data[uri.end() :]
+    data = data.translate(URL_SAFE, WHITE_SPACE).rstrip(b"=")
+    if not data:
+        raise BadRequest("the base64 text is empty")
+    if wrong := NOT_BASE64.search(data):
+        raise BadRequest(f"{chr(wrong[0][0])!r} is no character of base64")
+    if len(data) % 4 == 1:
+        raise BadRequest(f"{len(data)} characters of base64: one or two are missing at its end")
+    return binascii.a2b_base64(data + b"=" * (-len(data) % 4))

@@ -1,0 +1,101 @@
+"""Pictures as text, as programs and browsers write them, wherever a picture may stand."""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import MODELS
+from in_process import Response, post
+from running_service import ROOT
+
+from service.app import create_app
+from service.errors import BadRequest
+from service.http.routing import DigitalisApp
+from service.images.base64_text import decode_base64, is_base64
+from service.inference.repository import find_bundles
+from service.settings import Settings
+
+FILE = (ROOT / "samples/3.png").read_bytes()
+STANDARD = base64.b64encode(FILE).decode()
+SPELLINGS = {
+    "standard": STANDARD,
+    "a data URI": f"data:image/png;base64,{STANDARD}",
+    "a data URI with parameters": f"data:image/png;name=3.png;base64,{STANDARD}",
+    "lines of 76 characters": base64.encodebytes(FILE).decode(),
+    "lines that end with CR LF": base64.encodebytes(FILE).decode().replace("\n", "\r\n"),
+    "spaces around it": f"  {STANDARD}\n",
+    "URL-safe": base64.urlsafe_b64encode(FILE).decode(),
+    "without padding": STANDARD.rstrip("="),
+    "URL-safe without padding": base64.urlsafe_b64encode(FILE).decode().rstrip("="),
+}
+
+
+@pytest.fixture(scope="module")
+def app() -> DigitalisApp:
+    settings = Settings(device="cpu", workers=1, intra_op_threads=1, log_requests="none")
+    folders = [folder for folder in find_bundles(MODELS) if folder.parent.name in ("mnist-deep", "iris")]
+    return create_app(settings, folders)
+
+
+def predict(app: DigitalisApp, body: bytes, content_type: str) -> Response:
+    return post(app, "/v1/models/mnist-deep:predict", body, {"Content-Type": content_type})
+
+
+def label(response: Response) -> Any:
+    assert response.status == 200, response.body
+    return response.json()["predictions"][0]["label"]
+
+
+@pytest.mark.parametrize("text", SPELLINGS.values(), ids=SPELLINGS.keys())
+def test_every_spelling_of_base64_is_a_picture_wherever_one_may_stand(app: DigitalisApp, text: str) -> None:
+    for instance in ({"b64": text}, text):
+        assert label(predict(app, json.dumps({"instances": [instance]}).encode(), "application/json")) == "3"
+    form = f'--xx\r\nContent-Disposition: form-data; name="picture"\r\n\r\n{text}\r\n--xx--\r\n'.encode()
+    assert label(predict(app, form, "multipart/form-data; boundary=xx")) == "3"
+    for content_type in ("text/plain", "", "image/png"):
+        assert label(predict(app, text.encode(), content_type)) == "3"
+
+
+def test_a_file_of_a_form_may_be_a_text(app: DigitalisApp) -> None:
+    disposition = 'Content-Disposition: form-data; name="picture"; filename="3.txt"'
+    form = f"--xx\r\n{disposition}\r\n\r\n{SPELLINGS['a data URI']}\r\n--xx--\r\n".encode()
+    assert label(predict(app, form, "multipart/form-data; boundary=xx")) == "3"
+
+
+@pytest.mark.parametrize("boundary", ["a/b", "a=b", "a:b", "a?b", "a,b", "----x/=:?,'()+_.-y"])
+def test_a_boundary_without_quotes_may_have_characters_that_need_them(app: DigitalisApp, boundary: str) -> None:
+    head = 'Content-Disposition: form-data; name="picture"; filename="3.png"\r\n\r\n'
+    form = f"--{boundary}\r\n{head}".encode() + FILE + f"\r\n--{boundary}--\r\n".encode()
+    assert label(predict(app, form, f"multipart/form-data; boundary={boundary}")) == "3"
+    assert label(predict(app, form, f'multipart/form-data; boundary="{boundary}"; charset=utf-8')) == "3"
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("not base64!", "'!' is no character of base64"),
+        ("data:image/png,%89PNG", "a data URI without ;base64"),
+        ("data:image/png;base64,", "the base64 text is empty"),
+        ("abcde", "5 characters of base64: one or two are missing at its end"),
+        ("aGVsbG8ü", "'ü' is no character of base64"),
+        ("aGVsbG9=x", "no character of base64"),
+    ],
+)
+def test_what_is_no_base64_is_an_error_that_says_why(app: DigitalisApp, text: str, error: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        decode_base64(text)
+    assert error in str(caught.value)
+    response = predict(app, json.dumps({"instances": [{"b64": text}]}).encode(), "application/json")
+    assert (response.status, response.json()["error"]) == (400, f"instances[0].b64: {caught.value}")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "samples").glob("*.*g")), ids=lambda path: path.name)
+def test_a_picture_file_is_never_taken_for_a_text(path: Path) -> None:
+    assert not is_base64(path.read_bytes())
+
+
+@pytest.mark.parametrize("magic", [b"GIF89a", b"BM", b"RIFF\x10\0\0\0WEBPVP8 ", b"II*\0", b"P5 28 28 255\n"])
+def test_neither_is_one_that_begins_with_letters(magic: bytes) -> None:
+    assert not is_base64(magic + bytes(range(60)))
