@@ -4,5 +4,6 @@ messages         `Request` and `Response`, as the views of the two hot routes se
 routing          the Flask application, and the fast path for those two routes
 body             reading a request body within the limits
 multipart        the files of a multipart form
+near_misses      for a path that there is not, the one that is probably meant
 error_responses  from exceptions to `{"error": ...}`
 """

@@ -1,6 +1,7 @@
 """From exceptions to error responses: `{"error": "<what was wrong, where, and what would be right>"}`."""
 
 import logging
+from collections.abc import Collection
 from wsgiref.types import WSGIEnvironment
 
 import flask
@@ -9,8 +10,10 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from service.errors import RequestError
 from service.http.messages import Response, decode_path, json_bytes
+from service.http.near_misses import nearest_path
 from service.observability.middleware import TIMER
 
+MAX_PATH = 1000  # characters of a path that is not there
 MAX_MESSAGE = 2000  # characters: a message may quote what a client sent
 
 log = logging.getLogger(__name__)
@@ -39,14 +42,19 @@ def handle_exception(error: Exception) -> flask.Response:
     return to_flask(error_response(error, flask.request.environ))
 
 
-def handle_http_exception(error: HTTPException) -> WerkzeugResponse:
-    """Flask's error handler for unknown paths, methods that are not allowed, and other HTTP errors of its own."""
+def handle_http_exception(error: HTTPException, models: Collection[str]) -> WerkzeugResponse:
+    """Flask's error handler for unknown paths, methods that are not allowed, and other HTTP errors of its own.
+
+    `models` are the names of those that there are.
+    """
     response = error.get_response()
     if response.status_code < 400:
         return response
     match error:
         case NotFound():
-            message = f"no such path: {flask.request.path}; GET /v1/models lists the models"
+            meant = nearest_path(flask.request.path[:MAX_PATH], models)
+            advice = f": did you mean {meant}?" if meant else ""
+            message = f"no such path: {flask.request.path}{advice or ';'} GET /v1/models lists the models"
         case MethodNotAllowed():
             allowed = " or ".join(sorted(set(error.valid_methods or ()) - {"HEAD", "OPTIONS"}))
             message = f"{flask.request.method} is not allowed for {flask.request.path}: use {allowed}"

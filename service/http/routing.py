@@ -62,7 +62,7 @@ class DigitalisApp(flask.Flask):
         self.segment = segment
         self.url_map.converters["model"] = ModelConverter
         self.url_map.merge_slashes = False  # it would respond with a redirect, in HTML
-        self.register_error_handler(HTTPException, handle_http_exception)
+        self.register_error_handler(HTTPException, lambda error: handle_http_exception(error, models.names()))
         self.register_error_handler(Exception, handle_exception)
         self._cached_fast_match = functools.lru_cache(1024)(self._match_fast_view)
 
