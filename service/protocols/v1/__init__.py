@@ -4,7 +4,8 @@ views            the routes
 requests         a body of any media type to arrays
 image_requests   ... files, base64 and 28x28 arrays of image models
 vector_requests  ... JSON rows, named features and CSV of vector models
-table_shapes    ... rows as pandas and MLflow write them
+csv_rows         ... rows of CSV
+table_shapes     ... rows as pandas and MLflow write them
 tensor_requests  ... nested lists of models of which only the signature is known
 feature_values   ... words of categories, and missing values
 responses        outputs to labels and probabilities, or values

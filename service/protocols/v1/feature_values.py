@@ -16,6 +16,11 @@ class UnknownValue(Exception):
     """A value is none of its feature; the message says what is expected."""
 
 
+def feature_list(features: Sequence[Column]) -> str:
+    """The names of features, for a message."""
+    return ", ".join(feature.name for feature in features)
+
+
 def value_type(feature: Column) -> Any:
     """The JSON values of a feature, as a type: a number, or one of its words; null too, if it may be missing."""
     kind: Any = float
