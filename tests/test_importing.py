@@ -245,6 +245,30 @@ def test_a_network_of_digits_gets_what_the_normaliser_makes_of_uploads(tmp_path:
     assert found == pytest.approx(expected[0].tolist(), rel=1e-4)
 
 
+def test_a_network_of_whole_pixels_gets_them_as_they_are(tmp_path: Path) -> None:
+    text = """<ir_version: 8, opset_import: ["" : 17]> net (uint8[n,2,2] x) => (float[n,2] y)
+        <float[4,2] w = {0.01, 0, 0, 0, 0, 0.01, 0, 0}, int64[2] flat = {-1, 4}>
+        { f = Cast <to = 1> (x)
+        v = Reshape (f, flat)
+        y = MatMul (v, w) }"""
+    options = ["--image", "2x2", "--preprocess", "none", "--labels", "a,b", "--logits", "--models", tmp_path / "models"]
+    assert run_import(write_graph(tmp_path, text), *options) == 0
+    found = probabilities(served(tmp_path / "models"), "net", [[[200, 0], [0, 0]]])
+    assert found[0, 0] == pytest.approx(1 / (1 + np.exp(-2)), rel=1e-5)
+    assert run_import(tmp_path / "net.onnx", *options, "--pixels", "0,1") == 1
+
+
+def test_a_network_of_pictures_of_any_size_is_for_those_of_one(tmp_path: Path) -> None:
+    text = """<ir_version: 8, opset_import: ["" : 17]> net (float[n,1,height,width] x) => (float[n,2] y) {
+        m = ReduceMean <axes = [2, 3], keepdims = 0> (x)
+        z = Sub (m, m)
+        y = Concat <axis = 1> (m, z) }"""
+    options = ["--image", "28x28", "--labels", "light,dark", "--logits", "--models", tmp_path / "models"]
+    assert run_import(write_graph(tmp_path, text), *options) == 0
+    found = probabilities(served(tmp_path / "models"), "net", [np.full((28, 28), 255).tolist()])
+    assert found[0, 0] == pytest.approx(1 / (1 + np.exp(-1)), rel=1e-5)
+
+
 # TorchScript, and Python.
 
 
@@ -279,10 +303,12 @@ def test_a_torchscript_file_without_features_needs_the_shapes_of_its_inputs(tmp_
 
 def test_a_module_is_exported_from_python(tmp_path: Path) -> None:
     labels = ["setosa", "versicolor", "virginica"]
+    module = Classifier().train()
     folder = training.export_network(
-        Classifier(), torch.zeros(1, 4), name="iris", labels=labels, logits=True, models_dir=tmp_path
+        module, np.zeros((1, 4), np.float32), name="iris", labels=labels, logits=True, models_dir=tmp_path
     )
     assert folder == tmp_path / "iris/1"
+    assert module.training
     expected = Classifier().eval()(torch.tensor(IRIS)).softmax(1).detach().numpy()
     assert probabilities(served(tmp_path), "iris", IRIS) == pytest.approx(expected, rel=1e-5)
 
@@ -409,6 +435,64 @@ def test_dimensions_of_any_size_are_those_of_the_request(tmp_path: Path) -> None
     assert response.json()["error"].startswith("instances[1]: its shape is [2], and that of the first instance [1]")
 
 
+def test_inputs_of_different_numbers_of_rows_are_refused(tensors: DigitalisApp) -> None:
+    inputs = [{"name": f"in_{one}", "shape": [1, 2], "datatype": one, "data": row} for one, row in VALUES.items()]
+    inputs[0] |= {"shape": [2, 2], "data": [True] * 4}
+    response = ask(tensors, "/v2/models/all/infer", {"inputs": inputs})
+    assert response.status == 400
+    assert "the numbers of rows differ: in_BOOL 2, in_UINT8 1" in response.json()["error"]
+
+
+def test_inputs_that_the_network_cannot_be_run_with_are_the_clients_mistake(tmp_path: Path) -> None:
+    """An index that its table does not have: more may be wrong with tensors than their signature says."""
+    text = """<ir_version: 8, opset_import: ["" : 17]> net (int64[n,2] ids) => (float[n,2] y)
+        <float[3] table = {1, 2, 3}> { y = Gather (table, ids) }"""
+    assert run_import(write_graph(tmp_path, text), "--models", tmp_path / "models") == 0
+    app = served(tmp_path / "models")
+    assert ask(app, "/v1/models/net:predict", {"instances": [[0, 2]]}).json()["predictions"] == [[1, 3]]
+    response = ask(app, "/v1/models/net:predict", {"instances": [[0, 200]]})
+    assert response.status == 422
+    assert response.json()["error"].startswith("net cannot be run with ids [1, 2]: ")
+
+
+def test_a_dimension_of_any_size_may_be_none(tmp_path: Path) -> None:
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+        net (float[n,length] x) => (float[n,length] y) { y = Identity (x) }"""
+    assert run_import(write_graph(tmp_path, text), "--models", tmp_path / "models") == 0
+    app = served(tmp_path / "models")
+    tensor = {"name": "x", "shape": [2, 0], "datatype": "FP32", "data": []}
+    assert ask(app, "/v2/models/net/infer", {"inputs": [tensor]}).json()["outputs"][0]["shape"] == [2, 0]
+    response = ask(app, "/v2/models/net/infer", {"inputs": [tensor | {"shape": [1, 4]}]})
+    assert response.json()["error"] == "x: 0 values in data, expected 4 for shape [1, 4]"
+
+
+def test_a_row_of_one_element_may_be_the_element(tmp_path: Path) -> None:
+    """As columns of a table are, which converters of pipelines make inputs of."""
+    text = """<ir_version: 8, opset_import: ["" : 17]> net (string[n,1] city, float[n,1] income) => (string[n,1] a,
+        float[n,1] b) { a = Identity (city)
+        b = Identity (income) }"""
+    assert run_import(write_graph(tmp_path, text), "--models", tmp_path / "models") == 0
+    app = served(tmp_path / "models")
+    rows = [{"city": "Rome", "income": 3}, {"city": ["Bern"], "income": [4]}]
+    found = ask(app, "/v1/models/net:predict", {"instances": rows}).json()["predictions"]
+    assert found == [{"a": ["Rome"], "b": [3]}, {"a": ["Bern"], "b": [4]}]
+
+
+def test_a_classifier_may_be_served_as_tensors(tmp_path: Path) -> None:
+    path = write_graph(tmp_path, ZIPMAP, "mail.onnx")
+    assert run_import(path, "--tensors", "--models", tmp_path / "models") == 0
+    assert bundle_of(tmp_path / "models/mail/1").task == "tensors"
+    assert run_import(path, "--tensors", "--labels", "ham,spam", "--models", tmp_path / "models") == 1
+
+
+def test_a_network_of_half_precision_is_as_good_as_its_file(tmp_path: Path) -> None:
+    module = Classifier().half().eval()
+    torch.onnx.export(module, (torch.zeros(1, 4).half(),), tmp_path / "net.onnx", dynamo=True, external_data=False)
+    assert run_import(tmp_path / "net.onnx", "--labels", "a,b,c", "--logits", "--models", tmp_path / "models") == 0
+    expected = module(torch.tensor(IRIS).half()).softmax(1).detach().float().numpy()
+    assert probabilities(served(tmp_path / "models"), "net", IRIS) == pytest.approx(expected, abs=5e-3)
+
+
 # What cannot be served says why, and what to do.
 
 
@@ -455,6 +539,11 @@ def test_a_file_that_cannot_be_served_says_why_and_what_to_do(
     said = capsys.readouterr().err
     assert case["says"] in said, said
     assert not list((tmp_path / "models").glob("*"))
+
+
+def test_an_example_without_a_batch_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CannotImport, match=r"an example has shape \[4\], without a batch: example\[None\] is a batch"):
+        training.export_network(Classifier(), torch.zeros(4), name="net", models_dir=tmp_path)
 
 
 def test_a_module_that_cannot_be_exported_is_an_error_with_the_reason(tmp_path: Path) -> None:

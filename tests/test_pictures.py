@@ -125,7 +125,9 @@ def test_an_array_of_another_size_is_named(app: DigitalisApp) -> None:
 
 
 def test_files_that_are_no_pictures_are_left_out_and_named(folder: Path) -> None:
-    assert any("1 files that are no pictures" in note for note in propose_pictures(folder, FIT, 28).notes)
+    assert any(
+        "left out, as no pictures by their names: 1," in note for note in propose_pictures(folder, FIT, 28).notes
+    )
 
 
 def test_the_recipe_of_pictures_can_be_written_changed_and_trained(

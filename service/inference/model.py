@@ -1,5 +1,6 @@
 """A model: a bundle opened by a runtime."""
 
+import logging
 import time
 from pathlib import Path
 
@@ -21,6 +22,10 @@ from service.inference.batching import BatchingOptions, BatchingRuntime, Wait, w
 from service.inference.placement import place
 from service.inference.runtimes import Runtime
 from service.settings import Settings
+
+log = logging.getLogger(__name__)
+
+MAX_REASON = 200  # characters of what a runtime says
 
 
 class Model:
@@ -73,7 +78,13 @@ class Model:
             raise
         except NotFinite:
             raise UnprocessableInput(f"{bundle.name} has no finite output for such large numbers") from None
-        except Exception as error:  # the inputs were valid, so any other failure is the service's
+        except Exception as error:
+            if bundle.takes_tensors:  # of which more may be wrong than the signature says, such as an index
+                log.warning("%s failed on %s", self.id, self.runtime.device, exc_info=error)
+                raise UnprocessableInput(
+                    f"{bundle.name} cannot be run with {_shown(inputs)}: {_reason(error)}"
+                ) from None
+            # The inputs were valid, so that any other failure is the service's.
             raise InferenceFailed(f"{self.id} failed on {self.runtime.device}") from error
         return outputs
 
@@ -95,6 +106,16 @@ class Model:
         if self._report is None:
             raise ReportNotFound(f"{self.id} has no report: its bundle contains none")
         return self._report
+
+
+def _shown(inputs: Arrays) -> str:
+    """The shapes of inputs, for a message."""
+    return ", ".join(f"{name} {list(array.shape)}" for name, array in inputs.items())
+
+
+def _reason(error: Exception) -> str:
+    """What a runtime says, without the places in its own source."""
+    return " ".join(str(error).split())[-MAX_REASON:]
 
 
 def _check_normaliser(bundle: Bundle) -> None:

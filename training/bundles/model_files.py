@@ -1,6 +1,7 @@
 """The two files of a network in a bundle: ONNX and TorchScript."""
 
 import logging
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from training.errors import CannotImport
 from training.networks.mixture import UNITS
 from training.networks.network import Network
 from training.recipes.recipe import Recipe
+
+ANSI = re.compile(r"\x1b\[\d+m")  # colours of the exporter's messages
+MAX_REASON = 500  # characters of them
 
 
 def signature_of(recipe: Recipe) -> Signature:
@@ -62,18 +66,24 @@ def onnx_of_module(module: nn.Module, example: tuple[Tensor, ...]) -> onnx.Model
     """A module as ONNX, with a batch of any size in each input; raises `CannotImport` with the exporter's reason."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     batch = torch.export.Dim("batch")
+    inputs = tuple(torch.as_tensor(one) for one in example)
+    if flat := [list(one.shape) for one in inputs if one.dim() < 1 or (one.dim() == 1 and one.is_floating_point())]:
+        raise CannotImport(f"an example has shape {flat[0]}, without a batch: example[None] is a batch of one")
+    was_training = module.training
     try:
         with warnings.catch_warnings(action="ignore"):
             program: Any = torch.onnx.export(
                 module.eval(),
-                tuple(torch.cat([one, one]) for one in example),  # a batch of one would be taken for a constant
-                dynamic_shapes=tuple({0: batch} for _ in example),
+                tuple(torch.cat([one, one]) for one in inputs),  # a batch of one would be taken for a constant
+                dynamic_shapes=tuple({0: batch} for _ in inputs),
                 dynamo=True,
                 verbose=False,
             )
     except Exception as error:  # the exporter's exceptions have no narrower base class
-        reason = " ".join(str(error).split())[:1000]
+        reason = " ".join(ANSI.sub("", str(error)).split())[:MAX_REASON]
         raise CannotImport(f"{type(module).__name__}: PyTorch cannot export it to ONNX: {reason}") from error
+    finally:
+        module.train(was_training)
     model: onnx.ModelProto = program.model_proto
     _strip_debug_metadata(model)
     return model

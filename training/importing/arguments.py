@@ -51,6 +51,8 @@ def add_import(command: argparse.ArgumentParser, settings: Settings) -> None:
         command.add_argument(
             f"--{name}", type=numbers, default=(), metavar="R,G,B", help=f"{words}: one number, or one for each colour"
         )
+    tensors_help = "serve its inputs and outputs by their names, whatever the file says of classes"
+    command.add_argument("--tensors", action="store_true", help=tensors_help)
     samples_help = "a table of rows that the network is for: examples, ranges, and baselines to detect drift"
     command.add_argument("--samples", type=Path, metavar="TABLE", help=samples_help)
     add_models_dir(command, settings)

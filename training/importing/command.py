@@ -19,7 +19,7 @@ from training.errors import CannotImport
 from training.importing.foreign import ForeignNetwork, foreign_onnx
 from training.importing.image_input import ImageInput, image_input
 from training.importing.imported_bundle import Imported, write_imported
-from training.importing.meaning import Described, Meaning, meaning_of
+from training.importing.meaning import Described, Meaning, check_features, meaning_of
 from training.importing.onnx_file import describe_producer, read_onnx
 from training.importing.onnx_rewriting import rewrite
 from training.importing.samples import Samples, read_samples
@@ -49,7 +49,9 @@ def import_network(args: argparse.Namespace) -> None:
     name = args.name or _name(path)
     check_writable(args.models_dir)
     image = _image(args)
-    said = Described(args.labels, args.features, args.targets, args.output or "", args.logits, image)
+    said = Described(args.labels, args.features, args.targets, args.output or "", args.logits, image, args.tensors)
+    if args.tensors and (image or said.labels or said.features or said.targets or args.samples):
+        raise CannotImport("--tensors says nothing of what its inputs and outputs are: give it alone")
     if image and args.samples:
         raise CannotImport("--samples is of rows of features, and --image says that the network takes pictures")
     data = _read(path)
@@ -58,12 +60,15 @@ def import_network(args: argparse.Namespace) -> None:
     elif args.inputs:
         raise CannotImport("--input is for TorchScript: an ONNX file has the shapes of its inputs")
     else:
-        opened = open_onnx(read_onnx(path), str(path))
+        opened = open_onnx(read_onnx(path), str(path), image)
     console.print(f"{path}: {opened.producer}", markup=False)
     for note in opened.network.notes:
         console.print(note, markup=False)
     origin = ImportedFile(path.name, "sha256:" + sha256(data), opened.producer)
-    samples = read_samples(args.samples, said.features, _width(opened.network)) if args.samples else None
+    samples = None
+    if args.samples:
+        check_features(opened.network.inputs, str(path))
+        samples = read_samples(args.samples, said.features, _width(opened.network))
     publish(opened, said, Target(name, args.models_dir, origin, samples))
 
 
@@ -114,10 +119,10 @@ class Target:
     samples: Samples | None = None
 
 
-def open_onnx(model: ModelProto, where: str) -> Opened:
+def open_onnx(model: ModelProto, where: str, image: ImageInput | None = None) -> Opened:
     """The network in a graph; raises `CannotImport`."""
     producer = describe_producer(model)
-    network, changed = foreign_onnx(model, where)
+    network, changed = foreign_onnx(model, where, image)
     return Opened(producer, network, ONNX, lambda meaning: rewrite(changed, network, meaning).SerializeToString())
 
 
@@ -157,7 +162,7 @@ def _image(args: argparse.Namespace) -> ImageInput | None:
     """What is said of pictures, if the network takes any."""
     if args.image:
         preprocess = Preprocess(args.preprocess or "fit", args.ink or "kept")
-        return image_input(args.image, preprocess, args.pixels or (0.0, 1.0), args.mean, args.std)
+        return image_input(args.image, preprocess, args.pixels or (), args.mean, args.std)
     given = [name for name in ("preprocess", "ink", "pixels", "mean", "std") if getattr(args, name)]
     if given:
         raise CannotImport(f"--{given[0]} is of pictures: --image 28x28, or 32x32x3 in colour, says their size")

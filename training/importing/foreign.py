@@ -11,12 +11,14 @@ from service.bundle.loading import is_a_name
 from service.bundle.signature import DATATYPES, FLOATS, NUMPY_DTYPES, Arrays, Datatype, TensorSpec
 from training.errors import CannotImport
 from training.importing.batch import fixed_batch, make_dynamic
+from training.importing.image_input import ImageInput
 from training.importing.onnx_file import open_session
 
 TOLERANCE = 1e-4  # of the same rows in the same batch
 DEPENDENCE = (
     0.02  # of a row that is run alone, and in a batch: kernels for a batch round differently, layers add to that
 )
+MAX_REASON = 300  # characters of what a runtime says
 TRIALS = ((2, 4), (3, 5))  # rows, and the size of a dimension that may be of any size
 
 Run = Callable[[Arrays], dict[str, NDArray[np.generic]]]
@@ -36,14 +38,17 @@ class ForeignNetwork:
     notes: tuple[str, ...] = ()
 
 
-def foreign_onnx(model: ModelProto, where: str) -> tuple[ForeignNetwork, ModelProto]:
+def foreign_onnx(model: ModelProto, where: str, image: ImageInput | None = None) -> tuple[ForeignNetwork, ModelProto]:
     """The network in a graph, and the graph with a batch of any size and without maps of probabilities.
 
-    Raises `CannotImport` for inputs and outputs that cannot be served.
+    If it takes pictures of any size, it is for those of `image` then. Raises `CannotImport` for inputs and outputs that
+    cannot be served.
     """
     labels = _replace_maps(model)
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = tuple(_spec(value, where) for value in model.graph.input if value.name not in weights)
+    if image and len(inputs) == 1:
+        inputs = (image.fill(inputs[0]),)
     notes = []
     if size := fixed_batch(model):
         model, original = make_dynamic(model, size), model
@@ -90,6 +95,7 @@ def trial_inputs(inputs: Sequence[TensorSpec], rows: int, size: int, seed: int =
         if spec.datatype in FLOATS:
             return random.normal(size=shape).astype(NUMPY_DTYPES[spec.datatype])
         bits = random.integers(0, 2, shape)
+        bits[..., :1] = 1  # a mask has something in it
         if spec.datatype == "BYTES":
             return np.array(["a", "b"], np.object_)[bits]
         return bits.astype(NUMPY_DTYPES[spec.datatype])
@@ -111,7 +117,7 @@ def _try(run: Run, inputs: Arrays, where: str) -> dict[str, NDArray[np.generic]]
         return run(inputs)
     except Exception as error:  # noqa: BLE001 - the libraries' exceptions have no narrower base class
         shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in inputs.items())
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split())[-MAX_REASON:]
         raise CannotImport(f"{where}: it does not run with {shapes}: {reason}") from None
 
 
@@ -126,8 +132,8 @@ def _check_independence(inputs: tuple[TensorSpec, ...], run: Run, outputs: Seque
             if not same(alone[spec.name], expected[spec.name][row : row + 1], DEPENDENCE):
                 raise CannotImport(
                     f"{where}: output {spec.name!r} of a row is another one alone than in a batch, and the service "
-                    "runs rows of several requests as one batch: is it exported in training mode, with batch "
-                    "normalisation or dropout that is not switched off?"
+                    "runs rows of several requests as one batch. Is it exported in training mode, with batch "
+                    "normalisation or dropout that is not switched off? Is the batch not the first dimension?"
                 )
 
 

@@ -23,7 +23,7 @@ from service.settings import Settings
 from training.bundles.baseline import baseline_histogram, fractions_of
 from training.bundles.export import next_version, staging_directory
 from training.bundles.verify import BATCH_SIZES, BatchComparison
-from training.errors import VerificationFailed
+from training.errors import CannotImport, VerificationFailed
 from training.importing.foreign import ForeignNetwork, trial_inputs
 from training.importing.meaning import Meaning, check_probabilities, input_spec, result_spec
 from training.importing.samples import Samples
@@ -31,6 +31,7 @@ from training.importing.samples import Samples
 GOLDEN_ROWS = 5
 FREE_SIZE = 4  # of dimensions that may be of any size, in golden examples
 ABSOLUTE, RELATIVE = 1e-5, 1e-5  # differences between the service and the file, of numbers
+HALF_FACTOR = 100  # times as much, of networks of FP16, which has three digits
 GOLDEN_FACTOR = 10  # devices differ by more than runs on one do
 BATCH_ROWS = 4096
 LIBRARIES = ("onnx", "onnxruntime", "numpy")
@@ -46,6 +47,12 @@ class Imported:
     files: Mapping[str, bytes]
     origin: ImportedFile
     samples: Samples | None = None
+
+    @property
+    def factor(self) -> float:
+        """By how much larger differences may be than those of FP32."""
+        specs = (*self.network.inputs, *self.network.outputs)
+        return HALF_FACTOR if any(spec.datatype == "FP16" for spec in specs) else 1
 
     @property
     def signature(self) -> Signature:
@@ -139,7 +146,16 @@ def _golden(imported: Imported) -> Golden:
         allowed = 0.0
         if spec.datatype in FLOATS:
             difference = float(np.abs(single.astype(np.float64) - array.astype(np.float64)).max(initial=0))
-            allowed = GOLDEN_FACTOR * (ABSOLUTE + RELATIVE * float(np.abs(array).max(initial=0)) + difference)
+            if not np.isfinite(array.astype(np.float64)).all():
+                raise CannotImport(
+                    f"{imported.origin.name}: output {spec.name!r} is NaN or infinite for inputs that were drawn: the "
+                    "network must have a number for every input that its shapes allow"
+                )
+            allowed = (
+                GOLDEN_FACTOR
+                * imported.factor
+                * (ABSOLUTE + RELATIVE * float(np.abs(array).max(initial=0)) + difference)
+            )
         tolerance[spec.name] = [allowed]
     as_lists = [{name: array.tolist() for name, array in side.items()} for side in (inputs, outputs)]
     return Golden(tolerance, *as_lists)
@@ -191,7 +207,7 @@ def _compare_batch(imported: Imported, model: Model, inputs: Arrays, rows: int) 
                 raise VerificationFailed(f"{imported.name}: {name} is another one than that of {imported.origin.name}")
             continue
         difference = np.abs(found[name].astype(np.float64) - array.astype(np.float64))
-        allowed = ABSOLUTE + RELATIVE * np.abs(array.astype(np.float64))
+        allowed = imported.factor * (ABSOLUTE + RELATIVE * np.abs(array.astype(np.float64)))
         at = np.unravel_index((difference / allowed).argmax(), difference.shape)
         if difference[at] > allowed[at]:
             message = f"{name} differs by {difference[at]:.2g}, allowed {allowed[at]:.2g}"

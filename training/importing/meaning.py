@@ -28,6 +28,7 @@ class Described:
     output: str = ""
     logits: bool = False
     image: ImageInput | None = None
+    tensors: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,15 +80,16 @@ def meaning_of(network: ForeignNetwork, said: Described, names: tuple[str, ...],
 
     Raises `CannotImport` where they contradict each other.
     """
+    if said.tensors:
+        return Meaning("tensors")
+    _check_labels(said.labels, network.labels, where)
     labels = said.labels or network.labels
     if said.image:
         return _of_images(network, said, said.image, labels, where)
     told = said.labels or said.features or said.targets or said.logits or names
     reason = _no_features(network.inputs)
-    if reason and told:
-        raise CannotImport(
-            f"{where}: {reason}: without --labels, --features, --targets and --samples its tensors are served"
-        )
+    if told:
+        check_features(network.inputs, where)
     if reason or not (told or labels):
         return Meaning("tensors")
     count = network.inputs[0].shape[1]
@@ -122,8 +124,9 @@ def _of_images(
         raise CannotImport(f"{where}: a network of pictures is a classifier: --labels names its classes")
     if len(network.inputs) != 1:
         raise CannotImport(f"{where}: it has {len(network.inputs)} inputs, and pictures are one")
-    image.order_of(network.inputs[0], where)
-    return _classifier(network, said, labels, where, image=image)
+    (given,) = network.inputs
+    image.order_of(given, where)
+    return _classifier(network, said, labels, where, image=image.for_input(given, where))
 
 
 def _classifier(
@@ -150,7 +153,25 @@ def check_probabilities(meaning: Meaning, predicted: NDArray[np.float64], raw: N
     row = ", ".join(f"{value:.4g}" for value in np.ravel(raw[0])[:6])
     name = meaning.output.name if meaning.output else ""
     hint = "" if meaning.activation != "none" else ": if they are logits, --logits adds the softmax or sigmoid"
-    raise CannotImport(f"{where}: output {name!r} of a row is [{row}], which are no probabilities{hint}")
+    raise CannotImport(
+        f"{where}: output {name!r} of a row is [{row}], which are no probabilities{hint}; --tensors serves it as it is"
+    )
+
+
+def check_features(inputs: Sequence[TensorSpec], where: str) -> None:
+    """Raise `CannotImport` unless the inputs are one vector of features."""
+    if reason := _no_features(inputs):
+        raise CannotImport(f"{where}: {reason}: --tensors, and nothing else, serves it as it is")
+
+
+def _check_labels(said: Sequence[str], named: Sequence[str], where: str) -> None:
+    """Raise `CannotImport` for labels that the file has too, in another order; other names for them are fine."""
+    for i, label in enumerate(said):
+        if label in named and (len(said) != len(named) or named[i] != label):
+            raise CannotImport(
+                f"{where}: the file names its classes {', '.join(named)}, in this order; --labels has {label!r} at "
+                "another place: leave it out, or give other names in the order of the file"
+            )
 
 
 def _no_features(inputs: Sequence[TensorSpec]) -> str:
@@ -183,7 +204,8 @@ def _classifier_output(network: ForeignNetwork, said: Described, labels: tuple[s
     ]
     if not fitting:
         found = ", ".join(f"{one.name} {one.datatype} {list(one.shape)}" for one in network.outputs)
-        raise CannotImport(f"{where}: {classes} labels ({', '.join(labels[:10])}), and no output of as many: {found}")
+        message = f"{classes} labels ({', '.join(labels[:10])}), and no output of as many: {found}"
+        raise CannotImport(f"{where}: {message}; --tensors serves it as it is")
     return _only(fitting, where)
 
 

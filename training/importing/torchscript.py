@@ -47,7 +47,7 @@ def read_torchscript(path: Path) -> torch.jit.ScriptModule:
             module: torch.jit.ScriptModule = torch.jit.load(io.BytesIO(data), map_location="cpu")
     except (RuntimeError, ValueError) as error:
         raise CannotImport(f"{path}: TorchScript cannot open it: {' '.join(str(error).split())}") from None
-    return module.eval()
+    return module
 
 
 def is_pickle(data: bytes) -> bool:
@@ -64,6 +64,8 @@ def foreign_torchscript(module: torch.jit.ScriptModule, inputs: Sequence[TensorS
 
     Raises `CannotImport` if these are not its inputs, or if it returns anything but tensors.
     """
+    was_training = module.training
+    module.eval()
     schema = module.forward.schema  # type: ignore[attr-defined]  # torch types it as any callable
     names = [argument.name for argument in schema.arguments[1:]]
     if len(names) != len(inputs):
@@ -74,6 +76,8 @@ def foreign_torchscript(module: torch.jit.ScriptModule, inputs: Sequence[TensorS
     named = tuple(TensorSpec(name, spec.datatype, spec.shape) for name, spec in zip(names, inputs, strict=True))
     run = _runner(module, [spec.name for spec in named], where)
     outputs, notes = found_outputs(named, run, where)
+    if was_training:
+        notes.append("it was saved in training mode: it is served in evaluation mode")
     return ForeignNetwork(named, outputs, run, (), tuple(notes))
 
 

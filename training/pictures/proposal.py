@@ -55,7 +55,7 @@ def propose_pictures(
         f"{preprocess.method}: {REASONS[preprocess.method]}; {side}x{side}, {'in colour' if colour else 'grey'}",
     ]
     if others:
-        notes.append(f"left out: {len(others):,} files that are no pictures by their names, such as {others[0]}")
+        notes.append(f"left out, as no pictures by their names: {len(others):,}, such as {others[0]}")
     if is_uneven(counts):
         notes.append(uneven_note(counts))
     reasons = {

@@ -77,6 +77,8 @@ def _batch(rows: Any, spec: TensorSpec, where: str) -> NDArray[Any]:
 
 def _row(row: Any, spec: TensorSpec, where: str) -> NDArray[Any]:
     expected = spec.shape[1:]
+    if expected == (1,) and not isinstance(row, list):
+        row = [row]
     try:
         array = to_array(row, spec.datatype)
     except ValueError:
@@ -93,10 +95,17 @@ def _shown(shape: tuple[int, ...]) -> str:
     return f"[{', '.join('any' if size == -1 else str(size) for size in shape)}]"
 
 
+def _value_type(spec: TensorSpec) -> Any:
+    """A row of an input in JSON: a nested list; an element alone too, if a row is one."""
+    element = element_type(spec.datatype)
+    row = nested(element, len(spec.shape) - 1)
+    return row | element if spec.shape[1:] == (1,) else row
+
+
 @functools.cache
 def _decoder(signature: Signature) -> msgspec.json.Decoder[Any]:
     """The V1 request of these inputs as a type."""
-    types = [nested(element_type(spec.datatype), len(spec.shape) - 1) for spec in signature.inputs]
+    types = [_value_type(spec) for spec in signature.inputs]
     instance: Any = types[0]
     if len(types) > 1:
         names = {f"input_{i}": spec.name for i, spec in enumerate(signature.inputs)}

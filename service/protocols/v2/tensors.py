@@ -16,6 +16,7 @@ from service.protocols.parsing import decode_json
 from service.protocols.tensor_values import check_finite, element_type, nested, to_array
 from service.settings import Settings
 
+EMPTY = b"[], \t\r\n"
 OPENING_BRACKETS = re.compile(rb"[\[\s]*")
 
 Dimension = Annotated[int, Meta(ge=0, le=2**31 - 1)]
@@ -120,7 +121,7 @@ def _elements(data: bytes, spec: TensorSpec, shape: list[int], *, nullable: bool
     depth = opened.group().count(b"[") if opened else 0
     if depth not in (1, len(shape)):
         raise BadRequest(f"{spec.name}: data is nested {depth} deep: expected flat, or nested like shape {shape}")
-    count, expected = data.count(b",") + 1, math.prod(shape)
+    count, expected = data.count(b",") + bool(data.strip(EMPTY)), math.prod(shape)
     if count < expected or (count > expected and spec.datatype != "BYTES"):  # texts may have commas
         raise BadRequest(f"{spec.name}: {count} values in data, expected {expected} for shape {shape}")
     array: NDArray[Any]
