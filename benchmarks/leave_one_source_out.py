@@ -28,8 +28,8 @@ CANDIDATES: list[tuple[Any, str, tuple[float, ...]]] = [
     (segmentation, "MARGIN", (0.35, 0.2, 0.5)),
     (segmentation, "MAX_SEVERAL", (0.9, 0.5, 0.7)),
     (service_normaliser, "DIGIT_ASPECT", (0.7, 0.8, 1.0)),
-    (mnist_geometry, "MIN_STROKE", (2.0, 1.6, 2.4)),
-    (mnist_geometry, "TARGET_STROKE", (2.4, 2.1, 2.8)),
+    (mnist_geometry, "MIN_STROKE", (1.8, 1.5, 2.0)),
+    (mnist_geometry, "TARGET_STROKE", (2.0, 2.2, 2.5)),
 ]
 """Module, name of the constant in it, and the values to try besides the current one."""
 

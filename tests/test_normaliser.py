@@ -265,7 +265,7 @@ def test_ruled_lines_as_dark_as_the_ink_are_no_part_of_the_digit(ruling: int, ro
     }
     plain = normalise_with_report(synthetic_digit(5, **style))
     ruled = normalise_with_report(synthetic_digit(5, **style, **lines))
-    assert difference(ruled.image, plain.image).mean() < 14
+    assert difference(ruled.image, plain.image).mean() < 12
 
 
 def test_a_straight_stroke_from_edge_to_edge_is_a_digit_and_not_a_ruled_line() -> None:
@@ -275,7 +275,6 @@ def test_a_straight_stroke_from_edge_to_edge_is_a_digit_and_not_a_ruled_line() -
     assert digit.box[3] > 270
 
 
-@pytest.mark.xfail(reason="the segmenter's files were made before closed frames were among its pictures", strict=True)
 def test_a_frame_around_the_digit_is_removed() -> None:
     plain = synthetic_digit(3, side=300, digit_size=0.5)
     framed = Image.fromarray(plain)

@@ -122,7 +122,7 @@ def test_a_bundle_without_a_report_is_named_in_the_error(settings: Settings) -> 
 
 def test_inputs_that_do_not_fit_the_signature_are_a_bad_request(settings: Settings) -> None:
     model = Model.open(IRIS, settings)
-    with pytest.raises(BadRequest, match="iris: features is float64, expected FP32"):
+    with pytest.raises(BadRequest, match="iris: features is FP64, expected FP32"):
         model.predict({"features": np.zeros((1, 4))})
 
 

@@ -48,7 +48,7 @@ DIGITS = Recipe(
     scaling="unit",
     training=msgspec.structs.replace(
         MNIST.gradient_descent,
-        epochs=30,
+        epochs=46,
         precision="float32",
         distortion=Distortion(
             rotation=8,
@@ -63,7 +63,7 @@ DIGITS = Recipe(
             artifact_fraction=0.4,
             scene_fraction=0.6,
         ),
-        teacher=Teacher(AdamW(0.003), batch_size=256, epochs=7, dropout=0.1, temperature=4.0),
+        teacher=Teacher(AdamW(0.003), batch_size=256, epochs=11, dropout=0.1, temperature=4.0),
     ),
     validation_rows=6049,  # `VALIDATION_ROWS` of the data set
     acceptance=Acceptance("accuracy", 0.985),

@@ -19,7 +19,8 @@ def stripe(distance: Tensor, width: Tensor) -> Tensor:
 def ruled_lines(boxes: Tensor, shape: Shape, draws: Draws) -> Tensor:
     """Ruled or squared paper, or one line, most often at or below the foot of the digit in its box [n, 4]."""
     x, y = pixel_centres(shape)
-    angle = draws.normal() * 0.06 + torch.where(draws.chance(0.08), torch.pi / 2, 0.0)
+    tilt = torch.where(draws.chance(0.25), 0.2, 0.06)  # radians: paper that was held as it came to hand, or straight
+    angle = draws.normal() * tilt + torch.where(draws.chance(0.08), torch.pi / 2, 0.0)
     _, top, _, bottom = boxes.T
     height = (bottom - top).clamp(min=8)
     foot = bottom + height * (draws.normal() * 0.06 + draws.uniform(0, 0.3) * draws.chance(0.5))

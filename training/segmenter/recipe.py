@@ -22,7 +22,7 @@ class SegmenterRecipe(msgspec.Struct, frozen=True, kw_only=True):
     """The digits that are drawn into the pictures."""
     digits_of_each: PositiveInt = 12_000
     """The first training rows of each data set, or all if there are fewer; no other digits are drawn."""
-    samples: PositiveInt = 5_000_000
+    samples: PositiveInt = 4_000_000
     """Pictures, of which each is seen once."""
     batch_size: PositiveInt = 64
     learning_rate: PositiveFloat = 0.003

@@ -66,10 +66,11 @@ def _add_clutter(
 ) -> Tensor:
     """What else is dark in the picture is drawn over the ink."""
     shape = dark.shape[1], dark.shape[2]
+    everywhere = torch.ones_like(clean)
     layers: tuple[tuple[float, Tensor, Callable[[Draws, Tensor], Tensor]], ...] = (
         (0.68, ~clean, lambda some, chosen: clutter.ruled_lines(boxes[chosen], shape, some)),
         (0.42, ~clean, lambda some, _: clutter.frames(shape, some)),
-        (0.15, ~clean, lambda some, chosen: clutter.closed_frames(boxes[chosen], shape, some)),
+        (0.22, everywhere, lambda some, chosen: clutter.closed_frames(boxes[chosen], shape, some)),
         (0.28, ~clean, lambda some, _: clutter.specks(shape, some)),
         (0.1, ~clean, lambda some, _: clutter.print_marks(shape, some)),
         (0.22, ~clean, lambda some, _: clutter.neighbours(digits, shape, some)),
