@@ -271,7 +271,7 @@ def test_a_recipe_of_digits_trains_from_scratch_and_reaches_its_acceptance_thres
         ({"name": "X or"}, "recipe X or: a name consists of lower-case letters"),
         (
             {"training": GradientDescent(SGD(1.0), batch_size=4, epochs=1, distortion=Distortion()), "sweep_seeds": 0},
-            "recipe xor: distortion and teacher are for images, and xor has none",
+            "recipe xor: distortion and teacher are for images of digits, and xor has none",
         ),
         (
             {"training": GradientDescent(Adagrad(), batch_size=4, epochs=1, schedule="one-cycle"), "sweep_seeds": 0},
