@@ -16,6 +16,8 @@ NUMBER = re.compile(r"\d+(\.\d+)?(e-?\d+)?")
 PROGRAM = re.compile(r"```python\n# (\w+\.py)\n(.*?)```", re.DOTALL)
 URL = "http://127.0.0.1:8000"
 
+pytestmark = pytest.mark.slow
+
 
 def run(command: str, folder: Path) -> str:
     """What a shell prints, on both of its outputs, with the commands of this environment."""
