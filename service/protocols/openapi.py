@@ -5,6 +5,7 @@ written out for each model, so that people see its features by name, and tools s
 """
 
 import inspect
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -190,6 +191,15 @@ def _content(media_types: MediaTypes, schemas: Document, prefix: str = "") -> Do
         else:
             reference = f"#/components/schemas/{prefix}{{name}}"
             (schema,), parts = msgspec.json.schema_components([kind], ref_template=reference)
-            schemas |= {f"{prefix}{part}": found for part, found in parts.items()}
+            schemas |= {f"{prefix}{part}": _without_infinities(found) for part, found in parts.items()}
             content[name] = {"schema": schema}
     return content
+
+
+def _without_infinities(part: Document) -> Document:
+    """A part without default values that JSON cannot have: msgspec writes an infinity as null."""
+    properties = part.get("properties", {})
+    for name, found in properties.items():
+        if isinstance(found.get("default"), float) and math.isinf(found["default"]):
+            properties[name] = {key: value for key, value in found.items() if key != "default"}
+    return part

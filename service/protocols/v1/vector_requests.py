@@ -47,7 +47,7 @@ EXTRA_INSTANCES = 100  # parsed beyond the limit, so that the message can say ho
 
 def decode(body: Body, features: tuple[Column, ...], request: Request) -> NDArray[np.float32]:
     """All rows of a body, in order: FP32 [n, features]. Raises a `RequestError` that names the row that failed."""
-    ignored = frozenset(name for value in request.query("ignore") for name in value.split(","))
+    ignored = frozenset(name for value in request.query("ignore") for name in value.split(",") if name)
     if known := [feature.name for feature in features if feature.name in ignored]:
         raise BadRequest(f"ignore={known[0]}: it is a feature, which the model needs")
     if len(body.data) <= LARGE_BODY:
@@ -116,7 +116,9 @@ def _json(data: bytes, features: tuple[Column, ...], max_rows: int, ignored: Col
     try:
         if ignored or not IS_INSTANCES.match(data):
             document = decode_json(data, ANYTHING, max_arrays)
-            instances = validate({"instances": to_instances(document, ignored)}, decoder.type).instances
+            has_signature = isinstance(document, dict) and "signature_name" in document
+            others = {"signature_name": document["signature_name"]} if has_signature else {}
+            instances = validate({"instances": to_instances(document, ignored), **others}, decoder.type).instances
         else:
             instances = decode_json(data, decoder, max_arrays).instances
     except BadRequest as error:
