@@ -9,6 +9,7 @@ from conftest import IRIS, newest
 
 from service.app import create_app
 from service.errors import BadRequest, PayloadTooLarge, RequestError
+from service.http.body import IMAGE as IMAGE_BODY
 from service.http.body import Body
 from service.http.messages import JSON, Request
 from service.http.routing import DigitalisApp
@@ -74,6 +75,8 @@ BODIES = {
     "V1 wide lines, CSV": LargeBody("iris", "", " " * 800 + IRIS_ROW[1:-1], "", separator="\n", media_type="text/csv"),
     "V1 28x28 arrays": LargeBody("mnist-deep", '{"instances":[', IMAGE),
     "V1 an endless row of pixels": LargeBody("mnist-deep", '{"instances":[[[', "0", "]]]}", 4_000_000),
+    "V1 a file in base64, and no such letter": LargeBody("mnist-deep", '{"instances":["', "AAAA", '!"]}', 10**6, ""),
+    "V1 base64 as the body": LargeBody("mnist-deep", "", "AAAA", "!", 10**6, "", IMAGE_BODY),
     "V1 wide characters": LargeBody("iris", '{"instances":[],"signature_name":"', "a", '\\ud83d\\ude00"}', 10**6, ""),
     "V2 an endless shape": LargeBody("iris", '{"inputs":[{"name":"features","shape":[', "300", END, 10**6),
     "V2 rows": LargeBody("iris", f'{FEATURES}"data":[', IRIS_ROW, END),

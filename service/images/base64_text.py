@@ -11,6 +11,7 @@ NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
 SHOWN = 64  # bytes from which a text is told from a file: no picture begins with so many letters
 URL_SAFE = bytes.maketrans(b"-_", b"+/")
 WHITE_SPACE = b" \t\r\n\f\v"
+BASE64_COPIES = 3  # the most that there are of a text while it is decoded: ours, one without white space, the file
 
 
 def is_base64(data: bytes | memoryview) -> bool:

@@ -7,7 +7,7 @@ Arrays are the network's own input, and are never changed.
 import contextlib
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -17,7 +17,7 @@ from service.bundle.manifest import Bundle
 from service.errors import BadRequest, PayloadTooLarge, RequestError
 from service.http.body import FORM, IMAGE, Body
 from service.http.messages import JSON, Request
-from service.images.base64_text import decode_base64, is_base64
+from service.images.base64_text import BASE64_COPIES, decode_base64, is_base64
 from service.images.decoding import FILE_COPIES, EncodedImage, open_image
 from service.images.limits import PixelBudget
 from service.images.network_input import NetworkInput, read_digit, read_picture
@@ -50,18 +50,25 @@ def decode(body: Body, bundle: Bundle, request: Request) -> list[NetworkInput]:
         return _decode_json(body.data, bundle, request)
     if body.media_type == FORM:
         _check_count(len(body.files), request.settings.max_files, "files")
-        files: list[File] = [(f"{file.kind} {i + 1} ({file.name})", file.data) for i, file in enumerate(body.files)]
+        sent: list[File] = [(f"{file.kind} {i + 1} ({file.name})", file.data) for i, file in enumerate(body.files)]
     else:
-        files = [("the body", body.data)]
-    return _read_files([_as_file(where, data) for where, data in files], bundle, request)
+        sent = [("the body", body.data)]
+    return _read_files(_from_base64(sent, request), bundle, request)
 
 
-def _as_file(where: str, data: bytes | memoryview) -> File:
-    """A file as it is, or out of its base64 text."""
-    if not is_base64(data):
-        return where, data
-    with _located(where):
-        return where, decode_base64(data)
+def _from_base64(sent: list[File], request: Request) -> list[File]:
+    """Files as they are, and in place of a base64 text the file in it."""
+    texts = {where: data for where, data in sent if is_base64(data)}
+    with request.reserve(BASE64_COPIES * sum(map(len, texts.values()))):
+        decoded = {where: _decoded(data, where) for where, data in texts.items()}
+        _reserve_decoded(decoded.values(), request)
+    return [(where, decoded.get(where, data)) for where, data in sent]
+
+
+def _reserve_decoded(files: Iterable[bytes | memoryview], request: Request) -> None:
+    """Reserve memory for files out of base64, which stand beside the body until the response is made."""
+    if (size := sum(map(len, files))) > LARGE_BODY:
+        request.reserve_body(size)
 
 
 @functools.cache
@@ -80,7 +87,9 @@ def _brackets(shape: tuple[int, ...]) -> int:
 def _decode_json(data: bytes, bundle: Bundle, request: Request) -> list[NetworkInput]:
     settings, shape = request.settings, bundle.image_shape
     max_arrays = _brackets(shape) * settings.max_rows
-    memory = parsing_memory(data, PIXEL_BYTES, len(data), max_arrays) if len(data) > LARGE_BODY else 0
+    memory = 0
+    if len(data) > LARGE_BODY:  # of arrays, or of texts of files and what decoding them takes
+        memory = max(parsing_memory(data, PIXEL_BYTES, len(data), max_arrays), (1 + BASE64_COPIES) * len(data))
     with request.reserve(memory):
         instances = _parse(data, shape, max_arrays)
         _check_count(len(instances), settings.max_rows, "instances")
@@ -91,8 +100,7 @@ def _decode_json(data: bytes, bundle: Bundle, request: Request) -> list[NetworkI
         images = {i: _from_array(one, shape, i) for i, one in enumerate(instances) if isinstance(one, list)}
         count = len(instances)
         del instances, texts
-        if (size := sum(len(file) for _, file in files)) > LARGE_BODY:
-            request.reserve_body(size)
+        _reserve_decoded([file for _, file in files], request)
     located: list[File] = [(f"instances[{i}]", file) for i, file in files]
     images |= zip((i for i, _ in files), _read_files(located, bundle, request), strict=True)
     return [images[i] for i in range(count)]
@@ -145,6 +153,10 @@ def _check_count(count: int, limit: int, what: str) -> None:
 
 def _from_text(one: ImageFile | str, index: int) -> bytes:
     where, text = (f"instances[{index}]", one) if isinstance(one, str) else (f"instances[{index}].b64", one.b64)
+    return _decoded(text, where)
+
+
+def _decoded(text: str | bytes | memoryview, where: str) -> bytes:
     with _located(where):
         return decode_base64(text)
 
