@@ -2,6 +2,7 @@
 
 import subprocess
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ from sklearn.datasets import load_iris
 from service.bundle.baseline import DIGIT_FEATURES, BaselineHistogram
 from service.bundle.loading import load_bundle
 from service.images.normaliser.mnist_geometry import areas_and_widths
+from service.observability.counter_layout import CounterLayout, MetricsSchema
 from service.observability.drift import MAX_MEASURED_IMAGES, bin_counts, monitored_values, subsample
+from service.observability.prediction_stats import PendingPredictions
 
 FOLDERS = sorted(MODELS.glob("*/*"))
 PSI = "digitalis:feature_population_stability_index:psi1h"
@@ -159,6 +162,17 @@ def test_the_stability_index_shows_which_feature_has_drifted(served: RunningServ
         send_rows(served, prometheus, "iris", np.tile(rows + np.array([0, 0, 1.5, 0]), (2, 1)))
         after = stability_index(prometheus, "iris", drifted="petal length (cm)")
         assert after["sepal width (cm)"] < 0.1
+
+
+@pytest.mark.parametrize("labels", [(), ("no", "yes")], ids=["a network of tensors", "a classifier"])
+def test_inputs_of_a_model_without_a_baseline_are_not_kept(labels: tuple[str, ...]) -> None:
+    layout = CounterLayout(MetricsSchema(labels))
+    pending = PendingPredictions(np.zeros(layout.size, np.int64))
+    array = np.zeros((1, 1000), np.float32)
+    kept = weakref.ref(array)
+    pending.add(layout, {"x": array}, {"probabilities": np.full((1, 2), 0.5, np.float32)}, rows=1, now=0)
+    del array
+    assert kept() is None
 
 
 @pytest.mark.slow
