@@ -24,6 +24,11 @@ A message says what was wrong, where, and what would be right.
 from typing import ClassVar
 
 
+def one_line(error: BaseException | str | None) -> str:
+    """What a library's exception says, which may have several lines, as a part of a message."""
+    return " ".join(str(error).split())
+
+
 class DigitalisError(Exception):
     """The base of all exceptions of this project."""
 

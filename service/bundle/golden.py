@@ -51,13 +51,17 @@ def check_golden(signature: Signature, contents: Contents, predict: Callable[[Ar
         if not (difference <= allowed).all():  # also if one is NaN
             at = np.unravel_index((np.nan_to_num(difference, nan=np.inf) - allowed).argmax(), difference.shape)
             place = ", ".join(str(index) for index in at[1:])
-            is_, expected_ = (
-                f"{one[at]:.6g}" if one.dtype.kind == "f" else repr(one[at]) for one in (found[name], array)
-            )
             raise BundleError(
-                f"{GOLDEN}: example {at[0]}: {name}[{place}] is {is_} on {where}, "
-                f"expected {expected_} within {allowed[at]:g}"
+                f"{GOLDEN}: example {at[0]}: {name}[{place}] is {_shown(found[name][at])} on {where}, "
+                f"expected {_shown(array[at])} within {allowed[at]:g}"
             )
+
+
+def _shown(value: Any) -> str:
+    """A value of an output, for a message."""
+    if isinstance(value, np.floating):
+        return f"{value:.6g}"
+    return repr(value.item() if isinstance(value, np.generic) else value)
 
 
 def _difference(found: NDArray[Any], expected: NDArray[Any]) -> NDArray[np.float64]:

@@ -176,9 +176,12 @@ def _repeated(columns: tuple[Column, ...]) -> bool:
 def _input_fits(bundle: Bundle) -> bool:
     spec = bundle.signature.inputs[0]
     if spec.name == "image":
-        height, width, *colours = (*spec.shape[1:], 0, 0)[: max(2, len(spec.shape) - 1)]
-        sides = (height, width) == IMAGE_SHAPE if bundle.reads_digits else 0 < min(height, width) <= MAX_SIDE
-        return spec.datatype == "UINT8" and spec.shape[0] == -1 and sides and colours in ([], [3])
+        batch, sides, colours = spec.shape[0], spec.shape[1:3], spec.shape[3:]
+        if bundle.reads_digits:
+            fits = sides == IMAGE_SHAPE and not colours
+        else:
+            fits = len(sides) == 2 and 0 < min(sides) <= MAX_SIDE and colours in ((), (3,))
+        return spec.datatype == "UINT8" and batch == -1 and fits
     return (spec.name, spec.datatype, spec.shape) == ("features", "FP32", (-1, len(bundle.features)))
 
 

@@ -56,7 +56,7 @@ class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if array.dtype != NUMPY_DTYPES[self.datatype]:
             found = DATATYPES.get(array.dtype, str(array.dtype))
             raise SignatureMismatch(f"{self.name} is {found}, expected {self.datatype}")
-        if array.shape[1:] != self.shape[1:] and not self._fits(array.shape):
+        if array.shape[1:] != self.shape[1:] and not self.fits(array.shape):
             raise SignatureMismatch(f"{self.name} has shape {list(array.shape)}, expected {list(self.shape)}")
         if finite and self.datatype in FLOATS and not all_finite(array):
             raise NotFinite(f"{self.name} contains NaN or an infinity, expected finite numbers")
@@ -71,7 +71,7 @@ class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         shape = (rows, *(abs(size) for size in self.shape[1:]))
         return np.full(shape, "" if self.datatype == "BYTES" else 0, NUMPY_DTYPES[self.datatype])
 
-    def _fits(self, shape: tuple[int, ...]) -> bool:
+    def fits(self, shape: tuple[int, ...]) -> bool:
         """Whether an array of this shape has the right number of dimensions, and the right size where one is given."""
         sizes = zip(shape, self.shape, strict=False)
         return len(shape) == len(self.shape) and all(expected in (-1, size) for size, expected in sizes)

@@ -16,6 +16,7 @@ from service.errors import (
     ReportNotFound,
     ServiceOverloaded,
     UnprocessableInput,
+    one_line,
 )
 from service.images.normaliser import NORMALISER
 from service.inference.batching import BatchingOptions, BatchingRuntime, Wait, wait_for
@@ -114,8 +115,8 @@ def _shown(inputs: Arrays) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """What a runtime says, without the places in its own source."""
-    return " ".join(str(error).split())[-MAX_REASON:]
+    """What a runtime says: the end of it, as the places in its own source come first."""
+    return one_line(error)[-MAX_REASON:]
 
 
 def _check_normaliser(bundle: Bundle) -> None:

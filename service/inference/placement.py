@@ -14,7 +14,7 @@ from collections.abc import Callable
 from service.bundle.loading import Contents
 from service.bundle.manifest import Bundle
 from service.bundle.signature import Arrays, batch_size
-from service.errors import DeviceUnavailable
+from service.errors import DeviceUnavailable, one_line
 from service.inference.runtimes import Runtime, open_runtime
 from service.settings import Settings
 
@@ -50,8 +50,7 @@ class PlacedRuntime:
             return self._cuda.run(inputs)
         except Exception as error:  # noqa: BLE001 - the libraries' exceptions have no narrower base class
             self._failed_until = self._clock() + RETRY_AFTER
-            reason = " ".join(str(error).split())
-            log.error("%s failed, and the CPU is used for %.0f s: %s", self._cuda.device, RETRY_AFTER, reason)  # noqa: TRY400
+            log.error("%s failed, and the CPU is used for %.0f s: %s", self._cuda.device, RETRY_AFTER, one_line(error))  # noqa: TRY400
             return self._cpu.run(inputs)
 
 

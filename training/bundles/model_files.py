@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from service.bundle.manifest import MIXTURE_OUTPUTS, OOD_OUTPUT
 from service.bundle.signature import Signature, TensorSpec
+from service.errors import one_line
 from training.errors import CannotImport
 from training.networks.mixture import UNITS
 from training.networks.network import Network
@@ -80,7 +81,7 @@ def onnx_of_module(module: nn.Module, example: tuple[Tensor, ...]) -> onnx.Model
                 verbose=False,
             )
     except Exception as error:  # the exporter's exceptions have no narrower base class
-        reason = " ".join(ANSI.sub("", str(error)).split())[:MAX_REASON]
+        reason = one_line(ANSI.sub("", str(error)))[:MAX_REASON]
         raise CannotImport(f"{type(module).__name__}: PyTorch cannot export it to ONNX: {reason}") from error
     finally:
         module.train(was_training)

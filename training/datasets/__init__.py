@@ -9,7 +9,7 @@ Inputs are as a client sends them (pixels 0 to 255, centimetres); the network sc
     sklearn_tables   tables that scikit-learn includes: irises, tumours, wines, diabetes, exercises
     toy              tables of a few rows: truth tables, points on a line, hours of study
     synthetic        noisy points in the plane, sampled from a seed
-    stratified       rows of somebody's own data, split by a seed
+    stratified       rows of the user's own data, split by a seed
 """
 
 from collections.abc import Callable

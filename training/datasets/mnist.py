@@ -7,6 +7,7 @@ from typing import ClassVar
 from torchvision import datasets as torchvision_datasets
 
 from service.bundle.manifest import Column
+from service.errors import one_line
 from training.datasets.dataset import Split
 from training.errors import DataUnavailable
 
@@ -53,7 +54,7 @@ class Mnist:
         try:
             images = torchvision_datasets.MNIST(str(self._data_dir), train=train, download=True)
         except (OSError, RuntimeError) as error:
-            reason = " ".join(str(error).split())
+            reason = one_line(error)
             raise DataUnavailable(
                 f"MNIST is not in {self._folder.absolute()} and cannot be downloaded ({reason}). Put its four files "
                 f"there, uncompressed: {', '.join(self.MD5)}; or point --data-dir (DIGITALIS_DATA_DIR) at the folder "

@@ -1,4 +1,4 @@
-"""Rows of somebody's own data in two parts, drawn by a seed, in each of which a class has its share."""
+"""Rows of the user's own data in two parts, drawn by a seed, in each of which a class has its share."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -45,7 +45,7 @@ def add_import(command: argparse.ArgumentParser, settings: Settings) -> None:
     size_help = "it takes pictures of this height and width, and with x3 in colour"
     command.add_argument("--image", type=image_shape, metavar="28x28", help=size_help)
     add_preprocess(command)
-    range_help = "what 0 and 255 are for the network (default: 0,1)"
+    range_help = "what 0 and 255 are for the network (default: 0,1; 0,255 where its input is UINT8)"
     command.add_argument("--pixels", type=numbers, metavar="LOW,HIGH", help=range_help)
     for name, words in (("mean", "subtracted from that"), ("std", "what is left is divided by")):
         command.add_argument(

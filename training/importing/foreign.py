@@ -9,6 +9,7 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 from service.bundle.loading import is_a_name
 from service.bundle.signature import DATATYPES, FLOATS, NUMPY_DTYPES, Arrays, Datatype, TensorSpec
+from service.errors import one_line
 from training.errors import CannotImport
 from training.importing.batch import fixed_batch, make_dynamic
 from training.importing.image_input import ImageInput
@@ -117,7 +118,7 @@ def _try(run: Run, inputs: Arrays, where: str) -> dict[str, NDArray[np.generic]]
         return run(inputs)
     except Exception as error:  # noqa: BLE001 - the libraries' exceptions have no narrower base class
         shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in inputs.items())
-        reason = " ".join(str(error).split())[-MAX_REASON:]
+        reason = one_line(error)[-MAX_REASON:]
         raise CannotImport(f"{where}: it does not run with {shapes}: {reason}") from None
 
 
@@ -149,7 +150,7 @@ def _check_same(
     try:
         found = _runner(changed, where)(given)
     except Exception as error:  # noqa: BLE001 - the libraries' exceptions have no narrower base class
-        raise CannotImport(f"{message} ({' '.join(str(error).split())[:200]})") from None
+        raise CannotImport(f"{message} ({one_line(error)[:200]})") from None
     for name, array in found.items():
         expected = np.concatenate([half[name] for half in halves])
         if not same(np.asarray(array), expected):
@@ -197,7 +198,7 @@ def _datatype(dtype: np.dtype[np.generic], what: str) -> Datatype:
 def _replace_maps(model: ModelProto) -> tuple[str, ...]:
     """Let outputs that are maps from labels to probabilities be the probabilities; return the labels, if there are any.
 
-    So do converters of scikit-learn and its kin write classifiers.
+    So do converters of scikit-learn and similar libraries write classifiers.
     """
     graph = model.graph
     labels: tuple[str, ...] = ()

@@ -46,10 +46,9 @@ class ImageInput:
         height, width, colours = (*self.shape, 1)[:3]
         flat = ((height, width), (height * width,)) if colours == 1 else ()
         for sizes in ((colours, height, width), (height, width, colours), *flat):
-            if len(sizes) + 1 == len(given.shape) and all(
-                one in (-1, size) for one, size in zip(given.shape[1:], sizes, strict=True)
-            ):
-                return TensorSpec(given.name, given.datatype, (given.shape[0], *sizes))
+            shape = (given.shape[0], *sizes)
+            if given.fits(shape):
+                return TensorSpec(given.name, given.datatype, shape)
         return given
 
     def for_input(self, given: TensorSpec, where: str) -> "ImageInput":

@@ -8,6 +8,7 @@ from google.protobuf.message import DecodeError
 from onnx import ModelProto, TensorProto
 from onnx.external_data_helper import load_external_data_for_model, uses_external_data
 
+from service.errors import one_line
 from training.errors import CannotImport
 
 KNOWN_DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
@@ -37,7 +38,7 @@ def open_session(model: ModelProto, where: str) -> ort.InferenceSession:
     try:
         return ort.InferenceSession(model.SerializeToString(), options, providers=CPU)
     except Exception as error:  # noqa: BLE001 - ONNX Runtime's exceptions have no narrower base class
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         hint = f" (this is opset {_opset(model)}: export it with an older one)" if "opset" in reason.lower() else ""
         raise CannotImport(f"{where}: ONNX Runtime cannot open it{hint}: {reason}") from None
 
@@ -76,7 +77,7 @@ def _location(tensor: TensorProto) -> str:
 
 
 def _check_operators(model: ModelProto, path: Path) -> None:
-    """Raise `CannotImport` for an operator that only another runtime, or somebody's own library, has."""
+    """Raise `CannotImport` for an operator that only another runtime, or the user's own library, has."""
     functions = {(function.domain, function.name) for function in model.functions}
     for node in model.graph.node:
         if node.domain not in KNOWN_DOMAINS and (node.domain, node.op_type) not in functions:

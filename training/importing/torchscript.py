@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from service.bundle.signature import NUMPY_DTYPES, Arrays, TensorSpec
+from service.errors import one_line
 from training.errors import CannotImport
 from training.importing.foreign import ForeignNetwork, Run, found_outputs
 from training.importing.image_input import ImageInput
@@ -46,7 +47,7 @@ def read_torchscript(path: Path) -> torch.jit.ScriptModule:
         with warnings.catch_warnings(action="ignore", category=FutureWarning):  # deprecated: decisions.md
             module: torch.jit.ScriptModule = torch.jit.load(io.BytesIO(data), map_location="cpu")
     except (RuntimeError, ValueError) as error:
-        raise CannotImport(f"{path}: TorchScript cannot open it: {' '.join(str(error).split())}") from None
+        raise CannotImport(f"{path}: TorchScript cannot open it: {one_line(error)}") from None
     return module
 
 

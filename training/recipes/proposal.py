@@ -1,4 +1,4 @@
-"""What is chosen for somebody's own data: a recipe, what to say about it, and what all such recipes share."""
+"""What is chosen for the user's own data: a recipe, what to say about it, and what all such recipes share."""
 
 import math
 import re

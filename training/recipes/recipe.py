@@ -137,5 +137,5 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     @property
     def is_of_own_data(self) -> bool:
-        """Whether it is of somebody's own table or pictures, and not of this repository's data."""
+        """Whether it is of the user's own table or pictures, and not of this repository's data."""
         return self.table is not None or self.pictures is not None

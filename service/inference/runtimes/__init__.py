@@ -13,7 +13,7 @@ import numpy as np
 from service.bundle.loading import Contents
 from service.bundle.manifest import ONNX, TORCHSCRIPT
 from service.bundle.signature import Arrays, Signature, batch_size
-from service.errors import BundleError, DeviceUnavailable
+from service.errors import BundleError, DeviceUnavailable, one_line
 from service.settings import Settings
 
 RUNTIMES = {  # module, the bundle's file for it, the extra that installs its library
@@ -58,8 +58,7 @@ def open_runtime(signature: Signature, contents: Contents, settings: Settings, g
         try:
             runtime.run(signature.zeros())
         except Exception as error:  # the libraries' exceptions have no narrower base class
-            reason = " ".join(str(error).split())  # it may have several lines
-            raise DeviceUnavailable(f"{runtime.device} cannot run it: {reason}") from error
+            raise DeviceUnavailable(f"{runtime.device} cannot run it: {one_line(error)}") from error
     return runtime
 
 

@@ -17,7 +17,7 @@ import onnxruntime as ort
 
 from service.bundle.manifest import ONNX
 from service.bundle.signature import Arrays, Datatype, Signature
-from service.errors import BundleError, DeviceUnavailable
+from service.errors import BundleError, DeviceUnavailable, one_line
 from service.inference.gpu import shared_stream
 from service.inference.runtimes import run_in_parts
 
@@ -94,7 +94,7 @@ def _create_on_cuda(content: bytes, options: ort.SessionOptions, gpu: int) -> or
     try:
         session = _create(content, options, [(CUDA, _cuda_options(gpu)), CPU])
     except BundleError as error:
-        reason = " ".join(str(error.__cause__).split())  # it may have several lines
+        reason = one_line(error.__cause__)
         raise DeviceUnavailable(f"ONNX Runtime cannot open a session on cuda:{gpu}: {reason}") from error
     if CUDA not in session.get_providers():  # it may fall back to the CPU without an exception
         raise DeviceUnavailable(f"ONNX Runtime could not start its CUDA execution provider on cuda:{gpu}")

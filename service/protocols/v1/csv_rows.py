@@ -14,7 +14,7 @@ from service.protocols.v1.feature_values import UnknownValue, feature_list, numb
 MAX_LINE = 2**16  # characters
 DELIMITERS = (",", ";", "\t")
 DECIMAL_COMMA = re.compile(r"\s*[-+]?\d+,\d+\s*")
-EXTRA_LINES = 100  # read beyond the limit, likewise
+EXTRA_LINES = 100  # read beyond the limit on rows: a header, empty lines
 
 Rows = list[tuple[float, ...]]
 Locate = Callable[[int], str]  # the index of a row -> where in the body it is
@@ -63,11 +63,11 @@ def _lines(data: bytes, max_lines: int) -> Iterator[str]:
 
 def _is_header(cells: list[str], features: tuple[Column, ...]) -> bool:
     """Whether no cell is a number and, where features have words of their own, one names a feature."""
+    if len(cells) == 1 and len(features) > 1:  # separated by something else
+        return False
     names = {feature.name for feature in features}
     has_words = any(feature.categories for feature in features)
     named = not has_words or any(cell.strip() in names for cell in cells)
-    if len(cells) == 1 and len(features) > 1:  # separated by something else
-        return False
     return named and all(parse_number(cell) is None for cell in cells)
 
 

@@ -19,9 +19,7 @@ def to_instances(document: Any, ignored: Collection[str] = ()) -> list[Any]:
     rows = _rows(document)
     if not ignored:
         return rows
-    return [
-        {name: value for name, value in row.items() if name not in ignored} if _is_named(row) else row for row in rows
-    ]
+    return [_without(row, ignored) if isinstance(row, dict) else row for row in rows]
 
 
 def _rows(document: Any) -> list[Any]:
@@ -66,5 +64,5 @@ def _from_columns(columns: dict[str, Any]) -> list[Any]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
 
 
-def _is_named(row: Any) -> bool:
-    return isinstance(row, dict)
+def _without(row: dict[str, Any], ignored: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in ignored}

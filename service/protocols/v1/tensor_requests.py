@@ -83,9 +83,7 @@ def _row(row: Any, spec: TensorSpec, where: str) -> NDArray[Any]:
         array = to_array(row, spec.datatype)
     except ValueError:
         raise BadRequest(f"{where}: its lists have different lengths, expected shape {_shown(expected)}") from None
-    if len(array.shape) != len(expected) or any(
-        one not in (size, -1) for size, one in zip(array.shape, expected, strict=True)
-    ):
+    if not spec.fits((1, *array.shape)):
         raise BadRequest(f"{where}: its shape is {list(array.shape)}, expected {_shown(expected)}")
     check_finite(array, spec, where)
     return array

@@ -38,9 +38,8 @@ from service.protocols.v1.feature_values import (
 from service.protocols.v1.table_shapes import to_instances
 from service.settings import Settings
 
-IS_INSTANCES = re.compile(
-    rb'\s*\{[^\[]*"instances"\s*:'
-)  # of the usual request, which is parsed into its types at once
+# The start of the usual request, which is parsed into its types at once.
+IS_INSTANCES = re.compile(rb'\s*\{[^\[]*"instances"\s*:')
 ANYTHING = msgspec.json.Decoder()
 EXTRA_INSTANCES = 100  # parsed beyond the limit, so that the message can say how many there are
 

@@ -53,8 +53,7 @@ def check_tensor(tensor: InferInput, spec: TensorSpec, settings: Settings) -> No
     """Check data type and shape, before any data is parsed."""
     if tensor.datatype != spec.datatype:
         raise BadRequest(f"{spec.name}: datatype {tensor.datatype}, expected {spec.datatype}")
-    sizes = zip(tensor.shape[1:], spec.shape[1:], strict=False)
-    if len(tensor.shape) != len(spec.shape) or any(expected not in (size, -1) for size, expected in sizes):
+    if not spec.fits(tuple(tensor.shape)):
         expected = ", ".join(["n", *("any" if size == -1 else str(size) for size in spec.shape[1:])])
         raise BadRequest(f"{spec.name}: shape {tensor.shape}, expected [{expected}]")
     if tensor.shape[0] == 0:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from service.bundle.manifest import Column
+from service.errors import one_line
 from service.images.normaliser.segmentation import Grey
 from training.datasets.dataset import Split
 from training.datasets.hands.files import DOWNLOAD_ERRORS, download
@@ -91,7 +92,7 @@ class HandwritingDataset(ABC):
             try:
                 download(self.url, self.root, missing, self._folder)
             except DOWNLOAD_ERRORS as error:
-                reason = " ".join(str(error).split())
+                reason = one_line(error)
                 raise DataUnavailable(
                     f"{', '.join(missing)}: not in {self._folder.absolute()}, and cannot be downloaded from {self.url} "
                     f"({reason}). Put them there as in that archive, uncompressed; or point --data-dir "
