@@ -322,6 +322,7 @@ class RunningWorker:
         self.listener = unix_listener()
         self.address = self.listener.getsockname()
         cfg = Config()
+        cfg.set("keepalive", 3600)  # a test moves the clock by minutes, and its connections are to outlive that
         for name, value in settings.items():
             cfg.set(name, value)
         kind = type("WorkerOfATest", (Worker,), {"options": options, "clock": Clock(), "siblings": Siblings()})
