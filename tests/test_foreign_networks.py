@@ -70,7 +70,7 @@ def predictions(service: RunningService, name: str, rows: NDArray[Any]) -> NDArr
         found = json.load(response)["predictions"]
     if isinstance(found[0], list):
         return np.array(found)
-    return np.array([one["values"] if "values" in one else list(one["probabilities"].values()) for one in found])
+    return np.array([list(one["values" if "values" in one else "probabilities"].values()) for one in found])
 
 
 @pytest.mark.parametrize("name", list(OPTIONS))

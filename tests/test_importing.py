@@ -146,7 +146,7 @@ def test_an_output_of_one_unit_is_a_value_or_two_probabilities(
     assert run_import(write_graph(tmp_path, text), "--features", "a,b", *options, "--models", tmp_path / "models") == 0
     response = ask(served(tmp_path / "models"), "/v1/models/net:predict", {"instances": [{"a": 1, "b": 2}]})
     (prediction,) = response.json()["predictions"]
-    found = prediction["values"][0] if "values" in prediction else prediction["probabilities"]["yes"]
+    found = prediction["values"]["price"] if "values" in prediction else prediction["probabilities"]["yes"]
     assert found == pytest.approx(expected, rel=1e-5)
 
 

@@ -28,7 +28,7 @@ from service.images.limits import PixelBudget
 from service.images.network_input import NetworkInput
 from service.images.normaliser import NormalisedDigit, is_normalised
 from service.inference.model import Model
-from service.protocols.v1.responses import debug_of
+from service.protocols.v1.image_debug import debug_of
 from training.normaliser import normalise, normalise_with_report
 
 Grey = NDArray[np.uint8]

@@ -90,8 +90,8 @@ def test_a_parameter_is_described_only_for_paths_that_accept_it(document: Any) -
     def parameters(path: str) -> list[str]:
         return [parameter["name"] for parameter in document["paths"][path]["post"]["parameters"]]
 
-    assert parameters("/v1/models/mnist:predict") == ["debug", "abstain"]
-    assert parameters("/v1/models/iris/versions/{version}:predict") == ["version", "ignore"]
+    assert parameters("/v1/models/mnist:predict") == ["debug", "errors", "abstain", "format"]
+    assert parameters("/v1/models/iris/versions/{version}:predict") == ["version", "ignore", "errors", "format"]
     assert parameters("/v2/models/iris/infer") == ["Inference-Header-Content-Length"]
 
 

@@ -15,6 +15,7 @@ from service.http.messages import JSON, Request
 from service.http.routing import DigitalisApp
 from service.protocols.parsing import LARGE_BODY
 from service.protocols.v1 import requests as v1
+from service.protocols.v1.options import Options
 from service.protocols.v2 import requests as v2
 from service.settings import Settings
 from service.worker.memory import MemoryBudget
@@ -63,7 +64,7 @@ def decode(app: DigitalisApp, request: Request, model: str, body: bytes, media_t
     bundle = app.models.find(model).bundle
     if body.startswith(b'{"inputs"'):
         return v2.decode(body, None, bundle, request)
-    return v1.decode(Body(media_type, body), bundle, request)
+    return v1.decode(Body(media_type, body), bundle, request, Options())
 
 
 FEATURES = '{"inputs":[{"name":"features","datatype":"FP32","shape":[10000,4],'
@@ -136,6 +137,9 @@ def test_pictures_in_json_are_reserved_as_a_body_while_they_wait(app: DigitalisA
     noise = base64.b64encode(bytes(10**6)).decode()
     with pytest.raises(RequestError, match=r"instances\[0\]: not an image"):
         v1.decode(
-            Body(JSON, f'{{"instances":[{{"b64":"{noise}"}}]}}'.encode()), app.models.find("mnist-deep").bundle, request
+            Body(JSON, f'{{"instances":[{{"b64":"{noise}"}}]}}'.encode()),
+            app.models.find("mnist-deep").bundle,
+            request,
+            Options(),
         )
     assert memory.bodies == 10**6

@@ -107,7 +107,7 @@ def test_v1_and_v2_agree_on_both_runtimes(
 
 def numbers(predictions: list[dict[str, Any]]) -> NDArray[np.float32]:
     """The probabilities or values of all predictions."""
-    rows = [one["values"] if "values" in one else [*one["probabilities"].values()] for one in predictions]
+    rows = [[*one["values" if "values" in one else "probabilities"].values()] for one in predictions]
     return np.array(rows, np.float32)
 
 

@@ -105,3 +105,29 @@ def test_one_feature_is_a_column_of_numbers(app: DigitalisApp) -> None:
     (feature,) = load_bundle(next((MODELS / "linear-regression").iterdir()))[0].features
     for body in ("1\n2\n", "1.5\n2\n", {"instances": [[1], [2]]}, {feature.name: [1, 2]}, [[1], [2]]):
         assert len(predict(app, body, model="linear-regression").json()["predictions"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("1234", "line 1: 1234 has no line break after it, and may be several rows: `curl -d @file` removes"),
+        ("1.52.53.5", "line 1: several lines without line breaks between them: `curl -d @file` removes"),
+        ("1-23", "line 1: several lines without line breaks between them"),
+        ("x1234", "line 1: several lines without line breaks between them"),
+    ],
+)
+def test_rows_of_one_feature_that_curl_has_joined_are_not_read_as_one_number(
+    app: DigitalisApp, body: str, words: str
+) -> None:
+    response = predict(app, body, model="linear-regression")
+    assert response.status == 400, response.body
+    assert response.json()["error"].startswith(words), response.body
+    assert "--data-binary @file keeps them" in response.json()["error"]
+
+
+def test_a_number_of_two_digits_without_a_line_break_gets_a_warning_and_with_one_is_meant(app: DigitalisApp) -> None:
+    """In the range of training, 12 may be 12, or 1 and 2."""
+    for body, doubtful in (("02", True), ("02\n", False), ("2", False), ("2.5", False), ("1234\n", False)):
+        (prediction,) = predict(app, body, model="linear-regression").json()["predictions"]
+        joined = [text for text in prediction.get("warnings", ()) if "may be several rows" in text]
+        assert bool(joined) == doubtful, body

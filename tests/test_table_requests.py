@@ -168,7 +168,7 @@ def test_a_regression_of_two_values_is_served_in_their_units(
     app = create_app(Settings(device="cpu", workers=1), find_bundles(tmp_path / "models"))
     response = post(app, "/v1/models/sums:predict", b'{"instances": [[20, 3], [500, 3]]}', {})
     inside, outside = response.json()["predictions"]
-    assert inside["values"] == pytest.approx([2003, -3.5], rel=0.1)
+    assert [*inside["values"].values()] == pytest.approx([2003, -3.5], rel=0.1)
     assert "warnings" not in inside
     assert outside["warnings"][0] == "a = 500 is outside 0.0 to 49.0 seen in training"
     assert re.fullmatch(r"sum = \d+(\.\d+)? is outside 0.0 to 490\d.0 seen in training", outside["warnings"][1])

@@ -44,6 +44,11 @@ class BaselineHistogram(msgspec.Struct, frozen=True, cache_hash=True, forbid_unk
         return [f"<= {edges[0]}", *between, f"> {edges[-1]}"]
 
 
+def image_feature_names(*, digits: bool) -> tuple[str, ...]:
+    """What has a range in the manifest of an image model: of `digits` how much ink there is, and not how wide it is."""
+    return DIGIT_FEATURES[:1] if digits else PICTURE_FEATURES
+
+
 def monitored_names(features: Iterable[str], targets: Iterable[str], *, digits: bool = True) -> tuple[str, ...]:
     """The monitored values of a network with these features (none: it takes images) and targets (none: a classifier).
 

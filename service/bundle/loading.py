@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from service.bundle.baseline import LABEL, monitored_names
+from service.bundle.baseline import LABEL, image_feature_names, monitored_names
 from service.bundle.manifest import (
     FORMAT,
     GOLDEN,
@@ -146,6 +146,9 @@ def _tensor_problems(bundle: Bundle) -> Iterator[Problem]:
 
 
 def _baseline_problems(bundle: Bundle) -> Iterator[Problem]:
+    measured = [column.name for column in bundle.image_features]
+    measurable = [*image_feature_names(digits=bundle.reads_digits)] if bundle.takes_images else []
+    yield measured not in ([], measurable), f"image_features {measured}: expected {measurable}"
     found = tuple(histogram.name for histogram in bundle.baseline)
     if not found and not bundle.label_fractions:  # the training data is not known
         return

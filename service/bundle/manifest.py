@@ -118,6 +118,8 @@ class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Of an image model: the version of the normaliser that makes the images that the network was trained on."""
     preprocess: Preprocess | None = None
     """Of an image model; one that has a normaliser, and does not say more, takes a `digit`."""
+    image_features: tuple[Column, ...] = ()
+    """Of an image model: what is measured of an image, with its range in the training data, where that is known."""
     abstention: Abstention | None = None
     baseline: tuple[BaselineHistogram, ...] = ()
     """For each feature (or image feature), and for the confidence (or each value): a histogram of the training rows."""

@@ -21,7 +21,6 @@ class PixelBudget:
         that no digit has.
         """
         pixels = width * height * weight
-        self.remaining -= pixels
         if pixels > self.max_pixels:
             raise PayloadTooLarge(f"{width}x{height} pixels: at most {self.max_pixels // weight:,} in all")
         if max(width, height) > MAX_SIDE:
@@ -30,6 +29,7 @@ class PixelBudget:
             raise UnprocessableInput(
                 f"{width}x{height} pixels: no digit has this shape; one side may be {MAX_ASPECT} times the other"
             )
+        self.remaining -= pixels
         if self.remaining < 0:
             total = TOTAL_IMAGES * self.max_pixels
             weighted = "" if weight == 1 else f" (those of this format count {weight} times)"

@@ -16,12 +16,13 @@ from service.images.normaliser import NormalisedDigit, SegmentFunction, normalis
 class NetworkInput:
     """`image` UINT8 [height, width] or [height, width, 3]; and how it was made, unless the client sent it as an array.
 
-    Of a digit 0 is paper, and 255 is ink.
+    Of a digit 0 is paper, and 255 is ink. `warnings` are what is doubtful about the file.
     """
 
     image: NDArray[np.uint8]
     geometry: Geometry | None = None
     normalised: NormalisedDigit | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def read_digit(encoded: EncodedImage, segment: SegmentFunction) -> NetworkInput:

@@ -55,12 +55,12 @@ def decode_json(data: bytes, decoder: msgspec.json.Decoder[T], max_arrays: int |
         raise BadRequest("the body is not JSON that can be parsed: nested too deeply") from None
 
 
-def validate(document: Any, kind: type[T]) -> T:
+def validate(document: Any, kind: type[T], root: str = "") -> T:
     """A parsed document as this type; raises `BadRequest` as `decode_json` does."""
     try:
         return msgspec.convert(document, kind)
     except msgspec.ValidationError as error:
-        raise BadRequest(_located(str(error), "")) from None
+        raise BadRequest(_located(str(error), root)) from None
 
 
 def as_fp32(numbers: Any) -> NDArray[np.float32]:
@@ -76,4 +76,4 @@ def _located(message: str, root: str) -> str:
     """Turn "Expected `float`, got `bool` - at `$.instances[0][2]`" into "instances[0][2]: expected float, got bool"."""
     what, _, where = message.replace("`", "").replace(" | ", " or ").partition(" - at $")
     where = root + where if root else where.removeprefix(".")
-    return f"{where or 'the body'}: {what[0].lower()}{what[1:]}"
+    return f"{where or root or 'the body'}: {what[0].lower()}{what[1:]}"

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from service.bundle.baseline import CONFIDENCE, BaselineHistogram, monitored_names
-from service.bundle.manifest import MIXTURE_OUTPUTS
+from service.bundle.baseline import CONFIDENCE, BaselineHistogram, image_feature_names, monitored_names
+from service.bundle.manifest import MIXTURE_OUTPUTS, Column
+from service.inference.image_features import image_features
 from service.observability import drift
 from training.datasets.dataset import Dataset, Split
 from training.networks.network import Network
@@ -51,6 +52,13 @@ def baseline_statistics(
     if targets:
         return histograms, ()
     return histograms, fractions_of(predictions)
+
+
+def image_feature_ranges(images: NDArray[np.uint8], *, digits: bool) -> tuple[Column, ...]:
+    """What the service measures of an array, with its range in the training images UINT8 [n, height, width, ...]."""
+    measured = image_features(images, digits=digits)
+    named = zip(image_feature_names(digits=digits), measured.min(axis=0), measured.max(axis=0), strict=True)
+    return tuple(Column(name, float(str(low)), float(str(high))) for name, low, high in named)
 
 
 def fractions_of(probabilities: NDArray[np.float32]) -> tuple[float, ...]:

@@ -29,7 +29,7 @@ from service.bundle.manifest import (
     DataSource,
 )
 from service.images.normaliser import NORMALISER
-from training.bundles.baseline import baseline_statistics
+from training.bundles.baseline import baseline_statistics, image_feature_ranges
 from training.bundles.golden_examples import golden_examples
 from training.bundles.model_files import export_onnx, export_torchscript, signature_of
 from training.bundles.verify import BatchComparison, verify
@@ -73,9 +73,8 @@ def write_bundle(folder: Path, recipe: Recipe, result: TrainingResult, dataset: 
     )
     result = dataclasses.replace(result, curve=downsample_curve(result.curve))
     (folder / CURVE).write_bytes(msgspec.json.encode(result.curve))
-    histograms, label_fractions = baseline_statistics(
-        network, dataset, result.train, digits=recipe.preprocess is None or recipe.preprocess.method == "digit"
-    )
+    digits = recipe.preprocess is None or recipe.preprocess.method == "digit"
+    histograms, label_fractions = baseline_statistics(network, dataset, result.train, digits=digits)
     report = Report(folder.name, recipe, result, dataset)
     (folder / REPORT).write_bytes(report.html(report.sections()))
     bundle = Bundle(
@@ -89,6 +88,7 @@ def write_bundle(folder: Path, recipe: Recipe, result: TrainingResult, dataset: 
         targets=targets,
         normaliser=NORMALISER if recipe.preprocess and recipe.preprocess.method == "digit" else None,
         preprocess=recipe.preprocess,
+        image_features=() if features else image_feature_ranges(result.train.inputs.numpy(), digits=digits),
         abstention=result.abstention,
         baseline=histograms,
         label_fractions=label_fractions,

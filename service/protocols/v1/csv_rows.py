@@ -4,29 +4,33 @@ import csv
 import difflib
 import io
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 
 from service.bundle.features import parse_number
 from service.bundle.manifest import Column
 from service.errors import BadRequest, PayloadTooLarge
+from service.protocols.v1.decoded import ItemErrors, Rows
 from service.protocols.v1.feature_values import UnknownValue, feature_list, number_in_cell
+from service.protocols.v1.joined_lines import CURL, check_joined, reject_joined
 
 MAX_LINE = 2**16  # characters
 DELIMITERS = (",", ";", "\t")
 DECIMAL_COMMA = re.compile(r"\s*[-+]?\d+,\d+\s*")
 EXTRA_LINES = 100  # read beyond the limit on rows: a header, empty lines
 
-Rows = list[tuple[float, ...]]
-Locate = Callable[[int], str]  # the index of a row -> where in the body it is
 
-
-def read_csv(data: bytes, features: tuple[Column, ...], max_rows: int, ignored: Collection[str]) -> tuple[Rows, Locate]:
+def read_csv(
+    data: bytes, features: tuple[Column, ...], max_rows: int, ignored: Collection[str], items: ItemErrors
+) -> Rows:
     """Rows of numbers: in the features' order, or in any order below a header that names each feature once."""
-    rows: Rows = []
+    rows: list[tuple[float, ...]] = []
+    indices: list[int] = []
     line_numbers: list[int] = []
     order: list[int] | None = None
     width = len(features)
     delimiter = _delimiter(data, len(features))
+    if len(features) == 1:
+        reject_joined(data, features[0])
     try:
         reader = csv.reader(_lines(data, 2 * max_rows + EXTRA_LINES), delimiter=delimiter, strict=True)
         for cells in reader:
@@ -40,11 +44,14 @@ def read_csv(data: bytes, features: tuple[Column, ...], max_rows: int, ignored: 
                     width = len(cells)
                     order = _column_order(cells, features, reader.line_num, ignored)
                     continue
-            rows.append(_row(plain, order, features, reader.line_num, width))
             line_numbers.append(reader.line_num)
+            with items.of(len(line_numbers) - 1, f"line {reader.line_num}"):
+                rows.append(_row(plain, order, features, reader.line_num, width))
+                indices.append(len(line_numbers) - 1)
     except csv.Error as error:
         raise BadRequest(f"the body is not CSV: {error}") from None
-    return rows, lambda row: f"line {line_numbers[row]}"
+    located = Rows(rows, indices, lambda index: f"line {line_numbers[index]}")
+    return check_joined(located, data, features[0]) if len(features) == 1 else located
 
 
 def _lines(data: bytes, max_lines: int) -> Iterator[str]:
@@ -76,13 +83,13 @@ def _row(cells: list[str], order: list[int], features: tuple[Column, ...], line:
     if len(cells) != width:
         hint = "; cells are separated by commas, semicolons or tabs" if len(cells) == 1 and width > 1 else ""
         if line == 1 and len(cells) > width:
-            hint = "; `curl -d @file` removes line breaks, and --data-binary @file keeps them"
+            hint = f"; {CURL}"
         expected = f"{width}: {feature_list(features)}" if width == len(features) else f"{width}, as in the header"
-        raise BadRequest(f"line {line}: {len(cells)} cells, expected {expected}{hint}")
+        raise BadRequest(f"{len(cells)} cells, expected {expected}{hint}")
     try:
         return tuple(number_in_cell(cells[i], feature) for i, feature in zip(order, features, strict=True))
     except UnknownValue as error:
-        raise BadRequest(f"line {line}: {error}") from None
+        raise BadRequest(str(error)) from None
 
 
 def _delimiter(data: bytes, features: int) -> str:

@@ -1,30 +1,34 @@
 """Requests to image models -> `image` UINT8 [height, width], or [height, width, 3] in colour, for each instance.
 
 Image files (in forms, as raw bodies, in base64) are preprocessed as the bundle says: digits go through the normaliser.
-Arrays are the network's own input, and are never changed.
+Arrays are the network's own input, and are never changed, but that decimals 0 to 1 become 0 to 255.
 """
 
-import contextlib
 import functools
 import math
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from service.bundle.manifest import Bundle
-from service.errors import BadRequest, PayloadTooLarge, RequestError
+from service.bundle.signature import Arrays
+from service.errors import BadRequest, PayloadTooLarge
 from service.http.body import FORM, IMAGE, Body
 from service.http.messages import JSON, Request
-from service.images.base64_text import BASE64_COPIES, decode_base64, is_base64
-from service.images.decoding import FILE_COPIES, EncodedImage, open_image
-from service.images.limits import PixelBudget
-from service.images.network_input import NetworkInput, read_digit, read_picture
-from service.protocols.parsing import LARGE_BODY, PIXEL_BYTES, Pixel, decode_json, parsing_memory
+from service.images.base64_text import BASE64_COPIES, decode_base64
+from service.images.network_input import NetworkInput
+from service.inference.training_range import image_warnings
+from service.protocols.parsing import FLOAT_BYTES, LARGE_BODY, PIXEL_BYTES, Pixel, decode_json, parsing_memory, validate
 from service.protocols.tensor_values import nested
+from service.protocols.v1.decoded import DecodedRequest, ItemErrors
+from service.protocols.v1.image_files import File, from_base64, read_files, reserve_decoded
+from service.protocols.v1.json_instances import ANYTHING, other_fields, valid_instances
+from service.protocols.v1.options import PARAMETERS_FIELD, BodyParameters, Options
+from service.protocols.v1.pixel_arrays import Pixels, decimals_to_image, shown, to_image
 
 OTHER_BRACKETS = 11  # around the rows of an array, and room
+Decimal = int | float
 
 
 class ImageFile(msgspec.Struct, forbid_unknown_fields=True):
@@ -35,47 +39,60 @@ class ImageFile(msgspec.Struct, forbid_unknown_fields=True):
 
 FILES = {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string", "format": "binary"}}}
 
-Array = list[Any]  # nested as the image is
-File = tuple[str, bytes | memoryview]  # where in the body it is, and an image file
+Instance = Pixels | ImageFile | str  # a text is a file in base64
 
 
 def media_types(bundle: Bundle) -> dict[str, Any]:
     """The media types that are accepted, and the type of what each contains."""
-    return {JSON: _decoder(len(bundle.image_shape)).type, FORM: FILES, IMAGE: None}
+    return {JSON: _decoder(len(bundle.image_shape), Pixel).type, FORM: FILES, IMAGE: None}
 
 
-def decode(body: Body, bundle: Bundle, request: Request) -> list[NetworkInput]:
+def decode(body: Body, bundle: Bundle, request: Request, options: Options) -> DecodedRequest:
     """All images of a body, in order. Raises a `RequestError` that names the one that failed."""
+    items, parameters = ItemErrors(per_item=options.per_item), None
     if body.media_type == JSON:
-        return _decode_json(body.data, bundle, request)
-    if body.media_type == FORM:
-        _check_count(len(body.files), request.settings.max_files, "files")
-        sent: list[File] = [(f"{file.kind} {i + 1} ({file.name})", file.data) for i, file in enumerate(body.files)]
+        images, parameters = _decode_json(body.data, bundle, request, items)
     else:
-        sent = [("the body", body.data)]
-    return _read_files(_from_base64(sent, request), bundle, request)
+        images = read_files(from_base64(_sent(body, request), request, items), bundle, request, items)
+    read = [images[i] for i in sorted(images)]
+    batch = _batch(read)
+    warnings = _warnings(read, batch, bundle)
+    return DecodedRequest(batch, read if options.show_images else (), warnings, items.found, parameters)
 
 
-def _from_base64(sent: list[File], request: Request) -> list[File]:
-    """Files as they are, and in place of a base64 text the file in it."""
-    texts = {where: data for where, data in sent if is_base64(data)}
-    with request.reserve(BASE64_COPIES * sum(map(len, texts.values()))):
-        decoded = {where: _decoded(data, where) for where, data in texts.items()}
-        _reserve_decoded(decoded.values(), request)
-    return [(where, decoded.get(where, data)) for where, data in sent]
+def _batch(images: list[NetworkInput]) -> Arrays:
+    if len(images) == 1:
+        return {"image": images[0].image[np.newaxis]}
+    return {"image": np.stack([one.image for one in images])} if images else {}
 
 
-def _reserve_decoded(files: Iterable[bytes | memoryview], request: Request) -> None:
-    """Reserve memory for files out of base64, which stand beside the body until the response is made."""
-    if (size := sum(map(len, files))) > LARGE_BODY:
-        request.reserve_body(size)
+def _warnings(images: list[NetworkInput], batch: Arrays, bundle: Bundle) -> dict[int, tuple[str, ...]]:
+    """What is doubtful about files, and about arrays that differ from the images of the training data."""
+    found = {i: one.warnings for i, one in enumerate(images) if one.warnings}
+    if any(one.geometry is None for one in images):
+        arrays = {i for i, one in enumerate(images) if one.geometry is None}
+        found |= {i: (text,) for i, text in image_warnings(bundle, batch["image"]) if i in arrays}
+    return found
+
+
+def _sent(body: Body, request: Request) -> list[File]:
+    """The files of a form, or the body as one."""
+    if body.media_type != FORM:
+        return [(0, "the body", body.data)]
+    _check_count(len(body.files), request.settings.max_files, "files")
+    return [(i, f"{file.kind} {i + 1} ({file.name})", file.data) for i, file in enumerate(body.files)]
 
 
 @functools.cache
-def _decoder(dimensions: int) -> msgspec.json.Decoder[Any]:
-    """The V1 request of an image model: arrays of pixels 0 to 255, or image files in base64."""
-    instance: Any = nested(Pixel, dimensions) | ImageFile | str  # a text is a file in base64
-    fields: list[Any] = [("instances", nested(instance, 1)), ("signature_name", str | None, None)]
+def _instance_type(dimensions: int, pixel: Any) -> Any:
+    return nested(pixel, dimensions) | ImageFile | str
+
+
+@functools.cache
+def _decoder(dimensions: int, pixel: Any) -> msgspec.json.Decoder[Any]:
+    """The V1 request of an image model: arrays of pixels, or image files in base64."""
+    instances = nested(_instance_type(dimensions, pixel), 1)
+    fields: list[Any] = [("instances", instances), ("signature_name", str | None, None), PARAMETERS_FIELD]
     return msgspec.json.Decoder(msgspec.defstruct("ImageInstances", fields))
 
 
@@ -84,64 +101,71 @@ def _brackets(shape: tuple[int, ...]) -> int:
     return OTHER_BRACKETS + 1 + sum(math.prod(shape[:i]) for i in range(1, len(shape)))
 
 
-def _decode_json(data: bytes, bundle: Bundle, request: Request) -> list[NetworkInput]:
+def _decode_json(
+    data: bytes, bundle: Bundle, request: Request, items: ItemErrors
+) -> tuple[dict[int, NetworkInput], BodyParameters | None]:
     settings, shape = request.settings, bundle.image_shape
     max_arrays = _brackets(shape) * settings.max_rows
     memory = 0
     if len(data) > LARGE_BODY:  # of arrays, or of texts of files and what decoding them takes
-        memory = max(parsing_memory(data, PIXEL_BYTES, len(data), max_arrays), (1 + BASE64_COPIES) * len(data))
+        number = FLOAT_BYTES if b"." in data or items.per_item else PIXEL_BYTES
+        memory = max(parsing_memory(data, number, len(data), max_arrays), (1 + BASE64_COPIES) * len(data))
     with request.reserve(memory):
-        instances = _parse(data, shape, max_arrays)
-        _check_count(len(instances), settings.max_rows, "instances")
-        texts = [(i, one) for i, one in enumerate(instances) if not isinstance(one, list)]
-        if len(texts) > settings.max_files:
-            raise PayloadTooLarge(f"{len(texts)} pictures in one request: at most {settings.max_files}")
-        files = [(i, _from_text(one, i)) for i, one in texts]
-        images = {i: _from_array(one, shape, i) for i, one in enumerate(instances) if isinstance(one, list)}
-        count = len(instances)
-        del instances, texts
-        _reserve_decoded([file for _, file in files], request)
-    located: list[File] = [(f"instances[{i}]", file) for i, file in files]
-    images |= zip((i for i, _ in files), _read_files(located, bundle, request), strict=True)
-    return [images[i] for i in range(count)]
+        instances, parameters, decimals = _parse(data, shape, max_arrays, items)
+        _check_count(len(instances) + len(items.found), settings.max_rows, "instances")
+        texts = sum(not isinstance(one, list) for one in instances.values())
+        if texts > settings.max_files:
+            raise PayloadTooLarge(f"{texts} pictures in one request: at most {settings.max_files}")
+        images, files = _read_instances(instances, shape, items, decimals=decimals)
+        del instances
+        reserve_decoded([file for _, _, file in files], request)
+    return images | read_files(files, bundle, request, items), parameters
 
 
-def _read_files(files: list[File], bundle: Bundle, request: Request) -> list[NetworkInput]:
-    """Decode and preprocess, with memory for the largest one: they are decoded one after the other."""
-    if not files:
-        return []
-    size = sum(len(file) for _, file in files)
-    with request.reserve(FILE_COPIES * size):
-        opened = [*_open_files(files, request)]
-        where, largest = max(opened, key=lambda one: one[1].memory)
-        memory = largest.memory_in_colour if len(bundle.image_shape) == 3 else largest.memory
-        what = f"{where}: decoding {largest.width}x{largest.height} pixels"
-        if size > LARGE_BODY:  # they are opened again, one by one, once there is memory for it
-            opened.clear()
-            del largest
-    with request.reserve(memory, what):
-        return [_read(image, where, bundle, request) for where, image in opened or _open_files(files, request)]
+def _read_instances(
+    instances: dict[int, Instance], shape: tuple[int, ...], items: ItemErrors, *, decimals: bool
+) -> tuple[dict[int, NetworkInput], list[File]]:
+    """Arrays as images, and texts as files."""
+    images: dict[int, NetworkInput] = {}
+    files: list[File] = []
+    for i, one in instances.items():
+        where = f"instances[{i}].b64" if isinstance(one, ImageFile) else f"instances[{i}]"
+        with items.of(i, where):
+            if isinstance(one, list):
+                images[i] = NetworkInput((decimals_to_image if decimals else to_image)(one, shape))
+            else:
+                files.append((i, f"instances[{i}]", decode_base64(one.b64 if isinstance(one, ImageFile) else one)))
+    return images, files
 
 
-def _open_files(files: list[File], request: Request) -> Iterator[tuple[str, EncodedImage]]:
-    budget = PixelBudget(request.settings.max_image_pixels)
-    for where, file in files:
-        with _located(where):
-            yield where, open_image(file, budget)
-
-
-def _parse(data: bytes, shape: tuple[int, ...], max_arrays: int) -> list[Array | ImageFile | str]:
+def _parse(
+    data: bytes, shape: tuple[int, ...], max_arrays: int, items: ItemErrors
+) -> tuple[dict[int, Instance], BodyParameters | None, bool]:
+    """The instances by their index, the parameters of the body, and whether numbers may have decimals."""
+    dimensions = len(shape)
+    if items.per_item:
+        decimal = _instance_type(dimensions, Decimal)
+        document = decode_json(data, ANYTHING, max_arrays)
+        if not isinstance(document, dict) or not isinstance(document.get("instances"), list):
+            raise BadRequest('the body: expected {"instances": [...]}')
+        instances = valid_instances(document["instances"], decimal, items, lambda error: _with_hint(error, shape))
+        request = validate({"instances": [], **other_fields(document)}, _decoder(dimensions, Decimal).type)
+        return instances, request.parameters, True
     try:
-        instances: list[Array | ImageFile | str] = decode_json(data, _decoder(len(shape)), max_arrays).instances
+        parsed, decimals = decode_json(data, _decoder(dimensions, Pixel), max_arrays), False
     except BadRequest as error:
-        hint = f': an instance is {{"b64": "<an image file>"}}, or {_shown(shape)}'
-        raise BadRequest(f"{error}{hint if str(error).startswith('instances[') else ''}") from None
-    return instances
+        if b"." not in data:
+            raise _with_hint(error, shape) from None
+        try:
+            parsed, decimals = decode_json(data, _decoder(dimensions, Decimal), max_arrays), True
+        except BadRequest as second:
+            raise _with_hint(second, shape) from None
+    return dict(enumerate(parsed.instances)), parsed.parameters, decimals
 
 
-def _shown(shape: tuple[int, ...]) -> str:
-    height, width, *colours = shape
-    return f"{height} rows of {width} {'lists of 3 integers' if colours else 'integers'}"
+def _with_hint(error: BadRequest, shape: tuple[int, ...]) -> BadRequest:
+    hint = f': an instance is {{"b64": "<an image file>"}}, or {shown(shape)}'
+    return BadRequest(f"{error}{hint if str(error).startswith('instances[') else ''}")
 
 
 def _check_count(count: int, limit: int, what: str) -> None:
@@ -149,39 +173,3 @@ def _check_count(count: int, limit: int, what: str) -> None:
         raise PayloadTooLarge(f"{count} {what} in one request: at most {limit}")
     if not count:
         raise BadRequest(f"no {what}: send at least one")
-
-
-def _from_text(one: ImageFile | str, index: int) -> bytes:
-    where, text = (f"instances[{index}]", one) if isinstance(one, str) else (f"instances[{index}].b64", one.b64)
-    return _decoded(text, where)
-
-
-def _decoded(text: str | bytes | memoryview, where: str) -> bytes:
-    with _located(where):
-        return decode_base64(text)
-
-
-def _from_array(array: Array, shape: tuple[int, ...], index: int) -> NetworkInput:
-    height, width, *colours = shape
-    wrong = len(array) != height or any(len(row) != width for row in array)
-    if wrong or (colours and any(len(pixel) != 3 for row in array for pixel in row)):
-        widths = sorted({len(row) for row in array})[:3]
-        found = f"{len(array)} rows of {widths} {'pixels' if colours else 'numbers'}"
-        expected = f"{height} rows of {width}" + (" pixels of 3 numbers" if colours else "")
-        raise BadRequest(f"instances[{index}]: {found}, expected {expected}")
-    return NetworkInput(np.array(array, np.uint8))
-
-
-def _read(image: EncodedImage, where: str, bundle: Bundle, request: Request) -> NetworkInput:
-    with _located(where):
-        if bundle.reads_digits:
-            return read_digit(image, request.segment)
-        return read_picture(image, bundle.preprocessing, bundle.image_shape)
-
-
-@contextlib.contextmanager
-def _located(where: str) -> Iterator[None]:
-    try:
-        yield
-    except RequestError as error:
-        raise type(error)(f"{where}: {error}") from None

@@ -1,29 +1,19 @@
 """The body of a V1 request to named arrays: by the bundle's input, and by the body's media type."""
 
 import base64
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from service.bundle.manifest import Bundle
-from service.bundle.signature import Arrays
 from service.errors import BadRequest, UnsupportedMediaType
 from service.http.body import UNTYPED, Body
 from service.http.messages import Request
 from service.images.decoding import encode_png
-from service.images.network_input import NetworkInput
 from service.protocols.examples import example_batch
 from service.protocols.v1 import image_requests, tensor_requests, vector_requests
-
-
-@dataclass(frozen=True)
-class DecodedRequest:
-    """The inputs by name; and how each image was made, if the response is to show it."""
-
-    inputs: Arrays
-    images: Sequence[NetworkInput] = ()
+from service.protocols.v1.decoded import DecodedRequest
+from service.protocols.v1.options import Options, check_parameters
 
 
 def media_types(bundle: Bundle) -> dict[str, Any]:
@@ -35,7 +25,7 @@ def media_types(bundle: Bundle) -> dict[str, Any]:
     return vector_requests.media_types(bundle.features)
 
 
-def decode(body: Body, bundle: Bundle, request: Request, *, show_images: bool = False) -> DecodedRequest:
+def decode(body: Body, bundle: Bundle, request: Request, options: Options) -> DecodedRequest:
     """Decode every instance of the body, in order.
 
     Raises a `RequestError`: 400 malformed, 413 over a limit, 415 not a media type of this model, 422 unprocessable.
@@ -51,12 +41,12 @@ def decode(body: Body, bundle: Bundle, request: Request, *, show_images: bool = 
         )
         raise UnsupportedMediaType(f"{bundle.name} does not accept {found}: send {', '.join(accepted)}")
     if bundle.takes_tensors:
-        return DecodedRequest(tensor_requests.decode(body, bundle, request))
-    if not bundle.takes_images:
-        return DecodedRequest({"features": vector_requests.decode(body, bundle.features, request)})
-    images = image_requests.decode(body, bundle, request)
-    batch = np.stack([one.image for one in images]) if len(images) > 1 else images[0].image[np.newaxis]
-    return DecodedRequest({"image": batch}, images if show_images else ())
+        return tensor_requests.decode(body, bundle, request)
+    read = image_requests.decode if bundle.takes_images else vector_requests.decode
+    decoded = read(body, bundle, request, options)
+    if decoded.parameters:
+        check_parameters(decoded.parameters, bundle)
+    return decoded
 
 
 def example(bundle: Bundle) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Outputs to what a V1 client reads: labels and probabilities, or values."""
 
-import base64
 import functools
 import itertools
 from collections.abc import Callable, Iterator
@@ -11,32 +10,12 @@ from msgspec import UNSET, UnsetType
 
 from service.bundle.manifest import MIXTURE_OUTPUTS, Bundle
 from service.bundle.signature import Arrays
-from service.images.decoding import Geometry, encode_png
-from service.images.network_input import NetworkInput
-from service.images.normaliser.segmentation import Box, Grey
-from service.inference.abstention import abstention_reason, out_of_range_warnings
+from service.inference.abstention import abstention_reason
 from service.inference.mixture import QUANTILES, summarise
-from service.protocols.v1.requests import DecodedRequest
-
-
-class NormalisationDebug(msgspec.Struct):
-    """The image that the network got, `png` as a data URI, and what the normaliser did to make it, if it is of digits.
-
-    `width` and `height` are the file's, upright, in pixels; `box` is the digit's left, top, width and height in them;
-    `mask` is a data URI of the ink that the segmenter found in `mask_box`, the part of the picture that it saw, at its
-    own resolution: 32 to 128 pixels a side; both are null if the client sent an array, or if no digit is expected.
-    `exif_orientation` is the file's (1: upright). A picture is `untouched` if it had MNIST's geometry already.
-    """
-
-    png: str
-    untouched: bool
-    width: int
-    height: int
-    box: Box
-    mask: str | None = None
-    mask_box: Box | None = None
-    inverted: bool = False
-    exif_orientation: int = 1
+from service.inference.training_range import out_of_range_warnings
+from service.protocols.v1.decoded import DecodedRequest
+from service.protocols.v1.image_debug import NormalisationDebug, debug_of
+from service.protocols.v1.options import Options
 
 
 class Classification(msgspec.Struct, gc=False):
@@ -48,7 +27,7 @@ class Classification(msgspec.Struct, gc=False):
 
     label: str | None
     probability: float
-    probabilities: dict[str, float]  # or a struct that is encoded as one, and is made in a third of the time
+    probabilities: dict[str, float] | list[float]  # or a struct that is encoded as one, made in a third of the time
     unsure: bool | UnsetType = UNSET
     reason: str | UnsetType = UNSET
     warnings: list[str] | UnsetType = UNSET
@@ -56,12 +35,12 @@ class Classification(msgspec.Struct, gc=False):
 
 
 class Regression(msgspec.Struct):
-    """The predicted values of one instance, in real units, in the model's order.
+    """The predicted values of one instance by their names, in real units.
 
     `warnings` are of features, and of predicted values, outside the training range.
     """
 
-    values: list[float]
+    values: dict[str, float] | list[float]
     warnings: list[str] | UnsetType = UNSET
 
 
@@ -80,8 +59,18 @@ class MixturePrediction(msgspec.Struct):
     warnings: list[str] | UnsetType = UNSET
 
 
+class ItemError(msgspec.Struct):
+    """In place of a prediction, with `?errors=item`: why this instance could not be read."""
+
+    error: str
+
+
 class Classifications(msgspec.Struct):
-    """The response of a classifier; `predictions` are in the order of the instances."""
+    """The response of a classifier; `predictions` are in the order of the instances.
+
+    With `?format=scores` a prediction is the list of its probabilities alone, and with `?errors=item` an instance that
+    could not be read has an object with its `error` in place of a prediction.
+    """
 
     model_name: str
     model_version: str
@@ -128,27 +117,43 @@ def response_type(bundle: Bundle) -> type[Predictions]:
     return types.get(bundle.task, Classifications)
 
 
-def encode(bundle: Bundle, request: DecodedRequest, outputs: Arrays, *, abstain: bool = False) -> Predictions:
-    """Name what the numbers mean, and add reasons, warnings and images where there are any.
+def encode(bundle: Bundle, request: DecodedRequest, outputs: Arrays, options: Options) -> Predictions:
+    """Name what the numbers mean, and add reasons, warnings and images where there are any; then the errors.
 
-    With `abstain`, unsure predictions have no label.
+    `outputs` are empty if no instance could be read.
     """
-    predictions: Any
-    if bundle.task == "regression":
-        predictions = [Regression(values) for values in outputs["values"].tolist()]
-    elif bundle.task == "mixture":
-        predictions = _mixtures(outputs)
-    elif bundle.task == "tensors":
-        predictions = _rows(outputs)
-    else:
-        predictions = _classifications(bundle, outputs, abstain=abstain)
+    options = options.with_body(request.parameters)
+    predictions = _predictions(bundle, request, outputs, options) if outputs else []
+    if request.errors:
+        predicted = iter(predictions)
+        count = len(predictions) + len(request.errors)
+        predictions = [ItemError(request.errors[i]) if i in request.errors else next(predicted) for i in range(count)]
+    return response_type(bundle)(bundle.name, bundle.version, predictions)
+
+
+def _predictions(bundle: Bundle, request: DecodedRequest, outputs: Arrays, options: Options) -> Any:
+    if options.format == "scores":
+        return outputs[bundle.signature.outputs[0].name].tolist()
+    predictions = _without_warnings(bundle, outputs, options)
+    for row, warnings in request.warnings.items():
+        predictions[row].warnings = [*warnings]
     if bundle.features:
         for row, warning in _range_warnings(bundle, request.inputs["features"], outputs):
             predictions[row].warnings = [*(predictions[row].warnings or ()), warning]
     if request.images:
         for prediction, image in zip(predictions, request.images, strict=True):
             prediction.ink = debug_of(image)
-    return response_type(bundle)(bundle.name, bundle.version, predictions)
+    return predictions
+
+
+def _without_warnings(bundle: Bundle, outputs: Arrays, options: Options) -> Any:
+    if bundle.task == "regression":
+        return _regressions(bundle, outputs, options)
+    if bundle.task == "mixture":
+        return _mixtures(outputs)
+    if bundle.task == "tensors":
+        return _rows(outputs)
+    return _classifications(bundle, outputs, options)
 
 
 def _range_warnings(bundle: Bundle, features: Any, outputs: Arrays) -> Iterator[tuple[int, str]]:
@@ -176,14 +181,26 @@ def _mixtures(outputs: Arrays) -> list[MixturePrediction]:
     ]
 
 
-def _classifications(bundle: Bundle, outputs: Arrays, *, abstain: bool) -> list[Classification]:
+def _regressions(bundle: Bundle, outputs: Arrays, options: Options) -> list[Regression]:
+    rows = outputs["values"].tolist()
+    if options.format == "lists":
+        return [Regression(row) for row in rows]
+    named = _by_name(tuple(target.name for target in bundle.targets))
+    return [Regression(named(*row)) for row in rows]
+
+
+def _classifications(bundle: Bundle, outputs: Arrays, options: Options) -> list[Classification]:
     rows = outputs["probabilities"].tolist()
     ood_scores = outputs["background"].ravel().tolist() if "background" in outputs else itertools.repeat(0.0)
-    named = _probabilities_type(bundle.labels)
+    shown = _by_name(bundle.labels) if options.format == "named" else _listed
     return [
-        _classification(bundle, row, named(*row), ood_score, abstain=abstain)
+        _classification(bundle, row, shown(*row), ood_score, abstain=options.abstain)
         for row, ood_score in zip(rows, ood_scores, strict=False)
     ]
+
+
+def _listed(*row: float) -> list[float]:
+    return [*row]
 
 
 def _classification(
@@ -198,41 +215,8 @@ def _classification(
 
 
 @functools.cache
-def _probabilities_type(labels: tuple[str, ...]) -> Callable[..., Any]:
-    """A struct whose fields have the labels' names, made from the probabilities of all labels in order."""
-    fields = [(f"label_{i}", float) for i in range(len(labels))]
-    renamed = {field: label for (field, _), label in zip(fields, labels, strict=True)}
-    return msgspec.defstruct("Probabilities", fields, rename=renamed, gc=False)
-
-
-def debug_of(source: NetworkInput) -> NormalisationDebug:
-    """What `?debug=ink` shows of one image."""
-    png = _data_uri(source.image)
-    geometry, normalised = source.geometry, source.normalised
-    if geometry is None or normalised is None:  # an array, which is the network's own input; or no digit
-        height, width = source.image.shape[:2]
-        if geometry:
-            width, height = geometry.width, geometry.height
-        return NormalisationDebug(png, geometry is None, width, height, box=(0, 0, width, height))
-    return NormalisationDebug(
-        png,
-        normalised.already_normalised,
-        geometry.width,
-        geometry.height,
-        box=_in_file(normalised.box, geometry),
-        mask=_data_uri(normalised.mask),
-        mask_box=_in_file(normalised.mask_box, geometry),
-        inverted=normalised.inverted,
-        exif_orientation=geometry.orientation,
-    )
-
-
-def _data_uri(pixels: Grey) -> str:
-    return "data:image/png;base64," + base64.b64encode(encode_png(pixels)).decode()
-
-
-def _in_file(box: Box, geometry: Geometry) -> Box:
-    """A box in pixels of the file, as a large file is decoded at a reduced size."""
-    down, across = geometry.height / geometry.decoded_height, geometry.width / geometry.decoded_width
-    left, top, width, height = (round(at * by) for at, by in zip(box, (across, down) * 2, strict=True))
-    return left, top, width, height
+def _by_name(names: tuple[str, ...]) -> Callable[..., Any]:
+    """A struct whose fields are called so, made from the numbers of all of them in order."""
+    fields = [(f"field_{i}", float) for i in range(len(names))]
+    renamed = {field: name for (field, _), name in zip(fields, names, strict=True)}
+    return msgspec.defstruct("NumbersByName", fields, rename=renamed, gc=False)

@@ -19,12 +19,17 @@ from service.http.body import Body
 from service.http.messages import JSON, Request
 from service.protocols.parsing import LARGE_BODY, decode_json, parsing_memory
 from service.protocols.tensor_values import check_finite, element_bytes, element_type, nested, to_array
+from service.protocols.v1.decoded import DecodedRequest
 
 EXTRA_INSTANCES = 100  # parsed beyond the limit, so that the message can say how many there are
 
 
-def decode(body: Body, bundle: Bundle, request: Request) -> Arrays:
+def decode(body: Body, bundle: Bundle, request: Request) -> DecodedRequest:
     """All instances of a body, in order. Raises a `RequestError` that names the one that failed."""
+    return DecodedRequest(_arrays(body, bundle, request))
+
+
+def _arrays(body: Body, bundle: Bundle, request: Request) -> Arrays:
     signature, max_rows = bundle.signature, request.settings.max_rows
     if len(body.data) <= LARGE_BODY:
         return _decode(body.data, signature, max_rows, None)

@@ -5,16 +5,14 @@ Words of categories become codes, and missing values NaN.
 
 import functools
 import re
-from collections.abc import Collection
 from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from service.bundle.features import has_special_features
-from service.bundle.manifest import Column
-from service.bundle.signature import all_finite
+from service.bundle.manifest import Bundle, Column
+from service.bundle.signature import Arrays, all_finite
 from service.errors import BadRequest, PayloadTooLarge
 from service.http.body import CSV, Body
 from service.http.messages import JSON, Request
@@ -27,53 +25,61 @@ from service.protocols.parsing import (
     parsing_memory,
     validate,
 )
-from service.protocols.v1.csv_rows import Locate, Rows, read_csv
-from service.protocols.v1.feature_values import (
-    UnknownValue,
-    feature_list,
-    number_of,
-    rule_at,
-    value_type,
-)
+from service.protocols.v1.csv_rows import read_csv
+from service.protocols.v1.decoded import DecodedRequest, ItemErrors, Rows
+from service.protocols.v1.feature_values import UnknownValue, feature_list, number_of, rule_at, value_type
+from service.protocols.v1.json_instances import ANYTHING, other_fields, valid_instances
+from service.protocols.v1.options import PARAMETERS_FIELD, BodyParameters, Options
 from service.protocols.v1.table_shapes import to_instances
 from service.settings import Settings
 
 # The start of the usual request, which is parsed into its types at once.
 IS_INSTANCES = re.compile(rb'\s*\{[^\[]*"instances"\s*:')
-ANYTHING = msgspec.json.Decoder()
 EXTRA_INSTANCES = 100  # parsed beyond the limit, so that the message can say how many there are
 
 
-def decode(body: Body, features: tuple[Column, ...], request: Request) -> NDArray[np.float32]:
-    """All rows of a body, in order: FP32 [n, features]. Raises a `RequestError` that names the row that failed."""
-    ignored = frozenset(name for value in request.query("ignore") for name in value.split(",") if name)
-    if known := [feature.name for feature in features if feature.name in ignored]:
-        raise BadRequest(f"ignore={known[0]}: it is a feature, which the model needs")
+def decode(body: Body, bundle: Bundle, request: Request, options: Options) -> DecodedRequest:
+    """All rows of a body, in order. Raises a `RequestError` that names the row that failed."""
+    settings = request.settings
     if len(body.data) <= LARGE_BODY:
-        return _decode(body, features, request.settings, ignored)
+        return _decode(body, bundle.features, settings, options)
     # Rows of another shape are parsed as they are, and then made rows of features.
-    copies = 1 if body.media_type == CSV or (IS_INSTANCES.match(body.data) and not ignored) else 2
+    converted = options.ignored or options.per_item or not IS_INSTANCES.match(body.data)
+    copies = 2 if converted and body.media_type != CSV else 1
     text = WIDEST_CHARACTERS * len(body.data) if body.media_type == CSV else 0  # decoded, and by the line
-    rows = request.settings.max_rows + EXTRA_INSTANCES
-    with request.reserve(text + copies * parsing_memory(body.data, FLOAT_BYTES, rows * len(features), rows)):
-        return _decode(body, features, request.settings, ignored)
+    rows = settings.max_rows + EXTRA_INSTANCES
+    memory = parsing_memory(body.data, FLOAT_BYTES, rows * len(bundle.features), rows)
+    with request.reserve(text + copies * memory):
+        return _decode(body, bundle.features, settings, options)
 
 
-def _decode(
-    body: Body, features: tuple[Column, ...], settings: Settings, ignored: Collection[str]
-) -> NDArray[np.float32]:
-    rows, locate = (read_csv if body.media_type == CSV else _json)(body.data, features, settings.max_rows, ignored)
-    if not rows:
+def _decode(body: Body, features: tuple[Column, ...], settings: Settings, options: Options) -> DecodedRequest:
+    items, parameters = ItemErrors(per_item=options.per_item), None
+    if body.media_type == CSV:
+        rows = read_csv(body.data, features, settings.max_rows, options.ignored, items)
+    else:
+        rows, parameters = _json(body.data, features, settings.max_rows, options, items)
+    count = len(rows.numbers) + len(items.found)
+    if not count:
         raise BadRequest("no rows: send at least one")
-    if len(rows) > settings.max_rows:
-        raise PayloadTooLarge(f"{len(rows)} rows in one request: at most {settings.max_rows}")
-    array = as_fp32(rows)
+    if count > settings.max_rows:
+        raise PayloadTooLarge(f"{count} rows in one request: at most {settings.max_rows}")
+    inputs = _inputs(rows, features, items) if rows.numbers else {}
+    return DecodedRequest(inputs, (), rows.warnings, items.found, parameters)
+
+
+def _inputs(rows: Rows, features: tuple[Column, ...], items: ItemErrors) -> Arrays:
+    """`features` FP32 [n, features], without rows that have an error of their own: numbers too large for FP32."""
+    array = as_fp32(rows.numbers)
     # Parsing leaves NaN only where a value may be missing.
-    if not all_finite(array) and np.isinf(array).any():
-        row, column = np.argwhere(np.isinf(array))[0]
-        value = f"{features[column].name} = {rows[row][column]:g}"
-        raise BadRequest(f"{locate(row)}: {value} is not a finite FP32 number")
-    return array
+    if all_finite(array) or not (infinite := np.isinf(array)).any():
+        return {"features": array}
+    for row, column in np.argwhere(infinite).tolist():
+        with items.of(rows.indices[row], rows.locate(rows.indices[row])):
+            value = f"{features[column].name} = {rows.numbers[row][column]:g}"
+            raise BadRequest(f"{value} is not a finite FP32 number")
+    finite = array[~infinite.any(axis=1)]
+    return {"features": finite} if len(finite) else {}
 
 
 def media_types(features: tuple[Column, ...]) -> dict[str, Any]:
@@ -82,11 +88,8 @@ def media_types(features: tuple[Column, ...]) -> dict[str, Any]:
 
 
 @functools.cache
-def _decoder(features: tuple[Column, ...]) -> tuple[msgspec.json.Decoder[Any], int]:
-    """The V1 request of a vector model as a type, so that parsing finds a wrong name, value or length.
-
-    And the number of brackets that an instance has, at most.
-    """
+def _instance_type(features: tuple[Column, ...]) -> Any:
+    """A row, or named features, as a type, so that parsing finds a wrong name, value or length."""
     names = {f"feature_{i}": feature.name for i, feature in enumerate(features)}
     named: Any = msgspec.defstruct(
         "NamedFeatures",
@@ -96,9 +99,16 @@ def _decoder(features: tuple[Column, ...]) -> tuple[msgspec.json.Decoder[Any], i
         kw_only=True,
     )
     row: Any = tuple[tuple(map(value_type, features))]  # type: ignore[misc]  # a value for each feature
+    return row | named
+
+
+@functools.cache
+def _decoder(features: tuple[Column, ...]) -> tuple[msgspec.json.Decoder[Any], int]:
+    """The V1 request of a vector model as a type, and the number of brackets that an instance has, at most."""
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [
-        ("instances", list[row | named]),
+        ("instances", list[_instance_type(features)]),  # type: ignore[misc]  # made from the bundle's features
         ("signature_name", str | None, None),
+        PARAMETERS_FIELD,
     ]
     brackets = 1 + sum(feature.name.count("[") + feature.name.count("{") for feature in features)
     return msgspec.json.Decoder(msgspec.defstruct("VectorInstances", fields)), brackets
@@ -109,38 +119,57 @@ def _field(name: str, feature: Column) -> tuple[Any, ...]:
     return (name, value_type(feature), None) if feature.may_be_missing else (name, value_type(feature))
 
 
-def _json(data: bytes, features: tuple[Column, ...], max_rows: int, ignored: Collection[str]) -> tuple[Rows, Locate]:
+def _json(
+    data: bytes, features: tuple[Column, ...], max_rows: int, options: Options, items: ItemErrors
+) -> tuple[Rows, BodyParameters | None]:
     decoder, brackets = _decoder(features)
     max_arrays = (brackets + 1) * (max_rows + EXTRA_INSTANCES)
+    if options.per_item:
+        document = decode_json(data, ANYTHING, max_arrays)
+        rows = to_instances(document, options.ignored)
+        valid = valid_instances(rows, _instance_type(features), items, lambda error: _with_rule(error, features))
+        request = validate({"instances": [], **other_fields(document)}, decoder.type)
+    else:
+        request = _all_at_once(data, features, max_arrays, options)
+        valid = dict(enumerate(request.instances))
+    numbers = [row if isinstance(row, tuple) else msgspec.structs.astuple(row) for row in valid.values()]
+    located = Rows(numbers, [*valid], "instances[{}]".format)
+    return _to_numbers(located, features, items) if has_special_features(features) else located, request.parameters
+
+
+def _all_at_once(data: bytes, features: tuple[Column, ...], max_arrays: int, options: Options) -> Any:
+    """A body as the request's type."""
+    decoder, _ = _decoder(features)
     try:
-        if ignored or not IS_INSTANCES.match(data):
-            document = decode_json(data, ANYTHING, max_arrays)
-            has_signature = isinstance(document, dict) and "signature_name" in document
-            others = {"signature_name": document["signature_name"]} if has_signature else {}
-            instances = validate({"instances": to_instances(document, ignored), **others}, decoder.type).instances
-        else:
-            instances = decode_json(data, decoder, max_arrays).instances
+        if not (options.ignored or not IS_INSTANCES.match(data)):
+            return decode_json(data, decoder, max_arrays)
+        document = decode_json(data, ANYTHING, max_arrays)
+        return validate({"instances": to_instances(document, options.ignored), **other_fields(document)}, decoder.type)
     except BadRequest as error:
-        # msgspec has no error codes: these are the messages for wrong names and wrong lengths.
-        about_features = any(words in str(error) for words in (" field ", " array of length ", " object or array"))
-        hint = about_features and str(error).startswith("instances[")
-        rule = f": the features are {feature_list(features)}" if hint else rule_at(_path(error), features)
-        raise BadRequest(f"{error}{rule}") from None
-    rows = [row if isinstance(row, tuple) else msgspec.structs.astuple(row) for row in instances]
-    locate = "instances[{}]".format
-    return (_to_numbers(rows, features, locate) if has_special_features(features) else rows), locate
+        raise _with_rule(error, features) from None
+
+
+def _with_rule(error: BadRequest, features: tuple[Column, ...]) -> BadRequest:
+    """What is expected, if the error is about features: msgspec has no error codes, and these are its messages."""
+    about_features = any(words in str(error) for words in (" field ", " array of length ", " object or array"))
+    hint = about_features and str(error).startswith("instances[")
+    rule = f": the features are {feature_list(features)}" if hint else rule_at(_path(error), features)
+    return BadRequest(f"{error}{rule}")
 
 
 def _path(error: BadRequest) -> str:
     return str(error).partition(": ")[0]
 
 
-def _to_numbers(rows: list[tuple[Any, ...]], features: tuple[Column, ...], locate: Locate) -> Rows:
+def _to_numbers(rows: Rows, features: tuple[Column, ...], items: ItemErrors) -> Rows:
     """Words of categories as codes, and null as NaN."""
-    numbers: Rows = []
-    try:
-        for row in rows:
-            numbers.append(tuple(map(number_of, row, features)))
-    except UnknownValue as error:
-        raise BadRequest(f"{locate(len(numbers))}: {error}") from None
-    return numbers
+    numbers: list[tuple[float, ...]] = []
+    indices = []
+    for i, row in zip(rows.indices, rows.numbers, strict=True):
+        with items.of(i, rows.locate(i)):
+            try:
+                numbers.append(tuple(map(number_of, row, features)))
+            except UnknownValue as error:
+                raise BadRequest(str(error)) from None
+            indices.append(i)
+    return Rows(numbers, indices, rows.locate)

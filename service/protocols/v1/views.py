@@ -3,6 +3,7 @@
 import flask
 
 from service.bundle.manifest import Bundle
+from service.bundle.signature import Arrays
 from service.errors import (
     BadRequest,
     ModelNotFound,
@@ -16,7 +17,7 @@ from service.errors import (
 from service.http.body import read_body
 from service.http.messages import JSON, Request, Response, json_bytes
 from service.http.routing import current_app, fast_path
-from service.protocols.openapi import MediaTypes, Parameter, describe
+from service.protocols.openapi import MediaTypes, describe
 from service.protocols.parsing import ModelNames
 from service.protocols.v1.metadata import (
     ModelStatus,
@@ -26,6 +27,7 @@ from service.protocols.v1.metadata import (
     status_of,
     version_statuses,
 )
+from service.protocols.v1.options import parameters_of, read_options
 from service.protocols.v1.requests import decode, example, media_types
 from service.protocols.v1.responses import encode, response_type
 
@@ -40,14 +42,6 @@ PREDICT_ERRORS = (
     UnprocessableInput,
     ServiceOverloaded,
 )
-DEBUG = Parameter("debug", "query", {"enum": ["ink"]}, "show the image that the network got for each picture")
-IGNORE = Parameter("ignore", "query", {"type": "string"}, "columns that are no features, with commas between them")
-ABSTAIN = Parameter("abstain", "query", {"enum": ["true", "false"]}, "whether unsure predictions have no label")
-
-
-def _predict_parameters(bundle: Bundle) -> list[Parameter]:
-    of_input = [DEBUG] * bundle.takes_images + [IGNORE] * bool(bundle.features)
-    return of_input + [ABSTAIN] * (bundle.abstention is not None)
 
 
 def _predict_response(bundle: Bundle) -> MediaTypes:
@@ -57,19 +51,21 @@ def _predict_response(bundle: Bundle) -> MediaTypes:
 @v1.post("/<model:name>:predict")
 @v1.post("/<model:name>/versions/<model:version>:predict")
 @fast_path
-@describe(_predict_response, media_types, PREDICT_ERRORS, _predict_parameters, example)
+@describe(_predict_response, media_types, PREDICT_ERRORS, parameters_of, example)
 def predict(request: Request, name: str, version: str | None = None) -> Response:
     """Predict every instance of the body."""
     model = request.models.find(name, version)
     timer = request.timer_for(model, "v1")
-    debug, abstain = debug_option(request, model.bundle), abstain_option(request, model.bundle)
+    options = read_options(request, model.bundle)
     body = read_body(request)
     timer.mark_read()
-    decoded = decode(body, model.bundle, request, show_images=debug)
+    decoded = decode(body, model.bundle, request, options)
     timer.mark_decoded()
-    outputs = model.predict(decoded.inputs, request.wait)
-    timer.mark_predicted(decoded.inputs, outputs)
-    return Response(json_bytes(encode(model.bundle, decoded, outputs, abstain=abstain)))
+    outputs: Arrays = {}
+    if decoded.inputs:  # at least one instance could be read
+        outputs = model.predict(decoded.inputs, request.wait)
+        timer.mark_predicted(decoded.inputs, outputs)
+    return Response(json_bytes(encode(model.bundle, decoded, outputs, options)))
 
 
 @v1.get("")
@@ -106,30 +102,3 @@ def report(name: str, version: str | None = None) -> flask.Response:
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox"
     page = current_app.models.find(name, version).report()
     return flask.Response(page, mimetype="text/html", headers={"Content-Security-Policy": policy})
-
-
-def debug_option(request: Request, bundle: Bundle) -> bool:
-    """Whether `?debug=ink` is set; raises `BadRequest` for another value, or for a model that takes no images."""
-    values = request.query("debug")
-    for value in values:
-        if value != "ink":
-            raise BadRequest(f"debug={value}: expected debug=ink, which shows the image that the network got")
-    if values and not bundle.takes_images:
-        raise BadRequest(f"debug=ink: {bundle.name} takes no images")
-    return bool(values)
-
-
-def abstain_option(request: Request, bundle: Bundle) -> bool:
-    """Whether unsure predictions have no label: `?abstain=true`, or the setting if the request does not say.
-
-    Raises `BadRequest` for other values, and for a model that has no abstention thresholds.
-    """
-    values = request.query("abstain")
-    for value in values:
-        if value not in ("true", "false"):
-            raise BadRequest(f"abstain={value}: expected true (unsure predictions have no label) or false")
-    if len(set(values)) > 1:
-        raise BadRequest("abstain is both true and false: send it once")
-    if "true" in values and bundle.abstention is None:
-        raise BadRequest(f"abstain=true: {bundle.name} has no thresholds below which a prediction is unsure")
-    return values[0] == "true" if values else request.settings.abstain

@@ -1,5 +1,6 @@
 """Outputs to the response of `/infer`: JSON, and binary tensors after it."""
 
+import itertools
 from typing import Any
 
 import msgspec
@@ -9,9 +10,11 @@ from numpy.typing import NDArray
 
 from service.bundle.manifest import Bundle
 from service.bundle.signature import Arrays
+from service.inference.training_range import input_warnings
 from service.protocols.v2.requests import DecodedInferRequest, RequestedOutput
 
 Buffer = bytes | memoryview
+MAX_WARNINGS = 10  # in one response
 
 
 class BinarySize(msgspec.Struct):
@@ -30,6 +33,12 @@ class ResponseOutput(msgspec.Struct):
     parameters: BinarySize | UnsetType = UNSET
 
 
+class ResponseParameters(msgspec.Struct):
+    """What is doubtful: the rows of the inputs that are outside the training range, as one text."""
+
+    warnings: str
+
+
 class InferResponse(msgspec.Struct):
     """The response of `/infer`; `outputs` are in the order in which they were requested."""
 
@@ -37,6 +46,7 @@ class InferResponse(msgspec.Struct):
     model_version: str
     outputs: list[ResponseOutput]
     id: str | UnsetType = UNSET
+    parameters: ResponseParameters | UnsetType = UNSET
 
 
 def encode(bundle: Bundle, request: DecodedInferRequest, outputs: Arrays) -> tuple[InferResponse, list[Buffer]]:
@@ -59,7 +69,13 @@ def encode(bundle: Bundle, request: DecodedInferRequest, outputs: Arrays) -> tup
             output.data = array.ravel().tolist() if strings is None else list[float | bool | str](strings)
         encoded.append(output)
     request_id = UNSET if request.id is None else request.id
-    return InferResponse(bundle.name, bundle.version, encoded, request_id), tensors
+    return InferResponse(bundle.name, bundle.version, encoded, request_id, _warnings(bundle, request.inputs)), tensors
+
+
+def _warnings(bundle: Bundle, inputs: Arrays) -> ResponseParameters | UnsetType:
+    """As parameters of the protocol are numbers, texts or booleans, all warnings are one text."""
+    found = [f"row {row}: {warning}" for row, warning in itertools.islice(input_warnings(bundle, inputs), MAX_WARNINGS)]
+    return ResponseParameters("; ".join(found)) if found else UNSET
 
 
 def _texts(bundle: Bundle, requested: RequestedOutput, array: NDArray[Any]) -> list[str] | None:

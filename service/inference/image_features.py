@@ -1,0 +1,25 @@
+"""What is measured of an image, to compare it with the images of the training data."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+INK_THRESHOLD = 128  # of 255
+IMAGES_AT_ONCE = 256  # that are measured, so that little memory is needed
+
+Floats = NDArray[np.float32]
+
+
+def image_features(images: NDArray[np.uint8], *, digits: bool) -> Floats:
+    """Of UINT8 [n, height, width, ...] FP32 [n, features], 0 to 1, named by `bundle.baseline.image_feature_names`.
+
+    Of `digits` the fraction of pixels with ink; of others the mean and the standard deviation of the pixels.
+    """
+    blocks = [images[i : i + IMAGES_AT_ONCE] for i in range(0, len(images), IMAGES_AT_ONCE)]
+    return np.concatenate([_measure(block.reshape(len(block), -1), digits=digits) for block in blocks])
+
+
+def _measure(rows: NDArray[np.uint8], *, digits: bool) -> Floats:
+    if digits:
+        return np.asarray((rows >= INK_THRESHOLD).mean(1, dtype=np.float32, keepdims=True))
+    pixels = rows / np.float32(255)
+    return np.concatenate((pixels.mean(1, keepdims=True), pixels.std(1, keepdims=True)), axis=1)
