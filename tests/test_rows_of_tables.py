@@ -86,13 +86,13 @@ def test_columns_that_are_no_features_are_left_out_if_the_request_says_so(app: D
         ({"dataframe_split": {"columns": "abcd", "data": [[1, 2]]}}, "columns is expected to be a list of names"),
         ({"dataframe_split": {"data": 3}}, "data is expected to be a list of rows"),
         ({**COLUMNS, NAMES[0]: [1]}, "its columns have different rows: sepal length (cm) 1, sepal width (cm) 2"),
-        ({"petal": 3}, 'the body: expected {"instances": [...]}, or rows as pandas or MLflow write them'),
+        (3, 'the body: expected {"instances": [...]}, or rows as pandas or MLflow write them'),
         ("3.5", "the body"),
         ([{"petal": 3}], "unknown field petal"),
         ([[1, 2, 3, "x"]], "instances[0][3]: expected float, got str"),
         ({}, 'the body: expected {"instances": [...]}'),
         ("5.1,3.5,1.4,0.26.7,3.0,5.2,2.3", "`curl -d @file` removes line breaks, and --data-binary @file keeps them"),
-        ("5.1 3.5 1.4 0.2\n", "cells are separated by commas, semicolons or tabs"),
+        ("5.1:3.5:1.4:0.2\n", "cells are separated by commas, semicolons or tabs"),
     ],
 )
 def test_rows_that_cannot_be_read_are_an_error_that_says_why(app: DigitalisApp, body: Any, error: str) -> None:

@@ -12,8 +12,25 @@ from service.http.multipart import Upload, parse_files
 CSV = "text/csv"
 FORM = "multipart/form-data"
 IMAGE = "image/*"
+JSON_LINES = "application/x-ndjson"
 # The types that curl, a browser's fetch, and clients that set none send for any body: then the first bytes decide.
 UNTYPED = ("", "application/octet-stream", "application/x-www-form-urlencoded", "text/plain")
+# Other names of these types: those of browsers on Windows, of spreadsheets, of older programs.
+OTHER_NAMES = {
+    "text/json": JSON,
+    "application/x-json": JSON,
+    "application/csv": CSV,
+    "application/x-csv": CSV,
+    "text/x-csv": CSV,
+    "text/comma-separated-values": CSV,
+    "text/tab-separated-values": CSV,
+    "application/vnd.ms-excel": CSV,
+    "application/jsonl": JSON_LINES,
+    "application/jsonlines": JSON_LINES,
+    "application/x-jsonlines": JSON_LINES,
+    "application/x-jsonl": JSON_LINES,
+    "application/jsonlines+json": JSON_LINES,
+}
 
 ANY_ZLIB_OR_GZIP = zlib.MAX_WBITS | 32  # zlib tells by the header which of the two it is
 MAX_GZIP_MEMBERS = 100  # of an ordinary body there is one
@@ -33,7 +50,11 @@ class Body(NamedTuple):
         """`application/json`, `text/csv`, `multipart/form-data`, `image/*`, or the client's own Content-Type."""
         if self.content_type in UNTYPED:
             return JSON if self.data[:64].lstrip()[:1] in (b"{", b"[") else IMAGE
-        return IMAGE if self.content_type.startswith("image/") else self.content_type
+        if self.content_type.startswith("image/"):
+            return IMAGE
+        if self.content_type.endswith("+json") and self.content_type not in OTHER_NAMES:
+            return JSON
+        return OTHER_NAMES.get(self.content_type, self.content_type)
 
 
 def read_body(request: Request) -> Body:

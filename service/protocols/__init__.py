@@ -7,6 +7,7 @@
     openapi        an OpenAPI document, from the views, the types that they check with, and the models
     documentation  that document, and a page to try requests on
     parsing        JSON to checked types, for both protocols
+    nearly_json    advice about a body that is not JSON
     tensor_values  the elements of a tensor in JSON, by its data type, for both
     examples       an example request for each model
 

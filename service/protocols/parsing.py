@@ -1,5 +1,6 @@
 """JSON to checked types, and numbers to arrays: what both protocols parse alike."""
 
+import codecs
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -7,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import BadRequest, PayloadTooLarge
+from service.protocols.nearly_json import advice_for
 
 FP32_OVERFLOW_GUARD = 1e70  # below the square of the largest FP32 number, 1.2e77: no element overflows
 
@@ -50,7 +52,10 @@ def decode_json(data: bytes, decoder: msgspec.json.Decoder[T], max_arrays: int |
     except msgspec.ValidationError as error:
         raise BadRequest(_located(str(error), root)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRequest(f"the body is not JSON: {str(error).removeprefix('JSON is malformed: ')}") from None
+        if data.startswith(codecs.BOM_UTF8):
+            return decode_json(data[len(codecs.BOM_UTF8) :], decoder, max_arrays, root)
+        what = str(error).removeprefix("JSON is malformed: ")
+        raise BadRequest(f"the body is not JSON: {what}{advice_for(data)}") from None
     except RecursionError:
         raise BadRequest("the body is not JSON that can be parsed: nested too deeply") from None
 

@@ -6,9 +6,11 @@ requests         a body of any media type to arrays
 decoded          what is left of a request when its body has been read; errors of single instances
 image_requests   ... files, base64 and arrays of image models
 image_files      ... files
+picture_shapes   ... files and arrays as people nest them
 pixel_arrays     ... arrays of pixels
 vector_requests  ... JSON rows, named features and CSV of vector models
 csv_rows         ... rows of CSV
+csv_text         ... the text of CSV
 joined_lines     ... rows of CSV without line breaks
 table_shapes     ... rows as pandas and MLflow write them
 json_instances   ... instances of JSON one by one

@@ -1,20 +1,18 @@
-"""CSV rows of feature vectors: cells separated by commas, semicolons or tabs, below a header or without one."""
+"""CSV rows of feature vectors, below a header or without one."""
 
 import csv
 import difflib
-import io
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
 from service.bundle.features import parse_number
 from service.bundle.manifest import Column
-from service.errors import BadRequest, PayloadTooLarge
+from service.errors import BadRequest
+from service.protocols.v1.csv_text import decode_text, delimiter_of, lines_of
 from service.protocols.v1.decoded import ItemErrors, Rows
 from service.protocols.v1.feature_values import UnknownValue, feature_list, number_in_cell
 from service.protocols.v1.joined_lines import CURL, check_joined, reject_joined
 
-MAX_LINE = 2**16  # characters
-DELIMITERS = (",", ";", "\t")
 DECIMAL_COMMA = re.compile(r"\s*[-+]?\d+,\d+\s*")
 EXTRA_LINES = 100  # read beyond the limit on rows: a header, empty lines
 
@@ -28,14 +26,18 @@ def read_csv(
     line_numbers: list[int] = []
     order: list[int] | None = None
     width = len(features)
-    delimiter = _delimiter(data, len(features))
+    text = decode_text(data)
+    delimiter = delimiter_of(text, len(features))
     if len(features) == 1:
         reject_joined(data, features[0])
     try:
-        reader = csv.reader(_lines(data, 2 * max_rows + EXTRA_LINES), delimiter=delimiter, strict=True)
+        lines = lines_of(text, 2 * max_rows + EXTRA_LINES)
+        reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=delimiter == " ", strict=True)
         for cells in reader:
             if not any(cell.strip() for cell in cells):
                 continue
+            if delimiter == " " and not cells[-1]:
+                cells.pop()  # after a space that ends the line
             plain = cells if delimiter == "," else list(map(_with_point, cells))
             if order is None:
                 is_header = _is_header(plain, features)
@@ -54,20 +56,6 @@ def read_csv(
     return check_joined(located, data, features[0]) if len(features) == 1 else located
 
 
-def _lines(data: bytes, max_lines: int) -> Iterator[str]:
-    """The lines of the text; raises for too many or too long ones before they are parsed."""
-    try:
-        text = io.StringIO(data.decode("utf-8-sig"), newline=None)  # lines end with LF, CR LF or CR
-    except UnicodeDecodeError:
-        raise BadRequest("the body is not UTF-8 text") from None
-    for number, line in enumerate(text, 1):
-        if number > max_lines:
-            raise PayloadTooLarge(f"over {max_lines} lines in one request")
-        if len(line) > MAX_LINE:
-            raise BadRequest(f"line {number}: {len(line)} characters: at most {MAX_LINE}")
-        yield line
-
-
 def _is_header(cells: list[str], features: tuple[Column, ...]) -> bool:
     """Whether no cell is a number and, where features have words of their own, one names a feature."""
     if len(cells) == 1 and len(features) > 1:  # separated by something else
@@ -80,27 +68,26 @@ def _is_header(cells: list[str], features: tuple[Column, ...]) -> bool:
 
 def _row(cells: list[str], order: list[int], features: tuple[Column, ...], line: int, width: int) -> tuple[float, ...]:
     """The numbers of a line of so many cells; `order` has for each feature the index of its cell."""
-    if len(cells) != width:
-        hint = "; cells are separated by commas, semicolons or tabs" if len(cells) == 1 and width > 1 else ""
-        if line == 1 and len(cells) > width:
-            hint = f"; {CURL}"
+    if len(cells) != width and not (len(cells) == width + 1 and not cells[-1].strip()):  # a comma ends each line
         expected = f"{width}: {feature_list(features)}" if width == len(features) else f"{width}, as in the header"
-        raise BadRequest(f"{len(cells)} cells, expected {expected}{hint}")
+        raise BadRequest(f"{len(cells)} cells, expected {expected}{_advice(len(cells), width, line)}")
     try:
         return tuple(number_in_cell(cells[i], feature) for i, feature in zip(order, features, strict=True))
     except UnknownValue as error:
         raise BadRequest(str(error)) from None
 
 
-def _delimiter(data: bytes, features: int) -> str:
-    """What separates the cells of the first line: a comma, unless another gives as many cells as there are features."""
-    lines = data[:MAX_LINE].decode("utf-8-sig", "replace").splitlines()
-    first = next((line for line in lines if line.strip()), "")
-    counts = {one: len(next(csv.reader([first], delimiter=one), [])) for one in DELIMITERS}
-    if features == 1 or counts[","] == features:
-        return ","
-    best = max(counts, key=lambda one: (counts[one] == features, counts[one]))
-    return best if counts[best] >= features else ","
+def _advice(cells: int, width: int, line: int) -> str:
+    """What may be the reason for a line of so many cells in place of `width`."""
+    if cells == 1 and width > 1:
+        return "; cells are separated by commas, semicolons or tabs"
+    if line == 1 and width > 1 and cells > width + 1 and (cells - 1) % (width - 1) == 0:  # the last and the first join
+        return f"; {CURL}"
+    if width == 1:
+        return "; each line is one row"
+    if cells > width:
+        return "; of columns with a header, ?ignore= leaves out those that are no features"
+    return ""
 
 
 def _with_point(cell: str) -> str:
@@ -114,7 +101,7 @@ def _column_order(header: list[str], features: tuple[Column, ...], line: int, ig
     known = [feature.name for feature in features]
     rule = f"a header names each feature once: {feature_list(features)}"
     for name in names:
-        if name in ignored:
+        if name in ignored or not name:  # pandas writes its index below no name
             continue
         if name not in known or names.count(name) > 1:
             close = difflib.get_close_matches(name.lower().replace("_", " "), known, n=1)

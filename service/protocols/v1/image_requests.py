@@ -25,6 +25,7 @@ from service.protocols.v1.decoded import DecodedRequest, ItemErrors
 from service.protocols.v1.image_files import File, from_base64, read_files, reserve_decoded
 from service.protocols.v1.json_instances import ANYTHING, other_fields, valid_instances
 from service.protocols.v1.options import PARAMETERS_FIELD, BodyParameters, Options
+from service.protocols.v1.picture_shapes import to_instances
 from service.protocols.v1.pixel_arrays import Pixels, decimals_to_image, shown, to_image
 
 OTHER_BRACKETS = 11  # around the rows of an array, and room
@@ -142,25 +143,20 @@ def _parse(
     data: bytes, shape: tuple[int, ...], max_arrays: int, items: ItemErrors
 ) -> tuple[dict[int, Instance], BodyParameters | None, bool]:
     """The instances by their index, the parameters of the body, and whether numbers may have decimals."""
-    dimensions = len(shape)
-    if items.per_item:
-        decimal = _instance_type(dimensions, Decimal)
-        document = decode_json(data, ANYTHING, max_arrays)
-        if not isinstance(document, dict) or not isinstance(document.get("instances"), list):
-            raise BadRequest('the body: expected {"instances": [...]}')
-        instances = valid_instances(document["instances"], decimal, items, lambda error: _with_hint(error, shape))
-        request = validate({"instances": [], **other_fields(document)}, _decoder(dimensions, Decimal).type)
-        return instances, request.parameters, True
-    try:
-        parsed, decimals = decode_json(data, _decoder(dimensions, Pixel), max_arrays), False
-    except BadRequest as error:
-        if b"." not in data:
-            raise _with_hint(error, shape) from None
+    decoder, first = _decoder(len(shape), Pixel), None
+    if not items.per_item:
         try:
-            parsed, decimals = decode_json(data, _decoder(dimensions, Decimal), max_arrays), True
-        except BadRequest as second:
-            raise _with_hint(second, shape) from None
-    return dict(enumerate(parsed.instances)), parsed.parameters, decimals
+            request = decode_json(data, decoder, max_arrays)
+            return dict(enumerate(request.instances)), request.parameters, False
+        except BadRequest as error:
+            first = _with_hint(error, shape)
+    document = decode_json(data, ANYTHING, max_arrays)
+    instances = to_instances(document, shape)
+    if first and b"." not in data and isinstance(document, dict) and instances == document.get("instances"):
+        raise first  # it says more than what follows
+    kind = _instance_type(len(shape), Decimal)
+    valid = valid_instances(instances, kind, items, lambda error: _with_hint(error, shape))
+    return valid, validate({"instances": [], **other_fields(document)}, decoder.type).parameters, True
 
 
 def _with_hint(error: BadRequest, shape: tuple[int, ...]) -> BadRequest:

@@ -1,19 +1,24 @@
 """The body of a V1 request to named arrays: by the bundle's input, and by the body's media type."""
 
 import base64
+import re
 from typing import Any
 
 import numpy as np
 
 from service.bundle.manifest import Bundle
 from service.errors import BadRequest, UnsupportedMediaType
-from service.http.body import UNTYPED, Body
-from service.http.messages import Request
+from service.http.body import CSV, IMAGE, JSON_LINES, UNTYPED, Body
+from service.http.messages import JSON, Request
 from service.images.decoding import encode_png
 from service.protocols.examples import example_batch
+from service.protocols.parsing import LARGE_BODY
 from service.protocols.v1 import image_requests, tensor_requests, vector_requests
 from service.protocols.v1.decoded import DecodedRequest
 from service.protocols.v1.options import Options, check_parameters
+
+NO_CONTROL = rb"[^\x00-\x08\x0e-\x1f\x7f]"
+TEXT = re.compile(NO_CONTROL + rb"{64}|" + NO_CONTROL + rb"*\Z")  # how a text begins
 
 
 def media_types(bundle: Bundle) -> dict[str, Any]:
@@ -32,6 +37,7 @@ def decode(body: Body, bundle: Bundle, request: Request, options: Options) -> De
     """
     if not body.data and not body.files:
         raise BadRequest("the body is empty")
+    body = _as_meant(body, bundle, request)
     accepted = media_types(bundle)
     if body.media_type not in accepted:
         found = (
@@ -47,6 +53,18 @@ def decode(body: Body, bundle: Bundle, request: Request, options: Options) -> De
     if decoded.parameters:
         check_parameters(decoded.parameters, bundle)
     return decoded
+
+
+def _as_meant(body: Body, bundle: Bundle, request: Request) -> Body:
+    """JSON lines as JSON; and what is neither JSON nor typed as CSV, if the model has features."""
+    if body.media_type == JSON_LINES:
+        if len(body.data) > LARGE_BODY:
+            request.reserve_body(len(body.data))
+        lines = [line for line in body.data.splitlines() if line.strip()]
+        return Body(JSON, b'{"instances":[' + b",".join(lines) + b"]}")
+    if bundle.features and body.media_type == IMAGE and body.content_type in UNTYPED and TEXT.match(body.data):
+        return body._replace(content_type=CSV)
+    return body
 
 
 def example(bundle: Bundle) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 {"dataframe_split": {"columns": [...], "data": [[...], ...]}}     MLflow, and pandas' orient="split"
 {"dataframe_records": [{...}, ...]}, [{...}, ...]                 MLflow, and pandas' orient="records"
 {"inputs": [[...], ...]}, {"inputs": {"age": [...], ...}}         MLflow, and TensorFlow Serving's columns
+{"schema": {...}, "data": [{...}, ...]}                           pandas' orient="table"
 {"age": {"0": 31, ...}, ...}, {"age": [31, ...], ...}             pandas' orient="columns", and "list"
+{"age": 31, ...}, {"instances": [31, ...]}, [31, ...]             one row
 """
 
 from collections.abc import Collection
@@ -12,30 +14,48 @@ from typing import Any
 from service.errors import BadRequest
 
 EXPECTED = 'expected {"instances": [...]}, or rows as pandas or MLflow write them'
+ENCODED_TWICE = "is a text of JSON: it was encoded twice, as by requests.post(url, json=json.dumps(rows))"
+LISTS = ("instances", "dataframe_records", "inputs", "data")  # fields that may hold rows, one after the other
+Scalar = str | int | float | bool | None
 
 
-def to_instances(document: Any, ignored: Collection[str] = ()) -> list[Any]:
-    """The rows of a document in any of these shapes, without the columns that are `ignored`; raises `BadRequest`."""
+def to_instances(document: Any, ignored: Collection[str], features: int) -> list[Any]:
+    """The rows of a document in any of these shapes, without the columns that are `ignored`; raises `BadRequest`.
+
+    `features` is how many a row has: a list of as many numbers is one row, or, if it is 1, each number is a row.
+    """
     rows = _rows(document)
-    if not ignored:
+    if rows and all(isinstance(value, Scalar) for value in rows):
+        rows = [[value] for value in rows] if features == 1 else [rows] if len(rows) == features else rows
+    dropped = {*ignored, *_index_of(document)}
+    if not dropped:
         return rows
-    return [_without(row, ignored) if isinstance(row, dict) else row for row in rows]
+    return [_without(row, dropped) if isinstance(row, dict) else row for row in rows]
 
 
 def _rows(document: Any) -> list[Any]:
     if isinstance(document, list):
         return document
     if not isinstance(document, dict):
-        raise BadRequest(f"the body: {EXPECTED}")
-    for key in ("instances", "dataframe_records", "inputs"):
-        if isinstance(document.get(key), list):
-            return list(document[key])
-    if isinstance(split := document.get("dataframe_split"), dict):
-        return _from_split(split)
+        raise BadRequest(f"the body {ENCODED_TWICE}" if isinstance(document, str) else f"the body: {EXPECTED}")
+    if isinstance(document.get("dataframe_split"), str):
+        raise BadRequest(f"dataframe_split {ENCODED_TWICE}")
     if "columns" in document and "data" in document:
         return _from_split(document)
-    columns = document.get("inputs", document)
+    if isinstance(split := document.get("dataframe_split"), dict):
+        return _from_split(split)
+    for key in LISTS:
+        if isinstance(document.get(key), list):
+            return list(document[key])
+    columns = next((document[key] for key in ("instances", "inputs") if key in document), document)
     return _from_columns(columns if isinstance(columns, dict) else {})
+
+
+def _index_of(document: Any) -> Collection[str]:
+    """The columns of pandas' orient="table" that are its index."""
+    schema = document.get("schema") if isinstance(document, dict) else None
+    key = schema.get("primaryKey") if isinstance(schema, dict) else None
+    return [name for name in key if isinstance(name, str)] if isinstance(key, list) else []
 
 
 def _from_split(split: dict[str, Any]) -> list[Any]:
@@ -53,7 +73,9 @@ def _from_split(split: dict[str, Any]) -> list[Any]:
 
 
 def _from_columns(columns: dict[str, Any]) -> list[Any]:
-    """Rows out of a list, or an object by the rows' index, for each column."""
+    """Rows out of a list, or an object by the rows' index, for each column; or the only row, of values."""
+    if columns and all(isinstance(value, Scalar) for value in columns.values()):
+        return [columns]
     values = [list(column.values()) if isinstance(column, dict) else column for column in columns.values()]
     if not values or not all(isinstance(column, list) for column in values):
         raise BadRequest(f"the body: {EXPECTED}")

@@ -3,6 +3,7 @@
 Words of categories become codes, and missing values NaN.
 """
 
+import contextlib
 import functools
 import re
 from typing import Any
@@ -126,7 +127,7 @@ def _json(
     max_arrays = (brackets + 1) * (max_rows + EXTRA_INSTANCES)
     if options.per_item:
         document = decode_json(data, ANYTHING, max_arrays)
-        rows = to_instances(document, options.ignored)
+        rows = to_instances(document, options.ignored, len(features))
         valid = valid_instances(rows, _instance_type(features), items, lambda error: _with_rule(error, features))
         request = validate({"instances": [], **other_fields(document)}, decoder.type)
     else:
@@ -138,15 +139,28 @@ def _json(
 
 
 def _all_at_once(data: bytes, features: tuple[Column, ...], max_arrays: int, options: Options) -> Any:
-    """A body as the request's type."""
+    """A body as the request's type: parsed into it, or first as it is, and then made rows of features."""
     decoder, _ = _decoder(features)
     try:
-        if not (options.ignored or not IS_INSTANCES.match(data)):
+        if not options.ignored and IS_INSTANCES.match(data):
             return decode_json(data, decoder, max_arrays)
-        document = decode_json(data, ANYTHING, max_arrays)
-        return validate({"instances": to_instances(document, options.ignored), **other_fields(document)}, decoder.type)
+        return _converted(decode_json(data, ANYTHING, max_arrays), features, options)
     except BadRequest as error:
+        if len(data) <= LARGE_BODY and b'"instances"' in data and (row := _only_row(data, features, options)):
+            return row
         raise _with_rule(error, features) from None
+
+
+def _converted(document: Any, features: tuple[Column, ...], options: Options) -> Any:
+    instances = to_instances(document, options.ignored, len(features))
+    return validate({"instances": instances, **other_fields(document)}, _decoder(features)[0].type)
+
+
+def _only_row(data: bytes, features: tuple[Column, ...], options: Options) -> Any:
+    """The request of a row that is not in a list; None if it is something else."""
+    with contextlib.suppress(BadRequest):
+        return _converted(decode_json(data, ANYTHING), features, options)
+    return None
 
 
 def _with_rule(error: BadRequest, features: tuple[Column, ...]) -> BadRequest:
