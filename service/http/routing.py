@@ -86,11 +86,14 @@ class DigitalisApp(flask.Flask):
                 release_body(environ)
 
     def raise_routing_exception(self, request: flask.Request) -> NoReturn:
-        """As Flask's; but a redirect names no host: it would be whatever the client has sent as `Host`."""
+        """As Flask's; but a redirect, which adds a slash, is relative to the path that was asked for.
+
+        The host would be whatever the client has sent as `Host`, and a proxy may have put a prefix before the path.
+        """
         redirect = request.routing_exception
         if isinstance(redirect, RequestRedirect):
             url = urlsplit(redirect.new_url)
-            redirect.new_url = urlunsplit(("", "", url.path, url.query, ""))
+            redirect.new_url = urlunsplit(("", "", f"./{url.path.split('/')[-2]}/", url.query, ""))
         super().raise_routing_exception(request)
 
     def request_of(self, environ: WSGIEnvironment) -> Request:

@@ -8,7 +8,7 @@ import contextlib
 import functools
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -33,7 +33,11 @@ class ImageFile(msgspec.Struct, forbid_unknown_fields=True):
     b64: str
 
 
-FILES = {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string", "format": "binary"}}}
+class ImageForm(msgspec.Struct):
+    """An image file in a field of any name, such as `image`; a form may have many."""
+
+    image: Annotated[bytes, msgspec.Meta(extra_json_schema={"format": "binary"})]
+
 
 Array = list[Any]  # nested as the image is
 File = tuple[str, bytes | memoryview]  # where in the body it is, and an image file
@@ -41,7 +45,7 @@ File = tuple[str, bytes | memoryview]  # where in the body it is, and an image f
 
 def media_types(bundle: Bundle) -> dict[str, Any]:
     """The media types that are accepted, and the type of what each contains."""
-    return {JSON: _decoder(len(bundle.image_shape)).type, FORM: FILES, IMAGE: None}
+    return {JSON: _decoder(len(bundle.image_shape)).type, FORM: ImageForm, IMAGE: None}
 
 
 def decode(body: Body, bundle: Bundle, request: Request) -> list[NetworkInput]:

@@ -16,8 +16,9 @@ from service.errors import (
 from service.http.body import read_body
 from service.http.messages import JSON, Request, Response, json_bytes
 from service.http.routing import current_app, fast_path
-from service.protocols.openapi import MediaTypes, Parameter, describe
+from service.protocols.openapi import ByModel, MediaTypes, Parameter, describe
 from service.protocols.parsing import ModelNames
+from service.protocols.v1.every_model import REQUEST_BODY, RESPONSE
 from service.protocols.v1.metadata import (
     ModelStatus,
     TensorFlowServingMetadata,
@@ -45,6 +46,9 @@ IGNORE = Parameter("ignore", "query", {"type": "string"}, "columns that are no f
 ABSTAIN = Parameter("abstain", "query", {"enum": ["true", "false"]}, "whether unsure predictions have no label")
 
 
+PREDICT_PARAMETERS = (DEBUG, IGNORE, ABSTAIN)
+
+
 def _predict_parameters(bundle: Bundle) -> list[Parameter]:
     of_input = [DEBUG] * bundle.takes_images + [IGNORE] * bool(bundle.features)
     return of_input + [ABSTAIN] * (bundle.abstention is not None)
@@ -57,9 +61,19 @@ def _predict_response(bundle: Bundle) -> MediaTypes:
 @v1.post("/<model:name>:predict")
 @v1.post("/<model:name>/versions/<model:version>:predict")
 @fast_path
-@describe(_predict_response, media_types, PREDICT_ERRORS, _predict_parameters, example)
+@describe(
+    ByModel(RESPONSE, _predict_response),
+    ByModel(REQUEST_BODY, media_types),
+    PREDICT_ERRORS,
+    ByModel(PREDICT_PARAMETERS, _predict_parameters),
+    example,
+)
 def predict(request: Request, name: str, version: str | None = None) -> Response:
-    """Predict every instance of the body."""
+    """Predict every instance of the body.
+
+    Models of images take image files, in a form or as the body (also as `image/png`, `image/jpeg` and so on), and in
+    JSON as base64; models of features take rows, in JSON or as `text/csv`. The document of a model has its own types.
+    """
     model = request.models.find(name, version)
     timer = request.timer_for(model, "v1")
     debug, abstain = debug_option(request, model.bundle), abstain_option(request, model.bundle)
