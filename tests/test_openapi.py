@@ -296,8 +296,11 @@ def test_the_page_runs_no_other_script_than_its_own_and_is_in_no_frame(app: Digi
         assert "script-src 'self';" in file.headers["Content-Security-Policy"]
 
 
-def test_the_redirect_to_the_page_is_relative_and_names_no_host(app: DigitalisApp) -> None:
-    response = app.test_client().get("/docs?x=1", headers={"Host": "elsewhere.example"})
+@pytest.mark.parametrize("prefix", ["", "/prefix"])
+def test_the_redirect_to_the_page_is_relative_and_names_no_host(app: DigitalisApp, prefix: str) -> None:
+    response = app.test_client().get(
+        "/docs?x=1", headers={"Host": "elsewhere.example"}, environ_overrides={"SCRIPT_NAME": prefix}
+    )
     assert response.status_code == 308
     assert response.headers["Location"] == "./docs/?x=1"
     assert "elsewhere.example" not in response.text

@@ -102,6 +102,7 @@ class _Builder:
                 "license": {"name": "Apache-2.0"},
             },
             "servers": [{"url": root}],
+            "security": [],
             "tags": [{"name": tag, "description": TAGS[tag]} for tag in TAGS if tag in self._tags],
             "paths": paths,
             "components": {kind: dict(sorted(found.items())) for kind, found in self._components.items()},
