@@ -6,6 +6,7 @@ TEST := .venv-test/.installed
 TEST_GPU := .venv-test-gpu/.installed
 CLIENTS := .venv-clients/.installed
 FOREIGN := .venv-foreign/.installed
+TYPESCRIPT := build/typescript/.installed
 PROMETHEUS := build/prometheus/.unpacked
 RECIPES ?= all
 FUZZ_SECONDS ?= 600
@@ -22,7 +23,7 @@ serve: $(SERVE) ## make .venv and serve the bundles in models/ on 127.0.0.1:8000
 test: $(TEST) ## make .venv-test with all that the tests need, and run them
 	.venv-test/bin/python -m pytest
 
-test-slow: $(TEST) $(CLIENTS) $(FOREIGN) $(PROMETHEUS) ## the tests that take minutes: the container, a training run, other projects' clients and networks
+test-slow: $(TEST) $(CLIENTS) $(TYPESCRIPT) $(FOREIGN) $(PROMETHEUS) ## the tests that take minutes: the container, a training run, other projects' clients and networks
 	.venv-test/bin/python -m pytest -m "slow or clients"
 
 # In the second environment ONNX Runtime has the CUDA libraries of the extra `cuda` alone, as `make serve` installs them.
@@ -89,6 +90,13 @@ $(FOREIGN): deploy/locks/foreign.txt
 	@echo "making .venv-foreign: other libraries, whose networks are imported"
 	@$(PYTHON) -m venv --clear .venv-foreign
 	@.venv-foreign/bin/pip install --quiet --require-hashes -r deploy/locks/foreign.txt
+	@touch $@
+
+# Where there is no npm, the tests that need it are skipped, and say so.
+$(TYPESCRIPT): tests/clients/typescript/package-lock.json
+	@mkdir -p $(@D)
+	@cp tests/clients/typescript/package*.json $(@D)
+	@if command -v npm >/dev/null; then cd $(@D) && npm ci --silent --no-audit --no-fund; fi
 	@touch $@
 
 # Needs no root; where there is no Debian, the tests of Prometheus are skipped, and say so.

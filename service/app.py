@@ -11,7 +11,7 @@ from service.observability.counter_layout import metrics_schema
 from service.observability.middleware import RequestHook, RequestMiddleware
 from service.observability.request_log import RequestLog
 from service.observability.shared_counters import worker_counters
-from service.protocols.documentation import documentation_blueprint, swagger_ui
+from service.protocols.documentation import documentation_blueprint, page_blueprint
 from service.protocols.health import health
 from service.protocols.metrics import metrics
 from service.protocols.v1.views import v1
@@ -31,7 +31,7 @@ def create_app(settings: Settings | None = None, folders: Iterable[Path] | None 
     settings = settings or decided_settings or Settings.from_env()
     models = ModelRepository.open(settings, folders)
     app = DigitalisApp(settings, models, open_segmenter(settings))
-    for blueprint in (v1, v2, health, metrics, documentation_blueprint(app), swagger_ui):
+    for blueprint in (v1, v2, health, metrics, documentation_blueprint(app), page_blueprint(models)):
         app.register_blueprint(blueprint)
     counters = worker_counters({model.id: metrics_schema(model.bundle) for model in models})
     app.middleware = RequestMiddleware(app.wsgi_app, _request_hooks(settings), counters)

@@ -163,9 +163,8 @@ def test_the_documented_endpoints_are_those_of_the_openapi_document(service: Run
     for method, path in ENDPOINT.findall((ROOT / "docs/requests.md").read_text()):
         shortest, longest = re.sub(r"\[.*?\]", "", path), re.sub(r"[\[\]]", "", path)
         documented |= {(method, shortest), (method, longest)}
-    models = "|".join(service.client.get("/v1/models").json()["models"])
-    served = {("GET", "/docs/")}  # Swagger UI does not describe itself
+    # Swagger UI does not describe itself, and a path is described once, with or without a slash at its end.
+    served = {("GET", "/docs/"), ("GET", "/v2/")}
     for path, item in service.client.get("/openapi.json").json()["paths"].items():
-        named = re.sub(rf"^(/v[12]/models)/({models})(?=[/:])", r"\1/<name>", path)
-        served |= {(method.upper(), named.replace("{", "<").replace("}", ">")) for method in item}
+        served |= {(method.upper(), path.replace("{", "<").replace("}", ">")) for method in item}
     assert documented == served

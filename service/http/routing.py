@@ -86,11 +86,16 @@ class DigitalisApp(flask.Flask):
                 release_body(environ)
 
     def raise_routing_exception(self, request: flask.Request) -> NoReturn:
-        """As Flask's; but a redirect names no host: it would be whatever the client has sent as `Host`."""
+        """As Flask's; but a redirect, which appends a slash, is relative to the path.
+
+        It names neither a host, which would be whatever the client has sent as `Host`, nor the path under which a proxy
+        may have the service.
+        """
         redirect = request.routing_exception
         if isinstance(redirect, RequestRedirect):
             url = urlsplit(redirect.new_url)
-            redirect.new_url = urlunsplit(("", "", url.path, url.query, ""))
+            last = url.path.rstrip("/").rpartition("/")[2]
+            redirect.new_url = urlunsplit(("", "", f"./{last}/", url.query, ""))
         super().raise_routing_exception(request)
 
     def request_of(self, environ: WSGIEnvironment) -> Request:

@@ -4,8 +4,8 @@
     v2/            the Open Inference Protocol over REST, with Triton's binary tensors and classification
     health         liveness and readiness
     metrics        Prometheus
-    openapi        an OpenAPI document, from the views, the types that they check with, and the models
-    documentation  that document, and a page to try requests on
+    openapi/       OpenAPI documents, from the views, the types that they check with, and the models
+    documentation  those documents, and a page to try requests on
     parsing        JSON to checked types, for both protocols
     nearly_json    advice about a body that is not JSON
     tensor_values  the elements of a tensor in JSON, by its data type, for both

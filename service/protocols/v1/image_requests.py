@@ -6,7 +6,7 @@ Arrays are the network's own input, and are never changed, but that decimals 0 t
 
 import functools
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -38,14 +38,18 @@ class ImageFile(msgspec.Struct, forbid_unknown_fields=True):
     b64: str
 
 
-FILES = {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string", "format": "binary"}}}
+class ImageForm(msgspec.Struct):
+    """An image file in a field of any name, such as `image`; a form may have many."""
+
+    image: Annotated[bytes, msgspec.Meta(extra_json_schema={"format": "binary"})]
+
 
 Instance = Pixels | ImageFile | str  # a text is a file in base64
 
 
 def media_types(bundle: Bundle) -> dict[str, Any]:
     """The media types that are accepted, and the type of what each contains."""
-    return {JSON: _decoder(len(bundle.image_shape), Pixel).type, FORM: FILES, IMAGE: None}
+    return {JSON: _decoder(len(bundle.image_shape), Pixel).type, FORM: ImageForm, IMAGE: None}
 
 
 def decode(body: Body, bundle: Bundle, request: Request, options: Options) -> DecodedRequest:

@@ -22,6 +22,8 @@ FORMAT = Parameter(
     "format", "query", {"enum": [*FORMATS]}, "probabilities and values by name, as lists, or as bare lists of scores"
 )
 
+PARAMETERS = (DEBUG, IGNORE, ERRORS, ABSTAIN, FORMAT)
+
 
 class BodyParameters(msgspec.Struct, forbid_unknown_fields=True):
     """What a body of JSON may say as `parameters`; it wins over the query."""

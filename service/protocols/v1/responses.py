@@ -21,13 +21,15 @@ from service.protocols.v1.options import Options
 class Classification(msgspec.Struct, gc=False):
     """One classified instance: the most likely label, its probability, and every label's probability (0 to 1).
 
+    With `?format=lists` the probabilities are a list, in the order of the labels.
+
     A prediction that is `unsure` by the bundle's thresholds has a `reason`, and no label if the request said `abstain`;
     `warnings` are of values outside the training range.
     """
 
     label: str | None
     probability: float
-    probabilities: dict[str, float] | list[float]  # or a struct that is encoded as one, made in a third of the time
+    probabilities: dict[str, float]  # or a struct that is encoded as one, and is made in a third of the time; or a list
     unsure: bool | UnsetType = UNSET
     reason: str | UnsetType = UNSET
     warnings: list[str] | UnsetType = UNSET
@@ -35,12 +37,12 @@ class Classification(msgspec.Struct, gc=False):
 
 
 class Regression(msgspec.Struct):
-    """The predicted values of one instance by their names, in real units.
+    """The predicted values of one instance by their names, in real units; a list of them with `?format=lists`.
 
     `warnings` are of features, and of predicted values, outside the training range.
     """
 
-    values: dict[str, float] | list[float]
+    values: dict[str, float]
     warnings: list[str] | UnsetType = UNSET
 
 

@@ -17,8 +17,9 @@ from service.errors import (
 from service.http.body import read_body
 from service.http.messages import JSON, Request, Response, json_bytes
 from service.http.routing import current_app, fast_path
-from service.protocols.openapi import MediaTypes, describe
+from service.protocols.openapi import ByModel, MediaTypes, describe
 from service.protocols.parsing import ModelNames
+from service.protocols.v1.every_model import REQUEST_BODY, RESPONSE
 from service.protocols.v1.metadata import (
     ModelStatus,
     TensorFlowServingMetadata,
@@ -27,7 +28,7 @@ from service.protocols.v1.metadata import (
     status_of,
     version_statuses,
 )
-from service.protocols.v1.options import parameters_of, read_options
+from service.protocols.v1.options import PARAMETERS, parameters_of, read_options
 from service.protocols.v1.requests import decode, example, media_types
 from service.protocols.v1.responses import encode, response_type
 
@@ -51,9 +52,19 @@ def _predict_response(bundle: Bundle) -> MediaTypes:
 @v1.post("/<model:name>:predict")
 @v1.post("/<model:name>/versions/<model:version>:predict")
 @fast_path
-@describe(_predict_response, media_types, PREDICT_ERRORS, parameters_of, example)
+@describe(
+    ByModel(RESPONSE, _predict_response),
+    ByModel(REQUEST_BODY, media_types),
+    PREDICT_ERRORS,
+    ByModel(PARAMETERS, parameters_of),
+    example,
+)
 def predict(request: Request, name: str, version: str | None = None) -> Response:
-    """Predict every instance of the body."""
+    """Predict every instance of the body.
+
+    Models of images take image files, in a form or as the body (also as `image/png`, `image/jpeg` and so on), and in
+    JSON as base64; models of features take rows, in JSON or as `text/csv`. The document of a model has its own types.
+    """
     model = request.models.find(name, version)
     timer = request.timer_for(model, "v1")
     options = read_options(request, model.bundle)

@@ -2,6 +2,7 @@
 
 import gzip
 import zlib
+from collections.abc import Sequence
 
 import flask
 import msgspec
@@ -21,7 +22,7 @@ from service.errors import (
 from service.http.body import read_decompressed
 from service.http.messages import ENCODER, JSON, Request, Response
 from service.http.routing import current_app, fast_path
-from service.protocols.openapi import Parameter, describe, hidden
+from service.protocols.openapi import ByModel, MediaTypes, Parameter, describe, hidden
 from service.protocols.parsing import ModelNames, decode_json
 from service.protocols.v2.metadata import (
     IndexEntry,
@@ -49,8 +50,9 @@ class IndexRequest(msgspec.Struct):
 
 BINARY = "application/octet-stream"
 JSON_LENGTH = "Inference-Header-Content-Length"
-INFER_REQUEST = {JSON: InferRequest, BINARY: None}
-INFER_RESPONSE = {JSON: InferResponse, BINARY: None}
+# Binary tensors are in the documents of the models only: a generated client would not know which of the two it gets.
+INFER_REQUEST = ByModel[MediaTypes]({JSON: InferRequest}, lambda _: {JSON: InferRequest, BINARY: None})
+INFER_RESPONSE = ByModel[MediaTypes]({JSON: InferResponse}, lambda _: {JSON: InferResponse, BINARY: None})
 MODEL_ERRORS = (ModelNotFound, ModelUnavailable)
 INFER_ERRORS = (
     *MODEL_ERRORS,
@@ -62,6 +64,7 @@ INFER_ERRORS = (
     ServiceOverloaded,
 )
 LENGTH = Parameter(JSON_LENGTH, "header", {"type": "integer", "minimum": 0}, "bytes of JSON before binary tensors")
+INFER_PARAMETERS = ByModel[Sequence[Parameter]]((), lambda _: [LENGTH])
 INDEX_DECODER = msgspec.json.Decoder(IndexRequest)
 ENCODINGS = ("gzip", "deflate", "identity")  # in order of preference
 COMPRESSION_LEVEL = 1  # zlib's fastest: responses are small, and latency matters
@@ -70,9 +73,12 @@ COMPRESSION_LEVEL = 1  # zlib's fastest: responses are small, and latency matter
 @v2.post("/models/<model:name>/infer")
 @v2.post("/models/<model:name>/versions/<model:version>/infer")
 @fast_path
-@describe(INFER_RESPONSE, INFER_REQUEST, INFER_ERRORS, lambda _: [LENGTH], example)
+@describe(INFER_RESPONSE, INFER_REQUEST, INFER_ERRORS, INFER_PARAMETERS, example)
 def infer(request: Request, name: str, version: str | None = None) -> Response:
-    """Run the tensors of the body."""
+    """Run the tensors of the body.
+
+    They may be binary too, in both directions: the document of a model says how.
+    """
     model = request.models.find(name, version)
     timer = request.timer_for(model, "v2")
     body = read_decompressed(request)
