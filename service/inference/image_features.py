@@ -14,8 +14,16 @@ def image_features(images: NDArray[np.uint8], *, digits: bool) -> Floats:
 
     Of `digits` the fraction of pixels with ink; of others the mean and the standard deviation of the pixels.
     """
-    blocks = [images[i : i + IMAGES_AT_ONCE] for i in range(0, len(images), IMAGES_AT_ONCE)]
-    return np.concatenate([_measure(block.reshape(len(block), -1), digits=digits) for block in blocks])
+    rows = images.reshape(len(images), -1)
+    if len(rows) <= IMAGES_AT_ONCE:
+        return _measure(rows, digits=digits)
+    blocks = (rows[i : i + IMAGES_AT_ONCE] for i in range(0, len(rows), IMAGES_AT_ONCE))
+    return np.concatenate([_measure(block, digits=digits) for block in blocks])
+
+
+def ink_fraction(images: NDArray[np.uint8]) -> float:
+    """The fraction of all pixels that have ink."""
+    return float(np.count_nonzero(images >= INK_THRESHOLD) / images.size)
 
 
 def _measure(rows: NDArray[np.uint8], *, digits: bool) -> Floats:

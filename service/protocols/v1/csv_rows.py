@@ -3,7 +3,7 @@
 import csv
 import difflib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from service.bundle.features import parse_number
 from service.bundle.manifest import Column
@@ -27,33 +27,37 @@ def read_csv(
     order: list[int] | None = None
     width = len(features)
     text = decode_text(data)
-    delimiter = delimiter_of(text, len(features))
     if len(features) == 1:
         reject_joined(data, features[0])
+    for line, cells in _cells(text, delimiter_of(text, len(features)), 2 * max_rows + EXTRA_LINES):
+        if order is None:
+            order = list(range(len(features)))
+            if _is_header(cells, features):
+                width = len(cells)
+                order = _column_order(cells, features, line, ignored)
+                continue
+        line_numbers.append(line)
+        try:
+            rows.append(_row(cells, order, features, line, width))
+            indices.append(len(line_numbers) - 1)
+        except BadRequest as error:
+            items.add(error, len(line_numbers) - 1, f"line {line}")
+    located = Rows(rows, indices, lambda index: f"line {line_numbers[index]}")
+    return check_joined(located, data, features[0]) if len(features) == 1 else located
+
+
+def _cells(text: str, delimiter: str, max_lines: int) -> Iterator[tuple[int, list[str]]]:
+    """The number of each line that is not empty, and its cells; decimal commas are points."""
+    reader = csv.reader(lines_of(text, max_lines), delimiter=delimiter, skipinitialspace=delimiter == " ", strict=True)
     try:
-        lines = lines_of(text, 2 * max_rows + EXTRA_LINES)
-        reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=delimiter == " ", strict=True)
         for cells in reader:
             if not any(cell.strip() for cell in cells):
                 continue
             if delimiter == " " and not cells[-1]:
                 cells.pop()  # after a space that ends the line
-            plain = cells if delimiter == "," else list(map(_with_point, cells))
-            if order is None:
-                is_header = _is_header(plain, features)
-                order = list(range(len(features)))
-                if is_header:
-                    width = len(cells)
-                    order = _column_order(cells, features, reader.line_num, ignored)
-                    continue
-            line_numbers.append(reader.line_num)
-            with items.of(len(line_numbers) - 1, f"line {reader.line_num}"):
-                rows.append(_row(plain, order, features, reader.line_num, width))
-                indices.append(len(line_numbers) - 1)
+            yield reader.line_num, cells if delimiter == "," else list(map(_with_point, cells))
     except csv.Error as error:
         raise BadRequest(f"the body is not CSV: {error}") from None
-    located = Rows(rows, indices, lambda index: f"line {line_numbers[index]}")
-    return check_joined(located, data, features[0]) if len(features) == 1 else located
 
 
 def _is_header(cells: list[str], features: tuple[Column, ...]) -> bool:

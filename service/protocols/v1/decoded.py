@@ -1,38 +1,39 @@
 """What is left of a V1 request when its body has been read: arrays, and what the response says of each instance."""
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
 
 from service.bundle.signature import Arrays
 from service.errors import RequestError, ServiceOverloaded
 from service.images.network_input import NetworkInput
 from service.protocols.v1.options import BodyParameters
 
+Warnings = Mapping[int, tuple[str, ...]]  # the index of a row -> what is doubtful in it
+NOTHING: Mapping[int, tuple[str, ...]] = MappingProxyType({})
 
-@dataclass(frozen=True)
-class DecodedRequest:
+
+class DecodedRequest(NamedTuple):
     """The inputs by name, a row for each instance that could be read.
 
-    `images` say how each image was made, `warnings` what is doubtful in a row, by its index. `errors` are those of the
-    other instances, by their index in the request. `parameters` are those of the body.
+    `images` say how each image was made, if the response is to show it. `errors` are those of the other instances, by
+    their index in the request. `parameters` are those of the body.
     """
 
     inputs: Arrays
     images: Sequence[NetworkInput] = ()
-    warnings: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
-    errors: Mapping[int, str] = field(default_factory=dict)
+    warnings: Warnings = NOTHING
+    errors: Mapping[int, str] = MappingProxyType({})
     parameters: BodyParameters | None = None
 
 
-@dataclass(frozen=True)
-class Rows:
+class Rows(NamedTuple):
     """Rows of numbers, the index of each in the request, and where in the body the instance of an index is."""
 
     numbers: list[tuple[float, ...]]
     indices: Sequence[int]
     locate: Callable[[int], str]
-    warnings: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    warnings: Warnings = NOTHING
 
 
 class ItemErrors:
@@ -42,15 +43,9 @@ class ItemErrors:
         self.per_item = per_item
         self.found: dict[int, str] = {}
 
-    @contextlib.contextmanager
-    def of(self, index: int, where: str = "") -> Iterator[None]:
-        """Around what reads the instance of this index, `where` in the body it is."""
-        try:
-            yield
-        except ServiceOverloaded:
-            raise
-        except RequestError as error:
-            message = f"{where}: {error}" if where else str(error)
-            if not self.per_item:
-                raise type(error)(message) from None
-            self.found.setdefault(index, message)
+    def add(self, error: RequestError, index: int, where: str = "") -> None:
+        """Raise the error of the instance of this index, with its place in the body, or keep it."""
+        message = f"{where}: {error}" if where else str(error)
+        if not self.per_item or isinstance(error, ServiceOverloaded):
+            raise type(error)(message) from None
+        self.found.setdefault(index, message)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from service.bundle.manifest import Bundle
+from service.errors import RequestError
 from service.http.messages import Request
 from service.images.base64_text import BASE64_COPIES, decode_base64, is_base64
 from service.images.decoding import FILE_COPIES, EncodedImage, open_image
@@ -21,8 +22,10 @@ def from_base64(sent: list[File], request: Request, items: ItemErrors) -> list[F
     with request.reserve(BASE64_COPIES * sum(len(data) for _, data in texts.values())):
         decoded = {}
         for i, (where, data) in texts.items():
-            with items.of(i, where):
+            try:
                 decoded[i] = decode_base64(data)
+            except RequestError as error:
+                items.add(error, i, where)
         reserve_decoded(decoded.values(), request)
     return [(i, where, decoded.get(i, data)) for i, where, data in sent if i not in items.found]
 
@@ -35,6 +38,8 @@ def reserve_decoded(files: Iterable[bytes | memoryview], request: Request) -> No
 
 def read_files(files: list[File], bundle: Bundle, request: Request, items: ItemErrors) -> dict[int, NetworkInput]:
     """By the index of their instances; with memory for the largest one, as they are decoded one after the other."""
+    if not files:
+        return {}
     size = sum(len(file) for _, _, file in files)
     with request.reserve(FILE_COPIES * size):
         opened = [*_open_files(files, request, items)]
@@ -49,8 +54,10 @@ def read_files(files: list[File], bundle: Bundle, request: Request, items: ItemE
     read = {}
     with request.reserve(memory, what):
         for i, where, image in opened or _open_files(files, request, items):
-            with items.of(i, where):
+            try:
                 read[i] = _read(image, bundle, request)
+            except RequestError as error:
+                items.add(error, i, where)
     return read
 
 
@@ -58,10 +65,12 @@ def _open_files(files: list[File], request: Request, items: ItemErrors) -> Itera
     """Their headers; of those that have no error yet."""
     budget = PixelBudget(request.settings.max_image_pixels)
     for i, where, file in files:
-        image = None
-        with items.of(i, where):
+        try:
             image = open_image(file, budget)
-        if image and i not in items.found:
+        except RequestError as error:
+            items.add(error, i, where)
+            continue
+        if i not in items.found:
             yield i, where, image
 
 

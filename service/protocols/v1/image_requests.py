@@ -13,7 +13,7 @@ import numpy as np
 
 from service.bundle.manifest import Bundle
 from service.bundle.signature import Arrays
-from service.errors import BadRequest, PayloadTooLarge
+from service.errors import BadRequest, PayloadTooLarge, RequestError
 from service.http.body import FORM, IMAGE, Body
 from service.http.messages import JSON, Request
 from service.images.base64_text import BASE64_COPIES, decode_base64
@@ -134,12 +134,13 @@ def _read_instances(
     images: dict[int, NetworkInput] = {}
     files: list[File] = []
     for i, one in instances.items():
-        where = f"instances[{i}].b64" if isinstance(one, ImageFile) else f"instances[{i}]"
-        with items.of(i, where):
+        try:
             if isinstance(one, list):
                 images[i] = NetworkInput((decimals_to_image if decimals else to_image)(one, shape))
             else:
                 files.append((i, f"instances[{i}]", decode_base64(one.b64 if isinstance(one, ImageFile) else one)))
+        except RequestError as error:
+            items.add(error, i, f"instances[{i}].b64" if isinstance(one, ImageFile) else f"instances[{i}]")
     return images, files
 
 

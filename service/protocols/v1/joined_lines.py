@@ -1,6 +1,5 @@
 """Rows of one feature whose line breaks are lost: `curl -d @file` removes them, and 1, 2, 3 and 4 become 1234."""
 
-import dataclasses
 import re
 
 from service.bundle.manifest import Column
@@ -34,4 +33,4 @@ def check_joined(rows: Rows, data: bytes, feature: Column) -> Rows:
     if not feature.minimum <= value <= feature.maximum:
         outside = f"it is outside {feature.minimum:.7} to {feature.maximum:.7} seen in training ({feature.name})"
         raise BadRequest(f"line 1: {number}; {outside}, so end it with a line break if it is one number")
-    return dataclasses.replace(rows, warnings={0: (f"{feature.name} = {number}",)})
+    return rows._replace(warnings={0: (f"{feature.name} = {number}",)})

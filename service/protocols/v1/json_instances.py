@@ -19,11 +19,10 @@ def valid_instances(
     """Those that are of this kind, by their index; `explain` adds to the message about another one."""
     valid = {}
     for i, one in enumerate(instances):
-        with items.of(i):
-            try:
-                valid[i] = validate(one, kind, f"instances[{i}]")
-            except BadRequest as error:
-                raise explain(error) from None
+        try:
+            valid[i] = validate(one, kind, f"instances[{i}]")
+        except BadRequest as error:
+            items.add(explain(error), i)
     return valid
 
 

@@ -51,12 +51,13 @@ class Options:
     show_images: bool = False
     ignored: frozenset[str] = frozenset()
 
-    def with_body(self, parameters: BodyParameters | None) -> "Options":
+    def with_body(self, parameters: BodyParameters) -> "Options":
         """These, with what the body says in their place."""
-        if parameters is None:
-            return self
         found = {name: getattr(parameters, name) for name in parameters.__struct_fields__}
         return replace(self, **{name: value for name, value in found.items() if value is not None})
+
+
+DEFAULT, ABSTAINING = Options(), Options(abstain=True)
 
 
 def parameters_of(bundle: Bundle) -> list[Parameter]:
@@ -70,7 +71,7 @@ def parameters_of(bundle: Bundle) -> list[Parameter]:
 def read_options(request: Request, bundle: Bundle) -> Options:
     """The options of the query; raises `BadRequest` for an unknown value, or one that the model does not have."""
     if not request.environ.get("QUERY_STRING"):
-        return Options(abstain=request.settings.abstain)
+        return ABSTAINING if request.settings.abstain else DEFAULT
     debug = _one_of(request, "debug", ("ink",), "debug=ink, which shows the image that the network got")
     if debug and not bundle.takes_images:
         raise BadRequest(f"debug=ink: {bundle.name} takes no images")

@@ -124,7 +124,8 @@ def encode(bundle: Bundle, request: DecodedRequest, outputs: Arrays, options: Op
 
     `outputs` are empty if no instance could be read.
     """
-    options = options.with_body(request.parameters)
+    if request.parameters:
+        options = options.with_body(request.parameters)
     predictions = _predictions(bundle, request, outputs, options) if outputs else []
     if request.errors:
         predicted = iter(predictions)

@@ -6,6 +6,7 @@ Words of categories become codes, and missing values NaN.
 import contextlib
 import functools
 import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -36,6 +37,7 @@ from service.settings import Settings
 
 # The start of the usual request, which is parsed into its types at once.
 IS_INSTANCES = re.compile(rb'\s*\{[^\[]*"instances"\s*:')
+INSTANCE = "instances[{}]".format
 EXTRA_INSTANCES = 100  # parsed beyond the limit, so that the message can say how many there are
 
 
@@ -76,9 +78,8 @@ def _inputs(rows: Rows, features: tuple[Column, ...], items: ItemErrors) -> Arra
     if all_finite(array) or not (infinite := np.isinf(array)).any():
         return {"features": array}
     for row, column in np.argwhere(infinite).tolist():
-        with items.of(rows.indices[row], rows.locate(rows.indices[row])):
-            value = f"{features[column].name} = {rows.numbers[row][column]:g}"
-            raise BadRequest(f"{value} is not a finite FP32 number")
+        index, value = rows.indices[row], f"{features[column].name} = {rows.numbers[row][column]:g}"
+        items.add(BadRequest(f"{value} is not a finite FP32 number"), index, rows.locate(index))
     finite = array[~infinite.any(axis=1)]
     return {"features": finite} if len(finite) else {}
 
@@ -130,11 +131,13 @@ def _json(
         rows = to_instances(document, options.ignored, len(features))
         valid = valid_instances(rows, _instance_type(features), items, lambda error: _with_rule(error, features))
         request = validate({"instances": [], **other_fields(document)}, decoder.type)
+        instances: Iterable[Any] = valid.values()
+        indices: Sequence[int] = [*valid]
     else:
         request = _all_at_once(data, features, max_arrays, options)
-        valid = dict(enumerate(request.instances))
-    numbers = [row if isinstance(row, tuple) else msgspec.structs.astuple(row) for row in valid.values()]
-    located = Rows(numbers, [*valid], "instances[{}]".format)
+        instances, indices = request.instances, range(len(request.instances))
+    numbers = [row if isinstance(row, tuple) else msgspec.structs.astuple(row) for row in instances]
+    located = Rows(numbers, indices, INSTANCE)
     return _to_numbers(located, features, items) if has_special_features(features) else located, request.parameters
 
 
@@ -180,10 +183,9 @@ def _to_numbers(rows: Rows, features: tuple[Column, ...], items: ItemErrors) -> 
     numbers: list[tuple[float, ...]] = []
     indices = []
     for i, row in zip(rows.indices, rows.numbers, strict=True):
-        with items.of(i, rows.locate(i)):
-            try:
-                numbers.append(tuple(map(number_of, row, features)))
-            except UnknownValue as error:
-                raise BadRequest(str(error)) from None
+        try:
+            numbers.append(tuple(map(number_of, row, features)))
             indices.append(i)
+        except UnknownValue as error:
+            items.add(BadRequest(str(error)), i, rows.locate(i))
     return Rows(numbers, indices, rows.locate)
