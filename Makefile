@@ -7,6 +7,7 @@ TEST_GPU := .venv-test-gpu/.installed
 CLIENTS := .venv-clients/.installed
 FOREIGN := .venv-foreign/.installed
 PROMETHEUS := build/prometheus/.unpacked
+NGINX := build/nginx/.unpacked
 RECIPES ?= all
 FUZZ_SECONDS ?= 600
 SOAK_SECONDS ?= 1200
@@ -22,7 +23,7 @@ serve: $(SERVE) ## make .venv and serve the bundles in models/ on 127.0.0.1:8000
 test: $(TEST) ## make .venv-test with all that the tests need, and run them
 	.venv-test/bin/python -m pytest
 
-test-slow: $(TEST) $(CLIENTS) $(FOREIGN) $(PROMETHEUS) ## the tests that take minutes: the container, a training run, other projects' clients and networks
+test-slow: $(TEST) $(CLIENTS) $(FOREIGN) $(PROMETHEUS) $(NGINX) ## the tests that take minutes: the container, a training run, other projects' clients and networks
 	.venv-test/bin/python -m pytest -m "slow or clients"
 
 # In the second environment ONNX Runtime has the CUDA libraries of the extra `cuda` alone, as `make serve` installs them.
@@ -91,8 +92,13 @@ $(FOREIGN): deploy/locks/foreign.txt
 	@.venv-foreign/bin/pip install --quiet --require-hashes -r deploy/locks/foreign.txt
 	@touch $@
 
-# Needs no root; where there is no Debian, the tests of Prometheus are skipped, and say so.
+# Needs no root; where there is no Debian, the tests of Prometheus and nginx are skipped, and say so.
 $(PROMETHEUS):
 	@mkdir -p $(@D)
 	@cd $(@D) && if apt-get download -qq prometheus; then dpkg -x prometheus_*.deb .; fi
+	@touch $@
+
+$(NGINX):
+	@mkdir -p $(@D)
+	@cd $(@D) && if apt-get download -qq nginx; then dpkg -x nginx_*.deb .; fi
 	@touch $@

@@ -6,14 +6,55 @@ from pathlib import Path
 
 MIN_HEARTBEAT_TIMEOUT = 3  # seconds
 MAX_BATCH = 256  # rows of requests that run as one batch
+SEGMENT = re.compile(r"[A-Za-z0-9_~.-]+")
+OWN_PATHS = {"docs", "invocations", "metrics", "openapi.json", "ping", "v1", "v2"}  # how the service's paths begin
+# As browsers write it (RFC 6454, 6.2). "null", which they write for local files and frames in a sandbox, names nobody.
+HOST = r"[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]"
+USUAL_PORT = r"http://.*:80|https://.*:443"
+ORIGIN = re.compile(rf"(?!({USUAL_PORT})$)[a-z][a-z0-9+.-]*://({HOST})(:[1-9][0-9]{{0,4}})?")
 
 
 def address(text: str) -> str:
     """`host:port`."""
-    host, colon, port = text.rpartition(":")
-    if not (host and colon and re.fullmatch("[1-9][0-9]{0,4}", port) and int(port) < 65536):
+    host, _, number = text.rpartition(":")
+    if not (host and _is_port(number)):
         raise ValueError("host:port, such as 127.0.0.1:8000 or [::]:8000")
     return text
+
+
+def port(text: str) -> str:
+    """The number of a TCP port."""
+    if not _is_port(text):
+        raise ValueError("the number of a port, from 1 to 65535")
+    return text
+
+
+def _is_port(text: str) -> bool:
+    return bool(re.fullmatch("[1-9][0-9]{0,4}", text)) and int(text) < 65536
+
+
+def root_path(text: str) -> str:
+    """A path under which a proxy has the service; empty for none."""
+    if not text:
+        return text
+    before, *segments = text.split("/")
+    if before or not segments or not all(SEGMENT.fullmatch(one) and one.strip(".") for one in segments):
+        raise ValueError("a path such as /ml/digits, of letters, digits and . _ ~ -, that does not end with a slash")
+    if segments[0] in OWN_PATHS:  # where the proxy strips it, nobody could tell which of the two a path begins with
+        raise ValueError(f"a path that begins with none of the service's own: {', '.join(sorted(OWN_PATHS))}")
+    return text
+
+
+def origins(text: str) -> tuple[str, ...]:
+    """Origins as browsers write them, or `*` alone for any."""
+    found = tuple(one.strip() for one in text.split(","))
+    for one in found if found != ("*",) else ():
+        if not ORIGIN.fullmatch(one):
+            raise ValueError(
+                "origins with commas between them, such as https://app.example.org,http://localhost:3000, or *; "
+                f"{one!r} is no origin: scheme and host in lower case, a port unless it is the usual one, and no path"
+            )
+    return found
 
 
 def count(text: str) -> int:
@@ -29,6 +70,13 @@ def heartbeat(text: str) -> int:
     if seconds < MIN_HEARTBEAT_TIMEOUT:
         raise ValueError(f"an integer from {MIN_HEARTBEAT_TIMEOUT} up, as workers report once a second")
     return seconds
+
+
+def keepalive(text: str) -> int:
+    """Seconds for which a connection without a request stays open."""
+    if not re.fullmatch("[1-9][0-9]{0,3}", text):
+        raise ValueError("an integer from 1 to 9999")
+    return int(text)
 
 
 def seconds(text: str) -> int:
@@ -91,6 +139,13 @@ def batching(text: str) -> dict[str, tuple[int, float]]:
             raise ValueError(f"name=rows:delay, such as wide=32:2ms, with 2 to {MAX_BATCH} rows")
         found[name] = int(matched[1]), int(matched[2]) / 1000
     return found
+
+
+def model_name(text: str) -> str:
+    """The name of a model, without a version."""
+    if not re.fullmatch("[^/:,=*]+", text):
+        raise ValueError("the name of a model, without a version, such as iris")
+    return text
 
 
 def folder(text: str) -> Path:

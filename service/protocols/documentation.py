@@ -15,9 +15,10 @@ from service.protocols.openapi import describe, document
 
 INLINE_SCRIPT = re.compile("<script>(.*?)</script>", re.DOTALL)
 
+# Its URLs are relative to the page, as a proxy may have put a path before all others.
 swagger_ui = get_swaggerui_blueprint(
-    "/docs",
-    "/openapi.json",
+    ".",
+    "../openapi.json",
     {
         "app_name": "Digitalis",
         "layout": "BaseLayout",
@@ -27,6 +28,7 @@ swagger_ui = get_swaggerui_blueprint(
     },
     blueprint_name="swagger_ui",
 )
+swagger_ui.url_prefix = "/docs"
 
 
 def _restrict(response: flask.Response) -> flask.Response:
