@@ -1,9 +1,13 @@
 """What the text of a setting may be: each function returns its value, or raises `ValueError` with what is expected."""
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
 
+from service.worker.memory import LARGEST_SHARE, MemoryBudget
+
+EVERY_INTERFACE = "0.0.0.0"  # noqa: S104
 MIN_HEARTBEAT_TIMEOUT = 3  # seconds
 MAX_BATCH = 256  # rows of requests that run as one batch
 SEGMENT = re.compile(r"[A-Za-z0-9_~.-]+")
@@ -27,6 +31,12 @@ def port(text: str) -> str:
     if not _is_port(text):
         raise ValueError("the number of a port, from 1 to 65535")
     return text
+
+
+def with_port(bind: str | None, number: str) -> str:
+    """An address with another port; where there is none, every interface, as who sets a port alone is outside."""
+    host = bind.rpartition(":")[0] if bind else EVERY_INTERFACE
+    return f"{host}:{number}"
 
 
 def _is_port(text: str) -> bool:
@@ -153,3 +163,15 @@ def folder(text: str) -> Path:
     if not text:
         raise ValueError("a folder")
     return Path(text)
+
+
+def bodies_do_not_fit(max_body_bytes: int, memory_budget_bytes: int) -> str:
+    """Why the largest body would never get memory, with the budget that would be right; empty if it would."""
+    for_bodies = MemoryBudget(memory_budget_bytes).for_bodies
+    if max_body_bytes <= for_bodies:
+        return ""
+    needed = math.ceil(max_body_bytes / (1 - LARGEST_SHARE))
+    return (
+        f"DIGITALIS_MAX_BODY_BYTES is {max_body_bytes}, and the bodies of a worker may take {for_bodies} of "
+        f"DIGITALIS_MEMORY_BUDGET_BYTES ({memory_budget_bytes}): set that to {needed} or more"
+    )

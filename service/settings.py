@@ -7,7 +7,6 @@ must not be ignored silently. Only the names that Kubernetes injects for a Servi
 
 import dataclasses
 import difflib
-import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,11 +16,9 @@ from service import setting_values as values
 from service.cores import available_cores
 from service.errors import SettingsError
 from service.kubernetes import is_injected
-from service.worker.memory import LARGEST_SHARE, MemoryBudget
 
 PREFIX = "DIGITALIS_"
 PORT = "PORT"  # as Cloud Run, Heroku and others set it
-EVERY_INTERFACE = "0.0.0.0"  # noqa: S104 - for a platform that sets PORT, and sends requests from outside
 OTEL_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_TRACES_EXPORTER")
 
 
@@ -37,6 +34,11 @@ def tracing_enabled(environ: Mapping[str, str] = os.environ) -> bool:
     disabled = environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
     otlp = "otlp" in (environ.get("OTEL_TRACES_EXPORTER") or "otlp").split(",")
     return not disabled and otlp and any(environ.get(name) for name in OTEL_VARIABLES)
+
+
+def wants_colour(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether a terminal is to be written to in colour: https://no-color.org, and not on one that cannot show any."""
+    return not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
 
 def inherits_sockets(environ: Mapping[str, str] = os.environ) -> bool:
@@ -191,8 +193,7 @@ class Settings:
                 hint = f"did you mean {close[0]}?" if close else f"the settings are {', '.join(fields)}"
                 raise SettingsError(f"{name} is not a setting: {hint}")
         if PORT in environ:
-            host = found.get("bind", f"{EVERY_INTERFACE}:").rpartition(":")[0]
-            found["bind"] = f"{host}:{_parsed(PORT, environ[PORT], values.port)}"
+            found["bind"] = values.with_port(found.get("bind"), _parsed(PORT, environ[PORT], values.port))
         settings = cls(**found)
         settings.check_consistency()
         return settings
@@ -206,15 +207,8 @@ class Settings:
 
     def check_consistency(self) -> None:
         """Raise `SettingsError` for values that are valid alone, and not together."""
-        for_bodies = MemoryBudget(self.memory_budget_bytes).for_bodies
-        if self.max_body_bytes > for_bodies:
-            needed = (
-                f"{PREFIX}MAX_BODY_BYTES is {self.max_body_bytes}, and the bodies of a worker may take {for_bodies}"
-            )
-            raise SettingsError(
-                f"{needed} of {PREFIX}MEMORY_BUDGET_BYTES ({self.memory_budget_bytes}): "
-                f"set that to {math.ceil(self.max_body_bytes / (1 - LARGEST_SHARE))} or more"
-            )
+        if unfit := values.bodies_do_not_fit(self.max_body_bytes, self.memory_budget_bytes):
+            raise SettingsError(unfit)
 
     @property
     def gpu(self) -> int:

@@ -50,6 +50,7 @@ def handle_http_exception(error: HTTPException, models: Collection[str]) -> Werk
     response = error.get_response()
     if response.status_code < 400:
         return response
+    flask.request.environ[TIMER].reason = type(error).__name__
     match error:
         case NotFound():
             root = flask.request.script_root
