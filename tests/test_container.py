@@ -61,11 +61,13 @@ def container(request: pytest.FixtureRequest, image: str) -> Iterator[httpx.Clie
 
 @contextlib.contextmanager
 def running_container(*command: str, read_only: bool = False, **settings: str) -> Iterator[httpx.Client]:
-    """A client of a container that is ready; it is stopped at the end."""
-    address = f"127.0.0.1:{free_port()}"
+    """A client of a container that is ready, and listens on {port}; it is stopped at the end."""
+    port = str(free_port())
+    address = f"127.0.0.1:{port}"
+    settings = {"bind": address} | settings
     process = subprocess.Popen(
-        run_command(*command, read_only=read_only, bind=address, **settings),
-        cwd=ROOT, env=clean_environment(bind=address, **settings), start_new_session=True,
+        run_command(*[one.replace("{port}", port) for one in command], read_only=read_only, **settings),
+        cwd=ROOT, env=clean_environment(**settings), start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     try:
@@ -125,6 +127,12 @@ def test_the_image_runs_as_sagemaker_starts_it_with_the_argument_serve(image: st
         assert client.get("/ping").status_code == 200
         row = client.post("/invocations", content="5.1,3.5,1.4,0.2\n", headers={"Content-Type": "text/csv"})
         assert row.json()["predictions"][0]["label"] == "setosa"
+
+
+def test_the_image_listens_on_the_port_of_a_platform(image: str) -> None:
+    assert image
+    with running_container("env", "PORT={port}", "python", "-m", "service", bind="0.0.0.0:8000") as client:
+        assert client.get("/v2/health/ready").status_code == 200
 
 
 def test_the_image_contains_only_what_the_service_needs(image: str) -> None:
