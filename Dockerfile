@@ -23,7 +23,9 @@ COPY --from=packages /opt/venv /opt/venv
 COPY service service
 COPY models models
 ARG DEMOS=yes
-RUN python -m compileall -q service && if [ "$DEMOS" != yes ]; then rm -rf models/*; fi
+# SageMaker runs an image with the argument `serve`.
+RUN python -m compileall -q service && if [ "$DEMOS" != yes ]; then rm -rf models/*; fi \
+ && printf '#!/bin/sh\nexec python -m service "$@"\n' > /usr/local/bin/serve && chmod 755 /usr/local/bin/serve
 USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 CMD ["python", "-m", "service", "--health"]

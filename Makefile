@@ -8,6 +8,7 @@ CLIENTS := .venv-clients/.installed
 FOREIGN := .venv-foreign/.installed
 TYPESCRIPT := build/typescript/.installed
 PROMETHEUS := build/prometheus/.unpacked
+NGINX := build/nginx/.unpacked
 RECIPES ?= all
 FUZZ_SECONDS ?= 600
 SOAK_SECONDS ?= 1200
@@ -23,7 +24,7 @@ serve: $(SERVE) ## make .venv and serve the bundles in models/ on 127.0.0.1:8000
 test: $(TEST) ## make .venv-test with all that the tests need, and run them
 	.venv-test/bin/python -m pytest
 
-test-slow: $(TEST) $(CLIENTS) $(TYPESCRIPT) $(FOREIGN) $(PROMETHEUS) ## the tests that take minutes: the container, a training run, other projects' clients and networks
+test-slow: $(TEST) $(CLIENTS) $(TYPESCRIPT) $(FOREIGN) $(PROMETHEUS) $(NGINX) ## the tests that take minutes: the container, a training run, other projects' clients and networks
 	.venv-test/bin/python -m pytest -m "slow or clients"
 
 # In the second environment ONNX Runtime has the CUDA libraries of the extra `cuda` alone, as `make serve` installs them.
@@ -99,8 +100,13 @@ $(TYPESCRIPT): tests/clients/typescript/package-lock.json
 	@if command -v npm >/dev/null; then cd $(@D) && npm ci --silent --no-audit --no-fund; fi
 	@touch $@
 
-# Needs no root; where there is no Debian, the tests of Prometheus are skipped, and say so.
+# Needs no root; where there is no Debian, the tests of Prometheus and nginx are skipped, and say so.
 $(PROMETHEUS):
 	@mkdir -p $(@D)
 	@cd $(@D) && if apt-get download -qq prometheus; then dpkg -x prometheus_*.deb .; fi
+	@touch $@
+
+$(NGINX):
+	@mkdir -p $(@D)
+	@cd $(@D) && if apt-get download -qq nginx; then dpkg -x nginx_*.deb .; fi
 	@touch $@

@@ -14,8 +14,9 @@ from typing import Any
 
 from service.app import create_app
 from service.observability.counter_layout import metrics_schema
+from service.observability.log_lines import JsonLines
 from service.observability.middleware import TIMER, Application, RequestHook, RequestMiddleware
-from service.observability.request_log import JsonLines, RequestLog
+from service.observability.request_log import RequestLog
 from service.observability.shared_counters import SharedCounters
 from service.settings import Settings
 

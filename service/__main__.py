@@ -117,10 +117,8 @@ def _port_is_free(address: str) -> bool:
         try:
             probe.bind((host.strip("[]"), int(port)))
         except OSError as error:
-            print(
-                f"digitalis: cannot listen on {address}: {error.strerror}; DIGITALIS_BIND sets another address",
-                file=sys.stderr,
-            )
+            advice = "DIGITALIS_BIND sets another address, PORT another port"
+            print(f"digitalis: cannot listen on {address}: {error.strerror}; {advice}", file=sys.stderr)
             return False
     return True
 

@@ -4,16 +4,19 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from service.errors import SettingsError
+from service.http.cross_origin import CrossOrigin
+from service.http.root_path import RootPath
 from service.http.routing import DigitalisApp
 from service.inference.repository import ModelRepository
 from service.inference.segmenter import open_segmenter
 from service.observability.counter_layout import metrics_schema
-from service.observability.middleware import RequestHook, RequestMiddleware
+from service.observability.middleware import Application, RequestHook, RequestMiddleware
 from service.observability.request_log import RequestLog
 from service.observability.shared_counters import worker_counters
 from service.protocols.documentation import documentation_blueprint, page_blueprint
 from service.protocols.health import health
 from service.protocols.metrics import metrics
+from service.protocols.sagemaker import sagemaker
 from service.protocols.v1.views import v1
 from service.protocols.v2.views import v2
 from service.settings import Settings, tracing_enabled
@@ -31,11 +34,17 @@ def create_app(settings: Settings | None = None, folders: Iterable[Path] | None 
     settings = settings or decided_settings or Settings.from_env()
     models = ModelRepository.open(settings, folders)
     app = DigitalisApp(settings, models, open_segmenter(settings))
-    for blueprint in (v1, v2, health, metrics, documentation_blueprint(app), page_blueprint(models)):
+    blueprints = v1, v2, health, sagemaker, metrics, documentation_blueprint(app), page_blueprint(models)
+    for blueprint in blueprints:
         app.register_blueprint(blueprint)
     counters = worker_counters({model.id: metrics_schema(model.bundle) for model in models})
-    app.middleware = RequestMiddleware(app.wsgi_app, _request_hooks(settings), counters)
-    app.wsgi_app = app.middleware  # type: ignore[method-assign]  # as Flask's documentation shows it
+    application: Application = app.wsgi_app
+    if settings.cors_origins:
+        application = app.cross_origin = CrossOrigin(application, settings.cors_origins)
+    application = app.middleware = RequestMiddleware(application, _request_hooks(settings), counters)
+    if settings.root_path:
+        application = app.prefix = RootPath(application, settings.root_path)
+    app.wsgi_app = application  # type: ignore[method-assign]  # as Flask's documentation shows it
     return app
 
 

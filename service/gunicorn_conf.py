@@ -49,9 +49,9 @@ threads = _settings.request_threads
 worker_connections = _settings.max_connections
 timeout = _settings.heartbeat_timeout
 graceful_timeout = _settings.graceful_timeout + _settings.drain_delay
-keepalive = 75  # seconds: longer than the 60 after which common proxies close an idle connection
+keepalive = _settings.keepalive
 loglevel = _settings.log_level
-logger_class = "service.observability.request_log.Logger"
+logger_class = "service.observability.log_lines.Logger"
 preload_app = False
 control_socket_disable = True  # it would need a writable home
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - heartbeats in memory
@@ -59,8 +59,7 @@ worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa:
 
 def _count_response(application: Any, environ: WSGIEnvironment, status: int) -> list[tuple[str, str]]:
     """Count and log a request that the worker responds to in the application's place; headers for the response."""
-    middleware = _middleware(application)
-    return middleware.record(environ, status) if middleware else []
+    return application.record_rejection(environ, status) if isinstance(application, DigitalisApp) else []
 
 
 def _tidy_up(application: Any) -> None:

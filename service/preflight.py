@@ -109,9 +109,13 @@ def _check_names(settings: Settings, models: ModelRepository) -> None:
     """Raise `SettingsError` for a model of the settings that there is not."""
     ids = [*models.model_ids(), *models.unavailable]
     names = {name for name, _ in ids}
-    known = {"CUDA_FROM_ROWS": names | {str(model_id) for model_id in ids}, "BATCHING": names}
-    for setting, allowed in known.items():
-        if unknown := set(getattr(settings, setting.lower())) - allowed - {placement.OTHERS}:
+    asked = {
+        "CUDA_FROM_ROWS": (settings.cuda_from_rows, names | {str(model_id) for model_id in ids}),
+        "BATCHING": (settings.batching, names),
+        "DEFAULT_MODEL": ([settings.default_model] if settings.default_model else [], names),
+    }
+    for setting, (named, allowed) in asked.items():
+        if unknown := set(named) - allowed - {placement.OTHERS}:
             listed = ", ".join(sorted(unknown))
             raise SettingsError(f"DIGITALIS_{setting} names {listed}: the models are {', '.join(models.names())}")
 

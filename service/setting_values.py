@@ -1,19 +1,70 @@
 """What the text of a setting may be: each function returns its value, or raises `ValueError` with what is expected."""
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
 
+from service.worker.memory import LARGEST_SHARE, MemoryBudget
+
+EVERY_INTERFACE = "0.0.0.0"  # noqa: S104
 MIN_HEARTBEAT_TIMEOUT = 3  # seconds
 MAX_BATCH = 256  # rows of requests that run as one batch
+SEGMENT = re.compile(r"[A-Za-z0-9_~.-]+")
+OWN_PATHS = {"docs", "invocations", "metrics", "openapi.json", "ping", "v1", "v2"}  # how the service's paths begin
+# As browsers write it (RFC 6454, 6.2). "null", which they write for local files and frames in a sandbox, names nobody.
+HOST = r"[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]"
+USUAL_PORT = r"http://.*:80|https://.*:443"
+ORIGIN = re.compile(rf"(?!({USUAL_PORT})$)[a-z][a-z0-9+.-]*://({HOST})(:[1-9][0-9]{{0,4}})?")
 
 
 def address(text: str) -> str:
     """`host:port`."""
-    host, colon, port = text.rpartition(":")
-    if not (host and colon and re.fullmatch("[1-9][0-9]{0,4}", port) and int(port) < 65536):
+    host, _, number = text.rpartition(":")
+    if not (host and _is_port(number)):
         raise ValueError("host:port, such as 127.0.0.1:8000 or [::]:8000")
     return text
+
+
+def port(text: str) -> str:
+    """The number of a TCP port."""
+    if not _is_port(text):
+        raise ValueError("the number of a port, from 1 to 65535")
+    return text
+
+
+def with_port(bind: str | None, number: str) -> str:
+    """An address with another port; where there is none, every interface, as who sets a port alone is outside."""
+    host = bind.rpartition(":")[0] if bind else EVERY_INTERFACE
+    return f"{host}:{number}"
+
+
+def _is_port(text: str) -> bool:
+    return bool(re.fullmatch("[1-9][0-9]{0,4}", text)) and int(text) < 65536
+
+
+def root_path(text: str) -> str:
+    """A path under which a proxy has the service; empty for none."""
+    if not text:
+        return text
+    before, *segments = text.split("/")
+    if before or not segments or not all(SEGMENT.fullmatch(one) and one.strip(".") for one in segments):
+        raise ValueError("a path such as /ml/digits, of letters, digits and . _ ~ -, that does not end with a slash")
+    if segments[0] in OWN_PATHS:  # where the proxy strips it, nobody could tell which of the two a path begins with
+        raise ValueError(f"a path that begins with none of the service's own: {', '.join(sorted(OWN_PATHS))}")
+    return text
+
+
+def origins(text: str) -> tuple[str, ...]:
+    """Origins as browsers write them, or `*` alone for any."""
+    found = tuple(one.strip() for one in text.split(","))
+    for one in found if found != ("*",) else ():
+        if not ORIGIN.fullmatch(one):
+            raise ValueError(
+                "origins with commas between them, such as https://app.example.org,http://localhost:3000, or *; "
+                f"{one!r} is no origin: scheme and host in lower case, a port unless it is the usual one, and no path"
+            )
+    return found
 
 
 def count(text: str) -> int:
@@ -29,6 +80,13 @@ def heartbeat(text: str) -> int:
     if seconds < MIN_HEARTBEAT_TIMEOUT:
         raise ValueError(f"an integer from {MIN_HEARTBEAT_TIMEOUT} up, as workers report once a second")
     return seconds
+
+
+def keepalive(text: str) -> int:
+    """Seconds for which a connection without a request stays open."""
+    if not re.fullmatch("[1-9][0-9]{0,3}", text):
+        raise ValueError("an integer from 1 to 9999")
+    return int(text)
 
 
 def seconds(text: str) -> int:
@@ -93,8 +151,27 @@ def batching(text: str) -> dict[str, tuple[int, float]]:
     return found
 
 
+def model_name(text: str) -> str:
+    """The name of a model, without a version."""
+    if not re.fullmatch("[^/:,=*]+", text):
+        raise ValueError("the name of a model, without a version, such as iris")
+    return text
+
+
 def folder(text: str) -> Path:
     """A folder, which need not exist."""
     if not text:
         raise ValueError("a folder")
     return Path(text)
+
+
+def bodies_do_not_fit(max_body_bytes: int, memory_budget_bytes: int) -> str:
+    """Why the largest body would never get memory, with the budget that would be right; empty if it would."""
+    for_bodies = MemoryBudget(memory_budget_bytes).for_bodies
+    if max_body_bytes <= for_bodies:
+        return ""
+    needed = math.ceil(max_body_bytes / (1 - LARGEST_SHARE))
+    return (
+        f"DIGITALIS_MAX_BODY_BYTES is {max_body_bytes}, and the bodies of a worker may take {for_bodies} of "
+        f"DIGITALIS_MEMORY_BUDGET_BYTES ({memory_budget_bytes}): set that to {needed} or more"
+    )

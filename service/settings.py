@@ -7,37 +7,19 @@ must not be ignored silently. Only the names that Kubernetes injects for a Servi
 
 import dataclasses
 import difflib
-import math
 import os
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from service import setting_values as values
+from service.cores import available_cores
 from service.errors import SettingsError
-from service.worker.memory import LARGEST_SHARE, MemoryBudget
+from service.kubernetes import is_injected
 
 PREFIX = "DIGITALIS_"
+PORT = "PORT"  # as Cloud Run, Heroku and others set it
 OTEL_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_TRACES_EXPORTER")
-# What Kubernetes sets for a Service called digitalis, or digitalis-<anything>: its PORT is a URL.
-KUBERNETES = re.compile(rf"{PREFIX}(.*_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT_[0-9]+_[A-Z]+(_PROTO|_PORT|_ADDR)?)")
-KUBERNETES_URL = re.compile(rf"{PREFIX}(.*_)?PORT")
-
-
-def _injected_by_kubernetes(name: str, text: str) -> bool:
-    return bool(KUBERNETES.fullmatch(name) or (KUBERNETES_URL.fullmatch(name) and "://" in text))
-
-
-def available_cores() -> int:
-    """The cores that this process may use: its CPU affinity and its container's quota, at least 1."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = Path("/sys/fs/cgroup/cpu.max")  # cgroup v2: "<quota> <period>" in microseconds, or "max <period>"
-    if quota.exists():
-        limit, period = quota.read_text().split()
-        if limit != "max":
-            cores = min(cores, int(limit) // int(period))
-    return max(cores, 1)
 
 
 def _setting(default: Any, parse: Callable[[str], Any], shown: str, meaning: str) -> Any:
@@ -54,6 +36,11 @@ def tracing_enabled(environ: Mapping[str, str] = os.environ) -> bool:
     return not disabled and otlp and any(environ.get(name) for name in OTEL_VARIABLES)
 
 
+def wants_colour(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether a terminal is to be written to in colour: https://no-color.org, and not on one that cannot show any."""
+    return not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+
+
 def inherits_sockets(environ: Mapping[str, str] = os.environ) -> bool:
     """Whether Gunicorn has started this process on the sockets of a running service, as it does on SIGUSR2."""
     return "GUNICORN_FD" in environ
@@ -63,7 +50,24 @@ def inherits_sockets(environ: Mapping[str, str] = os.environ) -> bool:
 class Settings:
     """Every setting with its default and its meaning; the variable of `field` is `DIGITALIS_<FIELD>`."""
 
-    bind: str = _setting("127.0.0.1:8000", values.address, "127.0.0.1:8000", "host:port to listen on")
+    bind: str = _setting(
+        "127.0.0.1:8000",
+        values.address,
+        "127.0.0.1:8000",
+        "host:port to listen on; the variable PORT replaces the port",
+    )
+    root_path: str = _setting(
+        "",
+        values.root_path,
+        "empty",
+        "the path of the service behind a proxy, stripped there or not, such as /ml/digits",
+    )
+    cors_origins: tuple[str, ...] = _setting(
+        (),
+        values.origins,
+        "off",
+        "origins whose pages may send requests from a browser, such as https://app.example.org, with commas; or *",
+    )
     workers: int = _setting(available_cores, values.count, "one per core", "worker processes; each opens every model")
     request_threads: int = _setting(
         4, values.count, "4", "slow requests that one worker runs at a time, if each takes over 250 ms; others wait"
@@ -84,6 +88,12 @@ class Settings:
         "268435456",
         "bytes that the requests of one worker may hold: bodies, pictures while they are decoded, responses",
     )
+    keepalive: int = _setting(
+        75,
+        values.keepalive,
+        "75",
+        "seconds for which an idle connection stays open: more than those of the load balancer or the proxy in front",
+    )
     read_timeout: int = _setting(
         30,
         values.count,
@@ -101,6 +111,9 @@ class Settings:
     )
     models_dir: Path = _setting(
         Path("models"), values.folder, "models", "the folder that contains the bundles, as name/version/"
+    )
+    default_model: str | None = _setting(
+        None, values.model_name, "the only one", "the model of `/invocations`, by which SageMaker asks for predictions"
     )
     runtime: str = _setting("onnx", values.choice("onnx", "torchscript"), "onnx", "onnx or torchscript")
     device: str = _setting(
@@ -173,16 +186,14 @@ class Settings:
         fields = {PREFIX + field.name.upper(): field for field in dataclasses.fields(cls)}
         found = {}
         for name, text in environ.items():
-            if not name.startswith(PREFIX) or (name not in fields and _injected_by_kubernetes(name, text)):
-                continue
-            if name not in fields:
+            if name in fields:
+                found[fields[name].name] = _parsed(name, text, fields[name].metadata["parse"])
+            elif name.startswith(PREFIX) and not is_injected(name, text):
                 close = difflib.get_close_matches(name, fields, n=1, cutoff=0.8)
                 hint = f"did you mean {close[0]}?" if close else f"the settings are {', '.join(fields)}"
                 raise SettingsError(f"{name} is not a setting: {hint}")
-            try:
-                found[fields[name].name] = fields[name].metadata["parse"](text)
-            except ValueError as expected:
-                raise SettingsError(f"{name}={text!r}: expected {expected}") from None
+        if PORT in environ:
+            found["bind"] = values.with_port(found.get("bind"), _parsed(PORT, environ[PORT], values.port))
         settings = cls(**found)
         settings.check_consistency()
         return settings
@@ -191,18 +202,13 @@ class Settings:
     def override(texts: Mapping[str, str]) -> None:
         """Put the texts of some fields in place of their environment variables: workers inherit those."""
         os.environ.update({PREFIX + name.upper(): text for name, text in texts.items()})
+        if "bind" in texts:
+            os.environ.pop(PORT, None)
 
     def check_consistency(self) -> None:
         """Raise `SettingsError` for values that are valid alone, and not together."""
-        for_bodies = MemoryBudget(self.memory_budget_bytes).for_bodies
-        if self.max_body_bytes > for_bodies:
-            needed = (
-                f"{PREFIX}MAX_BODY_BYTES is {self.max_body_bytes}, and the bodies of a worker may take {for_bodies}"
-            )
-            raise SettingsError(
-                f"{needed} of {PREFIX}MEMORY_BUDGET_BYTES ({self.memory_budget_bytes}): "
-                f"set that to {math.ceil(self.max_body_bytes / (1 - LARGEST_SHARE))} or more"
-            )
+        if unfit := values.bodies_do_not_fit(self.max_body_bytes, self.memory_budget_bytes):
+            raise SettingsError(unfit)
 
     @property
     def gpu(self) -> int:
@@ -226,3 +232,11 @@ class Settings:
             (PREFIX + field.name.upper(), field.metadata["shown"], field.metadata["meaning"])
             for field in dataclasses.fields(cls)
         ]
+
+
+def _parsed(name: str, text: str, parse: Callable[[str], Any]) -> Any:
+    """The value of a variable; raises `SettingsError`, which names it and what is expected."""
+    try:
+        return parse(text)
+    except ValueError as expected:
+        raise SettingsError(f"{name}={text!r}: expected {expected}") from None

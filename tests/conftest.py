@@ -1,6 +1,7 @@
 """Fixtures of several test modules: a running server for each runtime, and the MNIST data set."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,3 +47,12 @@ def mnist_test(mnist_dir: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     images = np.frombuffer((raw / "t10k-images-idx3-ubyte").read_bytes(), np.uint8, offset=16).reshape(-1, 28, 28)
     labels = np.frombuffer((raw / "t10k-labels-idx1-ubyte").read_bytes(), np.uint8, offset=8)
     return images, labels
+
+
+@pytest.fixture
+def chromium() -> str:
+    """The path of a browser; without one, the test is skipped."""
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no browser is installed: install chromium")
+    return path

@@ -51,7 +51,9 @@ def clean_environment(**settings: str) -> dict[str, str]:
     Unless the settings say otherwise the device is the CPU, and requests wait as long as it takes: tests must not
     depend on whether the machine has a GPU, or is busy.
     """
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("DIGITALIS_")}
+    inherited = {
+        name: text for name, text in os.environ.items() if not name.startswith("DIGITALIS_") and name != "PORT"
+    }
     steady = {"device": "cpu", "queue_timeout_ms": str(1000 * DEADLINE)}
     return inherited | {f"DIGITALIS_{name.upper()}": value for name, value in (steady | settings).items()}
 

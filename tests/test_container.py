@@ -4,6 +4,7 @@ CONTAINER_TOOL is called with `build TAG`, `run [--read-only] TAG [command ...]`
 containers on the host's network, and pass them the `DIGITALIS_*` variables of its own environment.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -54,10 +55,19 @@ def image() -> str:
 def container(request: pytest.FixtureRequest, image: str) -> Iterator[httpx.Client]:
     """A client of a running container, whose root file system is writable or read-only."""
     assert image
-    address = f"127.0.0.1:{free_port()}"
+    with running_container(read_only=request.param) as client:
+        yield client
+
+
+@contextlib.contextmanager
+def running_container(*command: str, read_only: bool = False, **settings: str) -> Iterator[httpx.Client]:
+    """A client of a container that is ready, and listens on {port}; it is stopped at the end."""
+    port = str(free_port())
+    address = f"127.0.0.1:{port}"
+    settings = {"bind": address} | settings
     process = subprocess.Popen(
-        run_command(read_only=request.param, bind=address),
-        cwd=ROOT, env=clean_environment(bind=address), start_new_session=True,
+        run_command(*[one.replace("{port}", port) for one in command], read_only=read_only, **settings),
+        cwd=ROOT, env=clean_environment(**settings), start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     try:
@@ -109,6 +119,20 @@ def test_the_health_check_of_the_image_succeeds(container: httpx.Client) -> None
     address = f"{container.base_url.host}:{container.base_url.port}"
     command = run_command("python", "-m", "service", "--health", bind=address)
     assert subprocess.run(command, cwd=ROOT, env=clean_environment(bind=address), check=False).returncode == 0
+
+
+def test_the_image_runs_as_sagemaker_starts_it_with_the_argument_serve(image: str) -> None:
+    assert image
+    with running_container("serve", default_model="iris") as client:
+        assert client.get("/ping").status_code == 200
+        row = client.post("/invocations", content="5.1,3.5,1.4,0.2\n", headers={"Content-Type": "text/csv"})
+        assert row.json()["predictions"][0]["label"] == "setosa"
+
+
+def test_the_image_listens_on_the_port_of_a_platform(image: str) -> None:
+    assert image
+    with running_container("env", "PORT={port}", "python", "-m", "service", bind="0.0.0.0:8000") as client:
+        assert client.get("/v2/health/ready").status_code == 200
 
 
 def test_the_image_contains_only_what_the_service_needs(image: str) -> None:

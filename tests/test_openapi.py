@@ -5,7 +5,6 @@ import functools
 import hashlib
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -19,16 +18,8 @@ from service.app import create_app
 from service.http.routing import DigitalisApp
 from service.settings import Settings
 
-HIDDEN_VIEWS = {"v2.not_implemented", "swagger_ui.show"}  # extensions that the service lacks, and the page itself
-
-
-@pytest.fixture
-def chromium() -> str:
-    """The path of a browser; without one, the test is skipped."""
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("no browser is installed: install chromium")
-    return path
+# Extensions that the service lacks, the page itself, and aliases.
+HIDDEN_VIEWS = {"v2.not_implemented", "swagger_ui.show", "sagemaker.ping", "sagemaker.invocations"}
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ REQUEST_ID = "sent-by-the-client"
 ROWS = [[5.1, 3.5, 1.4, 0.2], [6.3, 3.3, 6.0, 2.5]]
 TENSOR = {"name": "features", "shape": [2, 4], "datatype": "FP32", "data": ROWS}
 BINARY_OUTPUT = {"name": "probabilities", "parameters": {"binary_data": True}}
-FAST_VIEWS = {"v1.predict", "v2.infer"}
+FAST_VIEWS = {"v1.predict", "v2.infer", "sagemaker.invocations"}
 
 
 class Exchange(NamedTuple):
@@ -98,6 +98,12 @@ REQUESTS: dict[str, tuple[int, dict[str, Any]]] = {
     "V1: too many rows": (413, v1({"instances": [ROWS[0]] * 10_001})),
     "V1: an unknown media type": (415, v1(None, json=None, data=b"<iris/>", content_type="application/xml")),
     "V1: inputs that overflow the network": (422, v1({"instances": [[3e38, -3e38, 3e38, -3e38]]})),
+    "SageMaker: a prediction": (200, v1({"instances": ROWS}, path="/invocations")),
+    "SageMaker: a row of CSV": (
+        200,
+        v1(None, json=None, data="5.1,3.5,1.4,0.2\n", path="/invocations", content_type="text/csv"),
+    ),
+    "SageMaker: a bad request": (400, v1({"instances": [["wide"]]}, path="/invocations")),
     "V2: a prediction": (200, v2({"inputs": [TENSOR], "id": "7"})),
     "V2: a binary output": (200, v2({"inputs": [TENSOR], "outputs": [BINARY_OUTPUT]})),
     "V2: a compressed response": (200, v2({"inputs": [TENSOR]}, headers={"Accept-Encoding": "gzip"})),
@@ -136,7 +142,7 @@ def test_the_fast_path_responds_to_an_internal_error_exactly_as_flask_does(
     assert [str(record.exc_info[1]) for record in caplog.records if record.exc_info] == ["not for clients"] * 2
 
 
-def test_only_predict_and_infer_are_on_the_fast_path(app: DigitalisApp) -> None:
+def test_only_predictions_are_on_the_fast_path(app: DigitalisApp) -> None:
     assert {endpoint for endpoint, view in app.view_functions.items() if hasattr(view, "fast_view")} == FAST_VIEWS
 
 
@@ -148,6 +154,8 @@ def test_only_predict_and_infer_are_on_the_fast_path(app: DigitalisApp) -> None:
         ("GET", "/v2/health/ready", "health.v2_readiness"),
         ("GET", "/metrics", "metrics.read_metrics"),
         ("GET", "/openapi.json", "documentation.openapi"),
+        ("GET", "/ping", "sagemaker.ping"),
+        ("GET", "/invocations", None),
         ("POST", "/v2/repository/index", "v2.index"),
         ("GET", "/v1/models/iris:predict", None),
         ("OPTIONS", "/v1/models/iris:predict", "v1.predict"),

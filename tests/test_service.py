@@ -28,6 +28,15 @@ from running_service import (
     predict,
 )
 
+DIGITALIS = (sys.executable, "-m", "digitalis", "serve")
+CONFIGURED_BY_SETTINGS = (
+    sys.executable,
+    "-m",
+    "gunicorn",
+    "-c",
+    "python:service.gunicorn_conf",
+    "service.app:create_app()",
+)
 PREDICT = b"POST /v1/models/iris:predict HTTP/1.1\r\nHost: x\r\n"
 
 
@@ -249,7 +258,37 @@ def test_a_port_in_use_stops_the_start() -> None:
         failed = failed_start(bind=f"127.0.0.1:{port}")
     assert failed.returncode == 2
     message = f"digitalis: cannot listen on 127.0.0.1:{port}: Address already in use; DIGITALIS_BIND sets another"
-    assert failed.stderr == f"{message} address\n"
+    assert failed.stderr == f"{message} address, PORT another port\n"
+
+
+@pytest.mark.parametrize(
+    "command", [MODULE, DIGITALIS, CONFIGURED_BY_SETTINGS], ids=["module", "digitalis", "gunicorn"]
+)
+def test_a_platform_s_port_replaces_the_port_for_every_way_to_start(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """The banner and the health check know it too."""
+    with RunningService(tmp_path / "log", ("env", "PORT={port}", *command), bind="127.0.0.1:1") as server:
+        server.wait_for_log(f" models at {server.url}/v1/models. Try:")
+        assert predict(server).status_code == 200
+        environment = clean_environment(bind="127.0.0.1:1") | {"PORT": server.address.rpartition(":")[2]}
+        assert subprocess.run((*MODULE, "--health"), cwd=ROOT, env=environment, check=False).returncode == 0
+
+
+def test_the_option_bind_wins_over_a_platform_s_port(tmp_path: Path) -> None:
+    with RunningService(tmp_path / "log", ("env", "PORT=1", *MODULE, "--bind", "{address}")) as server:
+        assert predict(server).status_code == 200
+
+
+def test_a_port_that_is_none_stops_the_start_with_one_line() -> None:
+    failed = failed_start({"PORT": "http"})
+    assert failed.returncode == 2
+    assert failed.stderr == "digitalis: PORT='http': expected the number of a port, from 1 to 65535\n"
+
+
+def test_an_idle_connection_is_closed_after_keepalive(tmp_path: Path) -> None:
+    with RunningService(tmp_path / "log", keepalive="1") as server, RawConnection(server) as connection:
+        live = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+        assert connection.exchange(live).startswith(b"HTTP/1.1 200")
+        assert connection.response() == b""
 
 
 def test_a_python_without_the_packages_is_told_where_they_are() -> None:

@@ -1,15 +1,15 @@
 """Settings from the environment, and the error message for an invalid one."""
 
 import dataclasses
-import os
-from pathlib import Path
 
 import pytest
 from running_service import failed_start
 
+from service import kubernetes
 from service import settings as module
+from service.cores import available_cores
 from service.errors import SettingsError
-from service.settings import Settings, available_cores
+from service.settings import Settings
 
 
 def test_by_default_workers_times_threads_stay_within_the_cores() -> None:
@@ -42,11 +42,17 @@ def test_every_setting_can_be_set() -> None:
         "log_requests": "all",
         "memory_budget_bytes": "700000000",
         "gpu_memory_share": "0.25",
+        "root_path": "/ml/digits",
+        "default_model": "iris",
     }
     assert Settings.from_env({"DIGITALIS_CUDA_FROM_ROWS": "a=never, b/2=16"}).cuda_from_rows == {"a": None, "b/2": 16}
     assert Settings.from_env({"DIGITALIS_BATCHING": "a=32:2ms,b=8:0ms"}).batching == {"a": (32, 0.002), "b": (8, 0)}
+    assert Settings.from_env({"DIGITALIS_CORS_ORIGINS": "http://a:3000, https://b.org"}).cors_origins == (
+        "http://a:3000",
+        "https://b.org",
+    )
     for field in dataclasses.fields(Settings):
-        if field.name in ("cuda_from_rows", "batching"):
+        if field.name in ("cuda_from_rows", "batching", "cors_origins"):
             continue
         text = texts.get(field.name, "7")
         value = getattr(Settings.from_env({f"DIGITALIS_{field.name.upper()}": text}), field.name)
@@ -66,6 +72,17 @@ def test_every_setting_can_be_set() -> None:
         ("DIGITALIS_ABSTAIN", "yes", "true or false"),
         ("DIGITALIS_BIND", "8000", "host:port"),
         ("DIGITALIS_BIND", "localhost:99999", "host:port"),
+        ("DIGITALIS_KEEPALIVE", "0", "an integer from 1 to 9999"),
+        ("DIGITALIS_ROOT_PATH", "ml", "a path such as /ml/digits"),
+        ("DIGITALIS_ROOT_PATH", "/ml/", "that does not end with a slash"),
+        ("DIGITALIS_ROOT_PATH", "/", "that does not end with a slash"),
+        ("DIGITALIS_ROOT_PATH", "/ml//digits", "a path such as /ml/digits"),
+        ("DIGITALIS_ROOT_PATH", "/ml/..", "a path such as /ml/digits"),
+        ("DIGITALIS_ROOT_PATH", "/ml digits", "of letters, digits and . _ ~ -"),
+        ("DIGITALIS_ROOT_PATH", "https://example.org/ml", "a path such as /ml/digits"),
+        ("DIGITALIS_ROOT_PATH", "/v1/digits", "none of the service's own: docs, invocations, metrics"),
+        ("DIGITALIS_DEFAULT_MODEL", "iris/4", "the name of a model, without a version"),
+        ("DIGITALIS_DEFAULT_MODEL", "", "the name of a model"),
         ("DIGITALIS_DEVICE", "gpu", "auto, cpu, cuda, or cuda:N"),
         ("DIGITALIS_CUDA_FROM_ROWS", "mnist=0", "such as mnist=16,iris=never"),
         ("DIGITALIS_CUDA_FROM_ROWS", "mnist", "such as mnist=16,iris=never"),
@@ -85,6 +102,67 @@ def test_an_invalid_setting_is_an_error_that_names_it_and_what_is_expected(name:
         Settings.from_env({name: value})
     assert name in str(error.value)
     assert hint in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://app.example.org",
+        "http://localhost:3000",
+        "http://127.0.0.1:8080",
+        "http://[::1]:8080",
+        "https://xn--blte-0ra.example",
+        "chrome-extension://hjkfpdbpmmhlhffgjgmfimhjjnjklbpc",
+        "capacitor://localhost",
+        "*",
+    ],
+)
+def test_an_origin_is_taken_as_browsers_write_it(origin: str) -> None:
+    assert Settings.from_env({"DIGITALIS_CORS_ORIGINS": origin}).cors_origins == (origin,)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "",
+        "app.example.org",
+        "https://app.example.org/",
+        "https://app.example.org/page",
+        "HTTPS://app.example.org",
+        "https://App.example.org",
+        "https://app.example.org:443",
+        "http://app.example.org:80",
+        "https://blüte.example",
+        "https://*.example.org",
+        "https://app.example.org *",
+        "*,https://app.example.org",
+        "null",
+    ],
+)
+def test_what_no_browser_would_write_is_no_origin_and_the_message_says_what_is(origin: str) -> None:
+    with pytest.raises(SettingsError, match="expected origins with commas between them, such as "):
+        Settings.from_env({"DIGITALIS_CORS_ORIGINS": origin})
+
+
+@pytest.mark.parametrize(
+    ("variables", "bind"),
+    [
+        ({"PORT": "8080"}, "0.0.0.0:8080"),
+        ({"PORT": "8080", "DIGITALIS_BIND": "127.0.0.1:8000"}, "127.0.0.1:8080"),
+        ({"PORT": "8080", "DIGITALIS_BIND": "[::]:8000"}, "[::]:8080"),
+    ],
+)
+def test_the_variable_port_replaces_the_port_and_alone_it_means_every_interface(
+    variables: dict[str, str], bind: str
+) -> None:
+    """A platform that sets it sends requests from outside."""
+    assert Settings.from_env(variables).bind == bind
+
+
+@pytest.mark.parametrize("port", ["", "http", "0", "65536", "08080", "tcp://10.0.0.1:80"])
+def test_a_port_that_is_none_is_an_error(port: str) -> None:
+    with pytest.raises(SettingsError, match=f"PORT='{port}': expected the number of a port, from 1 to 65535"):
+        Settings.from_env({"PORT": port})
 
 
 def test_the_largest_body_must_fit_into_the_memory_budget() -> None:
@@ -126,16 +204,5 @@ def test_a_port_that_kubernetes_has_not_injected_is_an_error(name: str) -> None:
 
 def test_no_setting_has_a_name_that_kubernetes_injects() -> None:
     for name, _, _ in Settings.documentation_rows():
-        assert not module.KUBERNETES.fullmatch(name)
-        assert not module.KUBERNETES_URL.fullmatch(name)
-
-
-def test_the_cpu_quota_of_a_container_limits_the_available_cores(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(16)))
-    quota = tmp_path / "cpu.max"
-    monkeypatch.setattr(module, "Path", lambda _path: quota)
-    for text, cores in (("250000 100000", 2), ("50000 100000", 1), ("max 100000", 16)):
-        quota.write_text(text)
-        assert available_cores() == cores
+        assert not kubernetes.NAME.fullmatch(name)
+        assert not kubernetes.URL_NAME.fullmatch(name)

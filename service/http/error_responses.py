@@ -50,14 +50,17 @@ def handle_http_exception(error: HTTPException, models: Collection[str]) -> Werk
     response = error.get_response()
     if response.status_code < 400:
         return response
+    flask.request.environ[TIMER].reason = type(error).__name__
     match error:
         case NotFound():
-            meant = nearest_path(flask.request.path[:MAX_PATH], models)
-            advice = f": did you mean {meant}?" if meant else ""
-            message = f"no such path: {flask.request.path}{advice or ';'} GET /v1/models lists the models"
+            root = flask.request.script_root
+            method, _, path = nearest_path(flask.request.path[:MAX_PATH], models).partition(" ")
+            advice = f": did you mean {method} {root}{path}?" if path else ";"
+            message = f"no such path: {root}{flask.request.path}{advice} GET {root}/v1/models lists the models"
         case MethodNotAllowed():
             allowed = " or ".join(sorted(set(error.valid_methods or ()) - {"HEAD", "OPTIONS"}))
-            message = f"{flask.request.method} is not allowed for {flask.request.path}: use {allowed}"
+            path = flask.request.script_root + flask.request.path
+            message = f"{flask.request.method} is not allowed for {path}: use {allowed}"
         case _:
             message = error.description or error.name
     in_json = to_flask(json_error(message, response.status_code))

@@ -1,4 +1,4 @@
-"""The Flask application, and the fast path for the two hot routes: V1 `:predict` and V2 `/infer`.
+"""The Flask application, and the fast path for the hot routes: V1 `:predict`, SageMaker's alias of it, and V2 `/infer`.
 
 All other routes are ordinary Flask views. Around each of those, Flask pushes contexts, opens a session, sends signals
 and calls hooks, none of which the hot routes use, and which take longer than decoding, inference and encoding together
@@ -9,7 +9,7 @@ and calls hooks, none of which the hot routes use, and which take longer than de
 
 import functools
 from collections.abc import Callable, Iterable
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, Protocol, cast
 from urllib.parse import urlsplit, urlunsplit
 from wsgiref.types import WSGIEnvironment
 
@@ -18,16 +18,27 @@ from flask.json.provider import JSONProvider
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter, RequestRedirect
 
+from service.http.cross_origin import CrossOrigin
 from service.http.error_responses import error_response, handle_exception, handle_http_exception, to_flask
 from service.http.messages import RESERVED_BODY, Request, Response, decode_path, json_bytes, release_body
+from service.http.root_path import RootPath
 from service.images.normaliser import SegmentFunction
 from service.inference.repository import ModelRepository
-from service.observability.middleware import RequestMiddleware
+from service.observability.middleware import Headers, RequestMiddleware
 from service.settings import Settings
 
 MAX_CACHED_PATH = 256  # characters: longer paths are matched each time
 
 FastView = Callable[..., Response]
+
+
+class FastPathView(Protocol):
+    """A Flask view with the view that `wsgi_app` calls in its place."""
+
+    fast_view: FastView
+
+    def __call__(self, **arguments: Any) -> flask.Response:
+        """Called by Flask."""
 
 
 class ModelConverter(BaseConverter):
@@ -49,11 +60,16 @@ class MsgspecJSON(JSONProvider):
 
 
 class DigitalisApp(flask.Flask):
-    """A Flask application with its settings, models and segmenter; `middleware` is around it, and counts requests."""
+    """A Flask application with its settings, models and segmenter, and with what is around it.
+
+    `middleware` counts requests; `cross_origin` and `prefix` are there if the settings ask for them.
+    """
 
     json_provider_class = MsgspecJSON
     is_shutting_down = False  # set by the worker: readiness fails, so that load balancers send nothing more
     middleware: RequestMiddleware
+    cross_origin: CrossOrigin | None = None
+    prefix: RootPath | None = None
 
     def __init__(self, settings: Settings, models: ModelRepository, segment: SegmentFunction) -> None:
         super().__init__("service", static_folder=None)
@@ -98,6 +114,13 @@ class DigitalisApp(flask.Flask):
             redirect.new_url = urlunsplit(("", "", f"./{last}/", url.query, ""))
         super().raise_routing_exception(request)
 
+    def record_rejection(self, environ: WSGIEnvironment, status: int) -> Headers:
+        """The server responds in the application's place: count the request, and return headers for that response."""
+        if self.prefix:
+            self.prefix.strip(environ)
+        headers = self.middleware.record(environ, status)
+        return headers + self.cross_origin.headers(environ) if self.cross_origin else headers
+
     def request_of(self, environ: WSGIEnvironment) -> Request:
         """The request of a WSGI environment."""
         return Request(environ, self.models, self.settings, self.segment)
@@ -115,12 +138,13 @@ current_app = cast(DigitalisApp, flask.current_app)
 """Flask's proxy of that name, typed: the application that handles the request of an ordinary view."""
 
 
-def fast_path(view: FastView) -> Callable[..., flask.Response]:
+def fast_path(view: FastView) -> FastPathView:
     """Make a view from `Request` to `Response` a Flask view; `wsgi_app` calls it directly, without Flask's contexts."""
 
     @functools.wraps(view)
     def flask_view(**arguments: Any) -> flask.Response:
         return to_flask(view(current_app.request_of(flask.request.environ), **arguments))
 
-    flask_view.fast_view = view  # type: ignore[attr-defined]
-    return flask_view
+    found = cast(FastPathView, flask_view)
+    found.fast_view = view
+    return found

@@ -8,7 +8,8 @@
     drift             the values monitored for data drift
     snapshot          the counters of one model, by name
     prometheus        all counters as Prometheus reads them
-    request_log       log lines: JSON, or plain text on a terminal
+    request_log       which requests are logged, and what a line says about one
+    log_lines         log lines: JSON, or plain text on a terminal
     tracing           OpenTelemetry spans
 
 The counters are in memory that the parent process maps before it forks, one block for each worker. A worker writes to

@@ -1,17 +1,11 @@
-"""Log lines: JSON, one object a line; on a terminal, plain text as Gunicorn writes it."""
+"""Which requests are logged, and what a line says about one."""
 
-import datetime as dt
 import logging
 import re
-import sys
 from typing import Any
-
-import msgspec
-from gunicorn import glogging
 
 from service.observability.request_timer import RequestTimer
 
-ENCODER = msgspec.json.Encoder()
 TRACE = re.compile(r"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C's traceparent
 OVERLOAD_INTERVAL_NS = 1_000_000_000
 NO_TRACE = "0" * 32
@@ -19,57 +13,6 @@ FAULTS = (500, 504)  # statuses of a fault of the service
 DURATION_FIELDS = ("decode_ms", "infer_ms", "encode_ms", "total_ms")
 
 log = logging.getLogger("service.requests")
-
-
-def escape_controls(text: str) -> str:
-    r"""Write what is not printable (line breaks, escape codes, bidirectional overrides) as `\n` or `\x1b`.
-
-    A client decides on parts of many messages, and must be able neither to forge a line nor to command a terminal.
-    """
-    if text.isprintable():
-        return text
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
-
-
-class PlainLines(logging.Formatter):
-    """Gunicorn's format, for a terminal. Of a message with a traceback, only the first line is not indented."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        """One line."""
-        return escape_controls(super().formatMessage(record))
-
-    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
-        """A traceback with its line breaks."""
-        return "\n".join(f"  {escape_controls(line)}" for line in super().formatException(ei).split("\n"))
-
-
-class JsonLines(PlainLines):
-    """`time` (UTC), `level`, `process`, `message`; the fields of a request; the traceback of an exception."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """One line."""
-        line: dict[str, Any] = {
-            "time": dt.datetime.fromtimestamp(record.created, dt.UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "process": record.process,
-            "message": record.getMessage(),
-        }
-        line |= getattr(record, "fields", {})
-        line = {name: escape_controls(value) if isinstance(value, str) else value for name, value in line.items()}
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return ENCODER.encode(line).decode()
-
-
-class Logger(glogging.Logger):  # type: ignore[misc]  # Gunicorn is not typed
-    """Gunicorn's logger, which writes JSON unless standard error is a terminal."""
-
-    def setup(self, cfg: Any) -> None:
-        """Called at the start, and when the configuration is reloaded."""
-        super().setup(cfg)
-        formatter = PlainLines(self.error_fmt, self.datefmt) if sys.stderr.isatty() else JsonLines()
-        for handler in self.error_log.handlers:
-            handler.setFormatter(formatter)
 
 
 class RequestLog:

@@ -3,6 +3,7 @@
     v1/            TensorFlow Serving's and KServe's protocol: image files, feature vectors, CSV
     v2/            the Open Inference Protocol over REST, with Triton's binary tensors and classification
     health         liveness and readiness
+    sagemaker      SageMaker's two paths, which are aliases
     metrics        Prometheus
     openapi/       OpenAPI documents, from the views, the types that they check with, and the models
     documentation  those documents, and a page to try requests on

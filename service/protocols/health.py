@@ -37,7 +37,8 @@ class V1Liveness(msgspec.Struct):
 @describe(V1Liveness)
 def v1_liveness() -> flask.Response:
     """KServe's liveness in V1, and where to find the models and the documentation."""
-    return flask.jsonify(V1Liveness())
+    root = flask.request.script_root
+    return flask.jsonify(V1Liveness(models=f"{root}/v1/models", documentation=f"{root}/docs/"))
 
 
 @health.get("/v2/health/live")
