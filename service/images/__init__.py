@@ -8,6 +8,9 @@
     png_bands          ... large PNG files, a band of rows at a time
     greyscale_picture  ... any of Pillow's modes to greyscale or colour, reduced first
     orientation        ... which side is up
+    missing_rows       ... of JPEG files that end too soon
+    recognised         what a file is that is no picture, and what its sender can do
+    rejected_files     what is said of files that cannot be decoded
     normaliser/        any greyscale picture of one digit to 28x28, as MNIST's images were made
     fitting            any picture to an image of one size, of other things than digits
     network_input      decoding, and what the network's bundle says of the rest

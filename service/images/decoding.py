@@ -3,23 +3,24 @@
 import contextlib
 import io
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, JpegImagePlugin, UnidentifiedImageError, WebPImagePlugin
+from PIL import Image, JpegImagePlugin, WebPImagePlugin
 
-from service.errors import BadRequest, RequestError
+from service.errors import BadRequest
 from service.images.decoding_memory import decoding_memory, is_run_length_encoded
 from service.images.file_formats import ImageData, extract_image_data
 from service.images.greyscale_picture import WORKING_PIXELS, Picture, greyscale, in_colour, in_memory
 from service.images.limits import PixelBudget
+from service.images.missing_rows import fill_missing_rows
 from service.images.orientation import is_turned, read_orientation, upright
 from service.images.png_bands import can_decode_in_bands, decode_png_bands
+from service.images.recognised import without_white_space
+from service.images.rejected_files import FORMATS, damage_is_a_bad_request
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 DRAFT_SIZE = 640  # pixels of the shorter side: larger JPEGs are decoded at a reduced size
 FILE_COPIES = 4  # the most that there are: of a WebP file ours, Pillow's, libwebp's, and its metadata
 WEBP_WEIGHT, RUN_LENGTH_WEIGHT = 3, 16  # a pixel takes so many times as long as one of a PNG or JPEG file
@@ -46,12 +47,14 @@ class DecodedImage:
     """`pixels` are UINT8 [height, width], or in colour [height, width, 3], upright, maybe at a reduced size.
 
     `width` and `height` are the file's own, upright, in pixels; `orientation` is its EXIF orientation, 1 to 8.
+    `warnings` say what of the file is missing, or was passed over.
     """
 
     pixels: NDArray[np.uint8]
     width: int
     height: int
     orientation: int = 1
+    warnings: tuple[str, ...] = ()
 
     @property
     def geometry(self) -> Geometry:
@@ -70,22 +73,34 @@ class EncodedImage:
     height: int
     memory: int
     in_bands: bool
+    warnings: tuple[str, ...] = ()
 
     def decode(self, *, colour: bool = False) -> DecodedImage:
         """Upright, greyscale or in `colour`, without transparency. Can be done once.
 
         Raises `BadRequest` for a damaged file.
         """
-        with _damage_is_a_bad_request(), contextlib.closing(self.image):  # Pillow's pixels are freed
-            pixels = (in_colour if colour else greyscale)(self._picture())
+        with damage_is_a_bad_request(self.data.file), contextlib.closing(self.image):  # Pillow's pixels are freed
+            picture = self._picture()
+            noted = self.warnings + self._missing(picture)
+            pixels = (in_colour if colour else greyscale)(picture)
         orientation = _orientation_of(self.image, self.data)
         width, height = (self.height, self.width) if is_turned(orientation) else (self.width, self.height)
-        return DecodedImage(upright(pixels, orientation), width, height, orientation)
+        return DecodedImage(upright(pixels, orientation), width, height, orientation, noted)
 
     @property
     def memory_in_colour(self) -> int:
         """The bytes that decoding it in colour takes at its peak."""
         return self.memory + COLOUR_BYTES * self.image.width * self.image.height
+
+    def _missing(self, picture: Picture) -> tuple[str, ...]:
+        """What is said of a file without its end; the rows that a JPEG file has no data of are filled."""
+        if not self.data.lacks_end:
+            return ()
+        missing = fill_missing_rows(picture.image) if self.image.format == "JPEG" and picture.image else 0
+        if missing:
+            return (f"the file ends too soon: {missing / self.image.height:.1%} of its rows are missing, at the foot",)
+        return ("the file has no end marker: a part of it may be missing",)
 
     def _picture(self) -> Picture:
         if self.in_bands:
@@ -102,10 +117,12 @@ def open_image(data: bytes | memoryview, budget: PixelBudget) -> EncodedImage:
     Raises `BadRequest` for bytes that are no such file, and what `PixelBudget.spend` raises.
     """
     if not data:
-        raise BadRequest("an empty file")
-    with _damage_is_a_bad_request():
+        raise BadRequest("an empty file: it was not written completely, or not read")
+    if bare := without_white_space(data):
+        return replace(open_image(bare, budget), warnings=("white space before the file's first byte was left out",))
+    with damage_is_a_bad_request(data):
         extracted = extract_image_data(data)
-        image = Image.open(_BoundedReader(extracted.file), formats=FORMATS)
+        image = Image.open(_BoundedReader(extracted.file), formats=tuple(FORMATS))
         width, height = image.size
         budget.spend(width, height, _weight(image))
         if isinstance(image, JpegImagePlugin.JpegImageFile):
@@ -140,18 +157,6 @@ class _BoundedReader(io.BytesIO):
         if self.reads > MAX_READS:
             raise ValueError("it consists of too many small parts")
         return super().read(size)
-
-
-@contextlib.contextmanager
-def _damage_is_a_bad_request() -> Iterator[None]:
-    try:
-        yield
-    except (RequestError, MemoryError):
-        raise
-    except UnidentifiedImageError:
-        raise BadRequest(f"not an image in a supported format ({', '.join(FORMATS)})") from None
-    except Exception as error:  # noqa: BLE001 - damaged files raise nearly anything
-        raise BadRequest(f"a damaged image: {error}") from None
 
 
 def _weight(image: Image.Image) -> int:

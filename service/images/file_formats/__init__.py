@@ -11,12 +11,12 @@ import struct
 from collections.abc import Callable
 
 from service.images.file_formats.gif import extract_gif
-from service.images.file_formats.image_data import ImageData
+from service.images.file_formats.image_data import ImageData, UnsupportedKind
 from service.images.file_formats.jpeg import extract_jpeg
 from service.images.file_formats.png import extract_png
-from service.images.file_formats.tiff import extract_tiff
+from service.images.file_formats.tiff import describe_tiff, extract_tiff
 
-__all__ = ["ImageData", "extract_image_data"]
+__all__ = ["ImageData", "UnsupportedKind", "describe_tiff", "extract_image_data"]
 
 Bytes = bytes | memoryview
 

@@ -55,7 +55,7 @@ def _lines(data: bytes, max_lines: int) -> Iterator[str]:
         raise BadRequest("the body is not UTF-8 text") from None
     for number, line in enumerate(text, 1):
         if number > max_lines:
-            raise PayloadTooLarge(f"over {max_lines} lines in one request")
+            raise PayloadTooLarge(f"over {max_lines} lines in one request (DIGITALIS_MAX_ROWS)")
         if len(line) > MAX_LINE:
             raise BadRequest(f"line {number}: {len(line)} characters: at most {MAX_LINE}")
         yield line

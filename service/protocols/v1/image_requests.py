@@ -24,6 +24,7 @@ from service.images.network_input import NetworkInput, read_digit, read_picture
 from service.protocols.parsing import LARGE_BODY, PIXEL_BYTES, Pixel, decode_json, parsing_memory
 from service.protocols.tensor_values import nested
 
+MIN_FIELD_BYTES = 64  # of a form's text field that may be a picture in base64
 OTHER_BRACKETS = 11  # around the rows of an array, and room
 
 
@@ -49,8 +50,11 @@ def decode(body: Body, bundle: Bundle, request: Request) -> list[NetworkInput]:
     if body.media_type == JSON:
         return _decode_json(body.data, bundle, request)
     if body.media_type == FORM:
-        _check_count(len(body.files), request.settings.max_files, "files")
-        sent: list[File] = [(f"{file.kind} {i + 1} ({file.name})", file.data) for i, file in enumerate(body.files)]
+        files = [file for file in body.files if file.kind == "file" or len(file.data) > MIN_FIELD_BYTES]
+        if not files:
+            raise BadRequest("no file in the form: send at least one, as `curl -F image=@digit.png` does")
+        _check_count(len(files), request.settings.max_files, "files")
+        sent: list[File] = [(f"{file.kind} {i + 1} ({file.name})", file.data) for i, file in enumerate(files)]
     else:
         sent = [("the body", body.data)]
     return _read_files(_from_base64(sent, request), bundle, request)
@@ -95,7 +99,8 @@ def _decode_json(data: bytes, bundle: Bundle, request: Request) -> list[NetworkI
         _check_count(len(instances), settings.max_rows, "instances")
         texts = [(i, one) for i, one in enumerate(instances) if not isinstance(one, list)]
         if len(texts) > settings.max_files:
-            raise PayloadTooLarge(f"{len(texts)} pictures in one request: at most {settings.max_files}")
+            limit = f"at most {settings.max_files} (DIGITALIS_MAX_FILES)"
+            raise PayloadTooLarge(f"{len(texts)} pictures in one request: {limit}")
         files = [(i, _from_text(one, i)) for i, one in texts]
         images = {i: _from_array(one, shape, i) for i, one in enumerate(instances) if isinstance(one, list)}
         count = len(instances)
@@ -124,7 +129,7 @@ def _read_files(files: list[File], bundle: Bundle, request: Request) -> list[Net
 
 
 def _open_files(files: list[File], request: Request) -> Iterator[tuple[str, EncodedImage]]:
-    budget = PixelBudget(request.settings.max_image_pixels)
+    budget = PixelBudget(request.settings.max_image_pixels, "DIGITALIS_MAX_IMAGE_PIXELS")
     for where, file in files:
         with _located(where):
             yield where, open_image(file, budget)
@@ -146,7 +151,8 @@ def _shown(shape: tuple[int, ...]) -> str:
 
 def _check_count(count: int, limit: int, what: str) -> None:
     if count > limit:
-        raise PayloadTooLarge(f"{count} {what} in one request: at most {limit}")
+        setting = "DIGITALIS_MAX_FILES" if what == "files" else "DIGITALIS_MAX_ROWS"
+        raise PayloadTooLarge(f"{count} {what} in one request: at most {limit} ({setting})")
     if not count:
         raise BadRequest(f"no {what}: send at least one")
 

@@ -15,7 +15,7 @@ from service.http.messages import Request
 from service.images.decoding import encode_png
 from service.images.network_input import NetworkInput
 from service.protocols.examples import example_batch
-from service.protocols.v1 import image_requests, tensor_requests, vector_requests
+from service.protocols.v1 import form_fields, image_requests, tensor_requests, vector_requests
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,16 @@ def decode(body: Body, bundle: Bundle, request: Request, *, show_images: bool = 
         raise BadRequest("the body is empty")
     accepted = media_types(bundle)
     if body.media_type not in accepted:
+        if fields := form_fields.read_fields(body) if bundle.features else []:
+            return DecodedRequest({"features": form_fields.decode(fields, bundle, request, example(bundle))})
         found = (
             "a body that is not JSON and has no specific Content-Type"
             if body.content_type in UNTYPED
             else body.content_type
         )
-        raise UnsupportedMediaType(f"{bundle.name} does not accept {found}: send {', '.join(accepted)}")
+        raise UnsupportedMediaType(
+            f"{bundle.name} does not accept {found}: send {', '.join(accepted)}{form_fields.hint_for_file(body)}"
+        )
     if bundle.takes_tensors:
         return DecodedRequest(tensor_requests.decode(body, bundle, request))
     if not bundle.takes_images:

@@ -66,7 +66,7 @@ def _decode(
     if not rows:
         raise BadRequest("no rows: send at least one")
     if len(rows) > settings.max_rows:
-        raise PayloadTooLarge(f"{len(rows)} rows in one request: at most {settings.max_rows}")
+        raise PayloadTooLarge(f"{len(rows)} rows in one request: at most {settings.max_rows} (DIGITALIS_MAX_ROWS)")
     array = as_fp32(rows)
     # Parsing leaves NaN only where a value may be missing.
     if not all_finite(array) and np.isinf(array).any():
