@@ -29,6 +29,17 @@ def sixteen_bit(factor: int = 257) -> Image.Image:
     return Image.fromarray(np.asarray(SEVEN).astype(np.uint16) * factor)
 
 
+def sixteen_bit_pgm(maxval: int) -> bytes:
+    samples = np.asarray(SEVEN).astype(np.uint32) * maxval // 255
+    return b"P5\n# of a camera\n240 240\n%d\n" % maxval + samples.astype(">u2").tobytes()
+
+
+def pgm_text() -> bytes:
+    return b"P2 240 240 # in rows\n255\n" + b"\n".join(
+        b" ".join(b"%d" % one for one in row) for row in np.asarray(SEVEN)
+    )
+
+
 def with_alpha(ink: tuple[int, int, int]) -> Image.Image:
     image = Image.new("RGBA", SEVEN.size, (*ink, 0))
     image.putalpha(SEVEN)
@@ -61,6 +72,22 @@ FILES = {
     "animated GIF, first frame": encoded(
         SEVEN, "GIF", save_all=True, append_images=[Image.new("L", SEVEN.size, 255)], duration=100
     ),
+    "PGM": encoded(SEVEN, "PPM"),
+    "PPM": encoded(SEVEN.convert("RGB"), "PPM"),
+    "PBM": encoded(SEVEN.convert("1", dither=Image.Dither.NONE), "PPM"),
+    "PGM as text": pgm_text(),
+    "PBM as text": b"P1 240 240\n" + bytes(48 + (np.asarray(SEVEN) < 128).astype(np.uint8)),
+    "PGM of 16 bits": sixteen_bit_pgm(65535),
+    "PGM of 10 bits": sixteen_bit_pgm(1023),
+    "JP2": encoded(SEVEN, "JPEG2000"),
+    "J2K in colour": encoded(SEVEN.convert("RGB"), "JPEG2000", no_jp2=True),
+    "JP2 with alpha": encoded(with_alpha((0, 0, 0)), "JPEG2000"),
+    "JP2 in tiles": encoded(SEVEN, "JPEG2000", tile_size=(64, 64)),
+    "JP2 of 16 bits": encoded(sixteen_bit(), "JPEG2000"),
+    "JP2 of 16 bits with 12 in use": encoded(sixteen_bit(16), "JPEG2000"),
+    "ICO of a PNG file": encoded(SEVEN, "ICO", sizes=[(16, 16), (240, 240)]),
+    "ICO of a bitmap": encoded(SEVEN.convert("RGB"), "ICO", sizes=[(240, 240)], bitmap_format="bmp"),
+    "ICO of a transparent bitmap": encoded(with_alpha((0, 0, 0)), "ICO", sizes=[(240, 240)], bitmap_format="bmp"),
     "TIFF of two pages, first page": encoded(
         SEVEN, "TIFF", save_all=True, append_images=[Image.new("L", SEVEN.size, 255)]
     ),
@@ -130,7 +157,7 @@ def test_too_many_pixels_are_rejected_before_they_are_decoded(monkeypatch: pytes
         decode_image(file, PixelBudget(240 * 240 - 1))
 
 
-@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"])
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "JPEG2000", "PPM", "ICO"])
 def test_a_truncated_or_corrupted_file_is_decoded_or_rejected(file_format: str) -> None:
     file = encoded(SEVEN.convert("RGB"), file_format)
     random = np.random.default_rng(0)

@@ -1,10 +1,11 @@
 """From the bytes of an image file to the image that a network takes.
 
-    decoding           the file: PNG, JPEG, WebP, BMP, GIF or TIFF, in any mode and orientation, to greyscale or colour
+    decoding           the file, of any format and mode, upright, to greyscale or colour
     base64_text        ... out of a text, as programs and browsers write it
     limits             pixels, sides and shape
     file_formats/      ... what decoding needs of a file, without text, profiles and other pictures
     decoding_memory    ... what decoding takes at its peak, from the header
+    pillow_decoders    ... where Pillow would take more than there need be
     png_bands          ... large PNG files, a band of rows at a time
     greyscale_picture  ... any of Pillow's modes to greyscale or colour, reduced first
     orientation        ... which side is up

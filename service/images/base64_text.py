@@ -10,6 +10,7 @@ DATA_URI = re.compile(rb"\s*data:([^,]{0,200}),", re.IGNORECASE)
 LOOKS_LIKE_BASE64 = re.compile(rb"[A-Za-z0-9+/_=\s-]{32,}")
 NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
 SHOWN = 64  # bytes from which a text is told from a file: no picture begins with so many letters
+NETPBM = re.compile(rb"P[1-7]\s")  # a picture that may begin with digits and white space
 PRINTED = re.compile(rb"b['\"]")
 URL_SAFE = bytes.maketrans(b"-_", b"+/")
 WHITE_SPACE = b" \t\r\n\f\v"
@@ -19,6 +20,8 @@ BASE64_COPIES = 3  # the most that there are of a text while it is decoded: ours
 def is_base64(data: bytes | memoryview) -> bool:
     """Whether a body or a field is a text like this, and not a file: a data URI, or letters alone at its beginning."""
     beginning = bytes(data[:SHOWN])
+    if NETPBM.match(beginning):
+        return False
     return DATA_URI.match(bytes(data[:256])) is not None or LOOKS_LIKE_BASE64.fullmatch(beginning) is not None
 
 

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, JpegImagePlugin, WebPImagePlugin
+from PIL import Image, Jpeg2KImagePlugin, JpegImagePlugin, WebPImagePlugin
 
 from service.errors import BadRequest
 from service.images.decoding_memory import decoding_memory, is_run_length_encoded
@@ -17,13 +17,16 @@ from service.images.greyscale_picture import WORKING_PIXELS, Picture, greyscale,
 from service.images.limits import PixelBudget
 from service.images.missing_rows import fill_missing_rows
 from service.images.orientation import is_turned, read_orientation, upright
+from service.images.pillow_decoders import DRAFT_SIZE, decode_webp, reduce_jpeg2000
 from service.images.png_bands import can_decode_in_bands, decode_png_bands
 from service.images.recognised import without_white_space
-from service.images.rejected_files import FORMATS, damage_is_a_bad_request
+from service.images.rejected_files import damage_is_a_bad_request
 
-DRAFT_SIZE = 640  # pixels of the shorter side: larger JPEGs are decoded at a reduced size
+PILLOW_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "JPEG2000", "PPM")
 FILE_COPIES = 4  # the most that there are: of a WebP file ours, Pillow's, libwebp's, and its metadata
-WEBP_WEIGHT, RUN_LENGTH_WEIGHT = 3, 16  # a pixel takes so many times as long as one of a PNG or JPEG file
+WEIGHTS = {"WEBP": 3, "JPEG2000": 4}  # a pixel takes so many times as long as one of a PNG or JPEG file
+RUN_LENGTH_WEIGHT = 16
+COPIES = {"WEBP": FILE_COPIES, "JPEG": 2, "JPEG2000": 2}  # of a file while it is decoded; of others one
 COLOUR_BYTES = 6  # of a pixel, beyond what greyscale takes: two copies of three bytes
 MAX_READS = 250_000  # of a file, by Pillow's own code: it reads some formats byte by byte
 
@@ -107,12 +110,12 @@ class EncodedImage:
             bands = partial(decode_png_bands, self.data.file)
             return Picture(self.image.size, _eight_bit_mode(self.image), self.image.has_transparency_data, bands)
         if isinstance(self.image, WebPImagePlugin.WebPImageFile):
-            return in_memory(_decode_webp(self.image))
+            return in_memory(decode_webp(self.image))
         return in_memory(self.image)
 
 
 def open_image(data: bytes | memoryview, budget: PixelBudget) -> EncodedImage:
-    """Read the header of an image file: PNG, JPEG, WebP, BMP, GIF (its first frame) or TIFF (its first page).
+    """Read the header of an image file; of several pictures in it the first one, or the largest of an icon.
 
     Raises `BadRequest` for bytes that are no such file, and what `PixelBudget.spend` raises.
     """
@@ -122,16 +125,17 @@ def open_image(data: bytes | memoryview, budget: PixelBudget) -> EncodedImage:
         return replace(open_image(bare, budget), warnings=("white space before the file's first byte was left out",))
     with damage_is_a_bad_request(data):
         extracted = extract_image_data(data)
-        image = Image.open(_BoundedReader(extracted.file), formats=tuple(FORMATS))
+        image = Image.open(_BoundedReader(extracted.file), formats=PILLOW_FORMATS)
         width, height = image.size
         budget.spend(width, height, _weight(image))
         if isinstance(image, JpegImagePlugin.JpegImageFile):
             image.draft(None, (DRAFT_SIZE, DRAFT_SIZE))
             image.decodermaxblock = len(extracted.file)  # libjpeg may go over all that it has, each time it gets more
+        if isinstance(image, Jpeg2KImagePlugin.Jpeg2KImageFile) and extracted.codestream:
+            reduce_jpeg2000(image, extracted.codestream)
         in_bands = image.format == "PNG" and width * height > WORKING_PIXELS and can_decode_in_bands(extracted.file)
-        several_scans = extracted.has_several_scans
-        memory = decoding_memory(image, (width, height), has_several_scans=several_scans, in_bands=in_bands)
-        memory += {"WEBP": FILE_COPIES, "JPEG": 2}.get(image.format or "", 1) * len(data)
+        memory = decoding_memory(image, (width, height), extracted, in_bands=in_bands)
+        memory += COPIES.get(image.format or "", 1) * len(data)
         return EncodedImage(image, extracted, width, height, memory, in_bands)
 
 
@@ -162,7 +166,7 @@ class _BoundedReader(io.BytesIO):
 def _weight(image: Image.Image) -> int:
     if is_run_length_encoded(image):
         return RUN_LENGTH_WEIGHT
-    return WEBP_WEIGHT if image.format == "WEBP" else 1
+    return WEIGHTS.get(image.format or "", 1)
 
 
 def _eight_bit_mode(image: Image.Image) -> str:
@@ -172,13 +176,3 @@ def _eight_bit_mode(image: Image.Image) -> str:
 def _orientation_of(image: Image.Image, data: ImageData) -> int:
     exif, xmp = (data.exif or image.info.get("exif", b""), data.xmp or image.info.get("xmp", b""))
     return read_orientation(exif, xmp)
-
-
-def _decode_webp(image: WebPImagePlugin.WebPImageFile) -> Image.Image:
-    """The first frame. Pillow's own `load` holds the frame four times: twice in libwebp, as bytes, and as a picture."""
-    decoder, image._decoder = image._decoder, None  # noqa: SLF001 - Pillow has no other way to free it early
-    frame = decoder.get_next()
-    if frame is None:
-        raise ValueError("its first frame cannot be decoded")
-    del decoder
-    return Image.frombuffer(image.rawmode, image.size, frame[0], "raw", image.rawmode, 0, 1)

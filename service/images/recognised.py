@@ -79,7 +79,6 @@ FILES = _kinds(
         "a picture in an unusual format",
         AS_PNG,
     ),
-    (rb"\0\0\x02\0.{9}[^\0]", "a cursor", AS_PNG),
     (rb".{128}DICM", "a DICOM file", AS_PNG),
     (rb"\xd7\xcd\xc6\x9a|\x01\0\0\0.{36} EMF", "a Windows metafile", AS_PNG),
     (rb"\x1f\x8b", "a file compressed with gzip", ENCODED),

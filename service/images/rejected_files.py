@@ -10,16 +10,16 @@ from service.errors import BadRequest, RequestError, one_line
 from service.images.file_formats import UnsupportedKind, describe_tiff
 from service.images.recognised import recognise, was_taken_for_text
 
-FORMATS = {
-    "PNG": "PNG",
-    "JPEG": "JPEG",
-    "WEBP": "WebP",
-    "BMP": "BMP",
-    "GIF": "GIF",
-    "TIFF": "TIFF",
-}  # by Pillow's names
+FORMATS = "PNG, JPEG, WebP, BMP, GIF, TIFF, JPEG 2000, PPM, PGM, PBM, ICO"
 TIFF_BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-NAMES = ((b"BM", "BMP"), (b"\xff\xd8", "JPEG"), *((beginning, "TIFF") for beginning in TIFF_BEGINNINGS))
+NAMES = (
+    (b"BM", "BMP"),
+    (b"\xff\xd8", "JPEG"),
+    (b"\xff\x4f", "JPEG 2000"),
+    (b"\0\0\0\x0cjP", "JPEG 2000"),
+    (b"\0\0\1\0", "ICO"),
+    *((beginning, "TIFF") for beginning in TIFF_BEGINNINGS),
+)
 # What Pillow says of a file that is whole, but that it does not read.
 IS_UNSUPPORTED = re.compile(
     r"unsupported|not supported|not implemented|unknown (pixel|raw) mode|cannot handle|not available|conversion from",
@@ -52,19 +52,26 @@ def _unidentified(data: bytes | memoryview) -> str:
     if bytes(data[:4]) in TIFF_BEGINNINGS and (kind := describe_tiff(data)):
         return _unsupported("TIFF", kind)
     what = recognise(data)
-    return f"not an image in a supported format ({', '.join(FORMATS.values())}){': ' * bool(what)}{what}"
+    if not what and (name := _format_of(data)):
+        return f"a damaged image: its header is not that of a {name} file"
+    return f"not an image in a supported format ({FORMATS}){': ' * bool(what)}{what}"
 
 
 def _damaged(data: bytes | memoryview, error: Exception) -> str:
     detail = one_line(error)[:MAX_DETAIL]
     if was_text := was_taken_for_text(data):
         return f"a damaged image: {was_text}"
-    name = next((name for beginning, name in NAMES if data[: len(beginning)] == beginning), "")
+    name = _format_of(data)
     if isinstance(error, UnsupportedKind) or (name and IS_UNSUPPORTED.search(detail)):
         return _unsupported(name, detail)
     if TRUNCATED.search(detail) or _is_cut_webp(data):
         detail = "it is truncated: a part of it was not sent, or not saved"
     return f"a damaged image: {detail}"
+
+
+def _format_of(data: bytes | memoryview) -> str:
+    """The format that the file begins like, where some kinds of it are not read; or empty."""
+    return next((name for beginning, name in NAMES if data[: len(beginning)] == beginning), "")
 
 
 def _is_cut_webp(data: bytes | memoryview) -> bool:

@@ -1,6 +1,6 @@
 """What decoding needs of an image file, taken out of it before Pillow reads it.
 
-    png, jpeg, gif, tiff   each a function from the bytes of a file to an `ImageData`
+    png, jpeg, gif, tiff, jpeg2000, netpbm, ico   each a function from the bytes of a file to an `ImageData`
 
 Text, colour profiles, thumbnails, comments and further pictures are left out. Pillow would read them all, in Python,
 for seconds if there are millions of them; some it decompresses or copies many times. A WebP file is read by libwebp in
@@ -11,12 +11,15 @@ import struct
 from collections.abc import Callable
 
 from service.images.file_formats.gif import extract_gif
-from service.images.file_formats.image_data import ImageData, UnsupportedKind
+from service.images.file_formats.ico import extract_ico
+from service.images.file_formats.image_data import Codestream, ImageData, UnsupportedKind
 from service.images.file_formats.jpeg import extract_jpeg
+from service.images.file_formats.jpeg2000 import extract_jpeg2000
+from service.images.file_formats.netpbm import extract_netpbm
 from service.images.file_formats.png import extract_png
 from service.images.file_formats.tiff import describe_tiff, extract_tiff
 
-__all__ = ["ImageData", "UnsupportedKind", "describe_tiff", "extract_image_data"]
+__all__ = ["Codestream", "ImageData", "UnsupportedKind", "describe_tiff", "extract_image_data"]
 
 Bytes = bytes | memoryview
 
@@ -29,6 +32,11 @@ EXTRACT: dict[bytes, Callable[[Bytes], ImageData]] = {
     b"MM\0*": extract_tiff,
     b"II+\0": extract_tiff,
     b"MM\0+": extract_tiff,
+    b"\xff\x4f\xff\x51": extract_jpeg2000,
+    b"\0\0\0\x0cjP  \r\n\x87\n": extract_jpeg2000,
+    b"\0\0\1\0": extract_ico,
+    b"\0\0\2\0": extract_ico,
+    **{b"P%d" % kind: extract_netpbm for kind in range(1, 7)},
 }
 
 

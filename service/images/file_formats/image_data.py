@@ -7,6 +7,25 @@ class UnsupportedKind(ValueError):
     """The file is whole, but of a kind of its format that is not read."""
 
 
+class Codestream(NamedTuple):
+    """The header of a JPEG 2000 file: `box` is left, top, right and bottom, `tile` is width and height, in pixels.
+
+    Width and height can be halved `levels` times; decoding takes `structure` bytes beside its samples.
+    """
+
+    box: tuple[int, int, int, int]
+    components: int
+    depth: int
+    tile: tuple[int, int]
+    levels: int
+    structure: int
+
+    def size(self, halvings: int) -> tuple[int, int]:
+        """Width and height in pixels once they are halved so often."""
+        left, top, right, bottom = (-(-at >> halvings) for at in self.box)
+        return right - left, bottom - top
+
+
 class ImageData(NamedTuple):
     """`file` has the first picture of a file, and nothing else; `exif` and `xmp` say which side of it is up.
 
@@ -19,3 +38,4 @@ class ImageData(NamedTuple):
     xmp: bytes = b""
     has_several_scans: bool = False
     lacks_end: bool = False
+    codestream: Codestream | None = None
