@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from service.images import heic
 from service.images.file_formats.png import Header, write_png
 
 Draw = Callable[[int], bytes]  # from the side in pixels to a file
@@ -108,7 +109,7 @@ def _netpbm(kind: int, maxval: int, side: int) -> bytes:
     return head + b"\n".join(b" ".join(b"%d" % one for one in row) for row in samples.tolist())
 
 
-FORMAT_NAMES = {"WEBP": "WebP", "JPEG2000": "JPEG 2000", "PPM": "Netpbm"}
+FORMAT_NAMES = {"WEBP": "WebP", "JPEG2000": "JPEG 2000", "PPM": "Netpbm", "HEIF": "HEIC"}
 LARGE_PICTURES: dict[str, Draw] = {
     **_in_modes("PNG", "1", "L", "LA", "P", "RGB", "RGBA", "I;16", compress_level=1),
     **_in_modes("PNG", "P", note=", transparent", transparency=0, compress_level=1),
@@ -140,6 +141,10 @@ LARGE_PICTURES: dict[str, Draw] = {
     **_in_modes("JPEG2000", "L", "LA", "RGB", "RGBA", "I;16"),
     **_in_modes("JPEG2000", "L", "RGB", "I;16", note=", one resolution", num_resolutions=1),
     **_in_modes("JPEG2000", "L", "RGB", note=", tiles", tile_size=(256, 256)),
+    **_in_modes("AVIF", "L", "RGB", "RGBA", speed=10),
+    **_in_modes("AVIF", "RGB", note=" 4:4:4", speed=10, subsampling="4:4:4"),
+    **({} if not heic.IS_INSTALLED else _in_modes("HEIF", "L", "RGB", "RGBA")),
+    **({} if not heic.IS_INSTALLED else _in_modes("HEIF", "RGB", note=", tiles", tile_size=512)),
     **_in_modes("JPEG2000", "L", note=", small blocks", codeblock_size=(4, 4)),
     **_in_modes("JPEG2000", "L", note=", small precincts", codeblock_size=(4, 4), precinct_size=(32, 32)),
 }

@@ -12,6 +12,7 @@ from PIL import Image
 
 from service.errors import BadRequest, PayloadTooLarge
 from service.http.routing import DigitalisApp
+from service.images import heic
 from service.images.decoding import decode_image, open_image
 from service.images.limits import PixelBudget
 
@@ -23,6 +24,8 @@ FORMATS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "PPM": ("PPM", "RGB", {}),
     "JP2": ("JPEG2000", "L", {}),
     "J2K in colour": ("JPEG2000", "RGB", {"no_jp2": True, "irreversible": True}),
+    "AVIF": ("AVIF", "RGB", {}),
+    "HEIC": ("HEIF", "RGB", {}),
     "ICO": ("ICO", "RGBA", {"sizes": [(240, 240)]}),
 }
 
@@ -49,6 +52,8 @@ def label(app: DigitalisApp, file: bytes) -> str:
 def test_a_sample_gets_its_label_in_every_format(app: DigitalisApp, name: str, digit: int) -> None:
     (path,) = SAMPLES.glob(f"{digit}.*")
     file_format, mode, options = FORMATS[name]
+    if name == "HEIC" and not heic.IS_INSTALLED:
+        pytest.skip("pillow-heif is not installed: the extra heic")
     with Image.open(path) as sample:
         assert label(app, path.read_bytes()) == str(digit)
         upright = Image.fromarray(decode_image(path.read_bytes(), PixelBudget(BUDGET)).pixels)
@@ -144,3 +149,85 @@ def test_an_icon_whose_png_file_is_larger_than_it_says_is_checked_as_that_file()
 def test_a_hostile_netpbm_file_is_rejected(file: bytes, message: str) -> None:
     with pytest.raises(BadRequest, match=message):
         decode_image(file, PixelBudget(BUDGET))
+
+
+def heic_file(image: Image.Image, orientation: int = 1) -> bytes:
+    pillow_heif = pytest.importorskip("pillow_heif", reason="pillow-heif is not installed: the extra heic")
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = io.BytesIO()
+    pillow_heif.from_pillow(image).save(file, quality=-1, exif=exif.tobytes())
+    return file.getvalue()
+
+
+TURNS = {  # how a phone held that way stores the picture
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+@pytest.mark.parametrize("orientation", TURNS)
+def test_a_heic_file_is_turned_as_it_says(orientation: int) -> None:
+    upright = SEVEN.convert("RGB").crop((30, 0, 210, 240))
+    turn = TURNS[orientation]
+    picture = decode_image(
+        heic_file(upright if turn is None else upright.transpose(turn), orientation), PixelBudget(BUDGET)
+    )
+    assert np.array_equal(picture.pixels, np.asarray(upright.convert("L")))
+    assert (picture.width, picture.height) == (180, 240)
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"heix", b"heim", b"hevc"])
+def test_a_heic_file_is_named_whatever_its_name_says_where_it_cannot_be_read(
+    app: DigitalisApp, monkeypatch: pytest.MonkeyPatch, brand: bytes
+) -> None:
+    monkeypatch.setattr(heic, "IS_INSTALLED", False)
+    file = b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1heic"
+    response = post(app, "/v1/models/digits:predict", file, {"Content-Type": "image/jpeg"})
+    assert response.status == 400
+    expected = "it is a HEIC file: pip install 'digitalis-service[heic]', or send JPEG or PNG"
+    assert response.json()["error"].endswith(expected)
+
+
+def avif_with(kind: bytes, offset: int, content: bytes) -> bytes:
+    """An AVIF file with other bytes so far behind the beginning of the type of a box."""
+    file = encoded(SEVEN, "AVIF")
+    at = file.index(kind) + offset
+    return file[:at] + content + file[at + len(content) :]
+
+
+def av1_frame_header() -> bytes:
+    return bytes([3 << 3 | 2, 0])
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        (avif_with(b"ispe", 8, struct.pack(">II", 64, 64)), "has 240x240 pixels, and not 64x64"),
+        (avif_with(b"mdat", 4, av1_frame_header() * 40), "has 40 frames|header that ends too soon|has [0-9]+ frames"),
+        (avif_with(b"pitm", 8, b"\0\7"), "does not have the picture that it says it shows"),
+        (avif_with(b"av01", 0, b"iden"), "an unsupported kind of AVIF: a picture of the type 'iden'"),
+        (avif_with(b"ispe", 0, b"xxxx"), "has no size"),
+        (avif_with(b"av1C", 0, b"xxxx"), "does not say how it is coded"),
+        (avif_with(b"iloc", -4, b"\0\0\xff\xff"), "does not fit into it"),
+        (avif_with(b"meta", 0, b"free"), "an unsupported kind of AVIF: an animation without a still picture"),
+    ],
+)
+def test_a_hostile_avif_file_is_rejected_before_it_is_decoded(file: bytes, message: str) -> None:
+    with pytest.raises(BadRequest, match=message):
+        open_image(file, PixelBudget(BUDGET))
+
+
+def test_the_animation_of_an_avif_file_is_left_out() -> None:
+    frames = [Image.new("L", SEVEN.size, 255)] * 3
+    file = encoded(SEVEN, "AVIF", save_all=True, append_images=frames, quality=95)
+    opened = open_image(file, PixelBudget(BUDGET))
+    assert b"moov" in file
+    assert b"moov" not in opened.data.file
+    assert np.abs(opened.decode().pixels.astype(int) - np.asarray(SEVEN)).mean() < 3

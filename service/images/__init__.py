@@ -5,6 +5,7 @@
     limits             pixels, sides and shape
     file_formats/      ... what decoding needs of a file, without text, profiles and other pictures
     decoding_memory    ... what decoding takes at its peak, from the header
+    heic               ... of phones, if pillow-heif is installed
     pillow_decoders    ... where Pillow would take more than there need be
     png_bands          ... large PNG files, a band of rows at a time
     greyscale_picture  ... any of Pillow's modes to greyscale or colour, reduced first

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, Jpeg2KImagePlugin, JpegImagePlugin, WebPImagePlugin
 
 from service.errors import BadRequest
+from service.images import heic
 from service.images.decoding_memory import decoding_memory, is_run_length_encoded
 from service.images.file_formats import ImageData, extract_image_data
 from service.images.greyscale_picture import WORKING_PIXELS, Picture, greyscale, in_colour, in_memory
@@ -22,14 +23,37 @@ from service.images.png_bands import can_decode_in_bands, decode_png_bands
 from service.images.recognised import without_white_space
 from service.images.rejected_files import damage_is_a_bad_request
 
-PILLOW_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "JPEG2000", "PPM")
+PILLOW_FORMATS = (
+    "PNG",
+    "JPEG",
+    "WEBP",
+    "BMP",
+    "GIF",
+    "TIFF",
+    "JPEG2000",
+    "PPM",
+    "AVIF",
+    *(["HEIF"] if heic.IS_INSTALLED else []),
+)
 FILE_COPIES = 4  # the most that there are: of a WebP file ours, Pillow's, libwebp's, and its metadata
-WEIGHTS = {"WEBP": 3, "JPEG2000": 4}  # a pixel takes so many times as long as one of a PNG or JPEG file
+WEIGHTS = {
+    "WEBP": 3,
+    "JPEG2000": 4,
+    "AVIF": 4,
+    "HEIF": 4,
+}  # a pixel takes so many times as long as one of a PNG or JPEG file
 RUN_LENGTH_WEIGHT = 16
-COPIES = {"WEBP": FILE_COPIES, "JPEG": 2, "JPEG2000": 2}  # of a file while it is decoded; of others one
+COPIES = {
+    "WEBP": FILE_COPIES,
+    "JPEG": 2,
+    "JPEG2000": 2,
+    "AVIF": 3,
+    "HEIF": 3,
+}  # of a file while it is decoded; of others one
 COLOUR_BYTES = 6  # of a pixel, beyond what greyscale takes: two copies of three bytes
 MAX_READS = 250_000  # of a file, by Pillow's own code: it reads some formats byte by byte
 
+heic.register_decoders()
 Image.MAX_IMAGE_PIXELS = None  # `PixelBudget` is checked before anything is decoded; Pillow would only warn
 warnings.filterwarnings("ignore", module="PIL")  # an odd file is the client's concern, and not news for the operator
 
@@ -174,5 +198,5 @@ def _eight_bit_mode(image: Image.Image) -> str:
 
 
 def _orientation_of(image: Image.Image, data: ImageData) -> int:
-    exif, xmp = (data.exif or image.info.get("exif", b""), data.xmp or image.info.get("xmp", b""))
+    exif, xmp = (data.exif or image.info.get("exif") or b"", data.xmp or image.info.get("xmp") or b"")
     return read_orientation(exif, xmp)

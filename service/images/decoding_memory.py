@@ -15,6 +15,7 @@ TWO_BYTE_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
 BYTES_PER_PIXEL = 4  # of all other modes, RGB included
 YCBCR, JPEG_COMPRESSION = 6, 7  # values of tags of TIFF
 GREY_COPIES = 3  # of the greyscale picture: Pillow's, the pieces of it as bytes, and the pieces joined
+HEIF_TABLE_BYTES = 2  # of a pixel
 BAND_BYTES = 32  # for each pixel of a band
 SEGMENTER_BYTES = 2**21  # of one run of the network that finds the ink
 
@@ -67,13 +68,14 @@ def _decoder_bytes(image: Image.Image, full_size: tuple[int, int], data: ImageDa
         return _coefficient_bytes(image, full_size) if data.has_several_scans else 0
     if isinstance(image, WebPImagePlugin.WebPImageFile):
         return 2 * BYTES_PER_PIXEL * pixels  # libwebp's canvas, and the one of the frame before
+    if data.coded_pixel_bytes:  # the bitstream's picture, its decoder's tables, and a copy as Pillow stores it
+        return int(pixels * (data.coded_pixel_bytes + HEIF_TABLE_BYTES + len(image.getbands())))
     if data.codestream:
         return _tile_bytes(data.codestream, pixels)
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return _strip_bytes(image)
-    if is_run_length_encoded(image):
-        return 2 * pixels  # Pillow expands the runs into bytes first
-    return pixels if isinstance(image, GifImagePlugin.GifImageFile) else 0
+    # Of GIF the indices of colours; of run-length encoded BMP Pillow expands the runs into bytes first.
+    return pixels * (2 * is_run_length_encoded(image) + isinstance(image, GifImagePlugin.GifImageFile))
 
 
 def _coefficient_bytes(image: JpegImagePlugin.JpegImageFile, full_size: tuple[int, int]) -> int:

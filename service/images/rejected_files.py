@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from PIL import UnidentifiedImageError
 
 from service.errors import BadRequest, RequestError, one_line
+from service.images import heic
 from service.images.file_formats import UnsupportedKind, describe_tiff
 from service.images.recognised import recognise, was_taken_for_text
 
-FORMATS = "PNG, JPEG, WebP, BMP, GIF, TIFF, JPEG 2000, PPM, PGM, PBM, ICO"
+FORMATS = "PNG, JPEG, WebP, BMP, GIF, TIFF, JPEG 2000, AVIF, PPM, PGM, PBM, ICO"
 TIFF_BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 NAMES = (
     (b"BM", "BMP"),
@@ -25,6 +26,7 @@ IS_UNSUPPORTED = re.compile(
     r"unsupported|not supported|not implemented|unknown (pixel|raw) mode|cannot handle|not available|conversion from",
     re.IGNORECASE,
 )
+IS_HEIC = re.compile(rb".{4}ftyp(?:he[iv][cxms])", re.DOTALL)
 TRUNCATED = re.compile(r"file is truncated|truncated file|it is truncated$|ends too soon", re.IGNORECASE)
 MAX_DETAIL = 200  # characters of what a library says
 
@@ -58,6 +60,8 @@ def _unidentified(data: bytes | memoryview) -> str:
 
 
 def _damaged(data: bytes | memoryview, error: Exception) -> str:
+    if IS_HEIC.match(bytes(data[:12])) and not heic.IS_INSTALLED:
+        return _unidentified(data)
     detail = one_line(error)[:MAX_DETAIL]
     if was_text := was_taken_for_text(data):
         return f"a damaged image: {was_text}"
@@ -71,6 +75,8 @@ def _damaged(data: bytes | memoryview, error: Exception) -> str:
 
 def _format_of(data: bytes | memoryview) -> str:
     """The format that the file begins like, where some kinds of it are not read; or empty."""
+    if data[4:8] == b"ftyp":
+        return "HEIC" if IS_HEIC.match(bytes(data[:12])) else "AVIF"
     return next((name for beginning, name in NAMES if data[: len(beginning)] == beginning), "")
 
 

@@ -1,6 +1,7 @@
 """What decoding needs of an image file, taken out of it before Pillow reads it.
 
-    png, jpeg, gif, tiff, jpeg2000, netpbm, ico   each a function from the bytes of a file to an `ImageData`
+    png, jpeg, gif, tiff, jpeg2000, heif, netpbm, ico   each a function from the bytes of a file to an `ImageData`
+    heif_boxes, coded_sizes                             ... what is in an AVIF or HEIC file, and how large
 
 Text, colour profiles, thumbnails, comments and further pictures are left out. Pillow would read them all, in Python,
 for seconds if there are millions of them; some it decompresses or copies many times. A WebP file is read by libwebp in
@@ -11,6 +12,7 @@ import struct
 from collections.abc import Callable
 
 from service.images.file_formats.gif import extract_gif
+from service.images.file_formats.heif import extract_heif
 from service.images.file_formats.ico import extract_ico
 from service.images.file_formats.image_data import Codestream, ImageData, UnsupportedKind
 from service.images.file_formats.jpeg import extract_jpeg
@@ -38,11 +40,18 @@ EXTRACT: dict[bytes, Callable[[Bytes], ImageData]] = {
     b"\0\0\2\0": extract_ico,
     **{b"P%d" % kind: extract_netpbm for kind in range(1, 7)},
 }
+# The first of the brands in the box with which AVIF and HEIC files begin.
+HEIF = {
+    b"ftyp" + brand
+    for brand in (b"avif", b"avis", b"mif1", b"msf1", b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis")
+}
 
 
 def extract_image_data(data: Bytes) -> ImageData:
     """By the file's first bytes. Raises `ValueError` for a damaged file, and returns what is in no such format."""
     extract = next((extract for magic, extract in EXTRACT.items() if data[: len(magic)] == magic), None)
+    if bytes(data[4:12]) in HEIF:
+        extract = extract_heif
     if extract is None:
         return ImageData(bytes(data))
     try:

@@ -30,7 +30,8 @@ class ImageData(NamedTuple):
     """`file` has the first picture of a file, and nothing else; `exif` and `xmp` say which side of it is up.
 
     `exif` is in the form of a TIFF file. Of a JPEG file with several scans a decoder keeps all coefficients in memory.
-    `lacks_end`: the marker with which a file of its format ends is missing.
+    `lacks_end`: the marker with which a file of its format ends is missing. `codestream` is that of a JPEG 2000 file,
+    `coded_pixel_bytes` what a pixel of an AVIF or HEIC file takes as its decoder has it.
     """
 
     file: bytes
@@ -39,3 +40,4 @@ class ImageData(NamedTuple):
     has_several_scans: bool = False
     lacks_end: bool = False
     codestream: Codestream | None = None
+    coded_pixel_bytes: float = 0
