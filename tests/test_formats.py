@@ -138,7 +138,8 @@ def test_an_icon_whose_png_file_is_larger_than_it_says_is_checked_as_that_file()
     ("file", "message"),
     [
         (b"P2 28 28 255\n" + b"9" * 10**6, "samples over its largest value, 255"),
-        (b"P2 28 28 255\n" + b"# a comment\n" * 10**5, "0 of 784 samples"),
+        (b"P2 28 28 255\n" + b"# a comment\n" * 10**5, "100,000 comments: at most 10,000"),
+        (b"P5 " + b"#\n" * 2**16 + b"28 28 255\n" + bytes(784), "comments of over 65,536 bytes"),
         (b"P5 28 28 255\n" + bytes(783), "783 of 784 samples"),
         (b"P5 28 28 65536\n" + bytes(9999), "no largest value of 1 to 65535"),
         (b"P5 99999999999 28 255\n", "no width and height"),

@@ -20,7 +20,7 @@ BASE64_COPIES = 3  # the most that there are of a text while it is decoded: ours
 def is_base64(data: bytes | memoryview) -> bool:
     """Whether a body or a field is a text like this, and not a file: a data URI, or letters alone at its beginning."""
     beginning = bytes(data[:SHOWN])
-    if NETPBM.match(beginning):
+    if beginning.isspace() or NETPBM.match(beginning):
         return False
     return DATA_URI.match(bytes(data[:256])) is not None or LOOKS_LIKE_BASE64.fullmatch(beginning) is not None
 

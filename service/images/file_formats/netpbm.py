@@ -20,6 +20,8 @@ TEXT = (1, 2, 3)
 INK = bytes.maketrans(b"01", b"\xff\x00")
 DEEPEST = 65535
 RANGES = tuple(2**bits - 1 for bits in (8, 10, 12, 14, 16))  # as of other files: many of 16 bits have samples of fewer
+MAX_HEADER_BYTES = 2**16
+MAX_COMMENTS = 10_000
 AT_ONCE = 2**18  # samples or characters
 
 
@@ -62,13 +64,14 @@ def extract_netpbm(data: bytes | memoryview) -> ImageData:
 
 
 def _parse_header(data: bytes | memoryview) -> Header:
-    found = HEADER.match(data)
+    beginning = bytes(data[:MAX_HEADER_BYTES])
+    found = HEADER.match(beginning)
     if found is None:
-        raise ValueError("its header has no width and height")
+        raise ValueError(f"its header has no width and height, or comments of over {MAX_HEADER_BYTES:,} bytes")
     kind, width, height = map(int, found.groups())
     maxval, end = 1, found.end()
     if kind not in (BITS_AS_TEXT, BITS_AS_BYTES):
-        most = MAXVAL.match(data, end)
+        most = MAXVAL.match(beginning, end)
         if most is None or not 0 < int(most[1]) <= DEEPEST:
             raise ValueError(f"its header has no largest value of 1 to {DEEPEST}")
         maxval, end = int(most[1]), most.end()
@@ -86,7 +89,10 @@ def _stored(view: memoryview, header: Header) -> NDArray[np.uint8] | NDArray[np.
 
 def _without_comments(view: memoryview) -> bytes:
     text = bytes(view)
-    return COMMENT.sub(b" ", text) if b"#" in text else text
+    comments = text.count(b"#")
+    if comments > MAX_COMMENTS:
+        raise ValueError(f"it has {comments:,} comments: at most {MAX_COMMENTS:,}")
+    return COMMENT.sub(b" ", text) if comments else text
 
 
 def _bits(view: memoryview) -> bytes:
