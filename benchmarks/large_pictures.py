@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from service.images import heic
 from service.images.file_formats.png import Header, write_png
 
 Draw = Callable[[int], bytes]  # from the side in pixels to a file
@@ -98,7 +99,17 @@ def _in_modes(file_format: str, *modes: str, note: str = "", **options: Any) -> 
     return {f"{name} {mode}{note}": partial(_saved, mode, file_format, **options) for mode in modes}
 
 
-FORMAT_NAMES = {"WEBP": "WebP"}
+def _netpbm(kind: int, maxval: int, side: int) -> bytes:
+    """What Pillow writes otherwise: text, and samples of 16 bits."""
+    grey = np.asarray(seven(side)).astype(np.uint32) * maxval // 255
+    samples = np.repeat(grey, 3, axis=1) if kind in (3, 6) else grey
+    head = b"P%d\n%d %d\n%d\n" % (kind, side, side, maxval)
+    if kind in (5, 6):
+        return head + samples.astype(np.uint8 if maxval < 256 else ">u2").tobytes()
+    return head + b"\n".join(b" ".join(b"%d" % one for one in row) for row in samples.tolist())
+
+
+FORMAT_NAMES = {"WEBP": "WebP", "JPEG2000": "JPEG 2000", "PPM": "Netpbm", "HEIF": "HEIC"}
 LARGE_PICTURES: dict[str, Draw] = {
     **_in_modes("PNG", "1", "L", "LA", "P", "RGB", "RGBA", "I;16", compress_level=1),
     **_in_modes("PNG", "P", note=", transparent", transparency=0, compress_level=1),
@@ -123,4 +134,17 @@ LARGE_PICTURES: dict[str, Draw] = {
     **{f"TIFF {mode}, deflate, one strip": partial(_single_strip, mode, "tiff_adobe_deflate") for mode in DEFLATED},
     "TIFF RGB, JPEG, one strip": partial(_single_strip, "RGB", "jpeg"),
     **_in_modes("TIFF", "1", note=", group 4", compression="group4"),
+    **_in_modes("PPM", "1", "L", "RGB"),
+    "Netpbm L, 10 bits": partial(_netpbm, 5, 1023),
+    "Netpbm L, text": partial(_netpbm, 2, 255),
+    "Netpbm RGB, text": partial(_netpbm, 3, 255),
+    **_in_modes("JPEG2000", "L", "LA", "RGB", "RGBA", "I;16"),
+    **_in_modes("JPEG2000", "L", "RGB", "I;16", note=", one resolution", num_resolutions=1),
+    **_in_modes("JPEG2000", "L", "RGB", note=", tiles", tile_size=(256, 256)),
+    **_in_modes("AVIF", "L", "RGB", "RGBA", speed=10),
+    **_in_modes("AVIF", "RGB", note=" 4:4:4", speed=10, subsampling="4:4:4"),
+    **({} if not heic.IS_INSTALLED else _in_modes("HEIF", "L", "RGB", "RGBA")),
+    **({} if not heic.IS_INSTALLED else _in_modes("HEIF", "RGB", note=", tiles", tile_size=512)),
+    **_in_modes("JPEG2000", "L", note=", small blocks", codeblock_size=(4, 4)),
+    **_in_modes("JPEG2000", "L", note=", small precincts", codeblock_size=(4, 4), precinct_size=(32, 32)),
 }

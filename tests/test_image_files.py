@@ -156,7 +156,7 @@ def test_only_usual_compressions_of_tiff_are_read() -> None:
             240,
             240,
         )
-    with pytest.raises(BadRequest, match="compression 50000 is not supported: use LZW"):
+    with pytest.raises(BadRequest, match="an unsupported kind of TIFF: compression 50000; LZW"):
         open_image(encoded(SEVEN, "TIFF", compression="zstd"), PixelBudget(10**6))
 
 
@@ -164,3 +164,53 @@ def test_a_big_tiff_is_read() -> None:
     file = encoded(SEVEN, "TIFF", big_tiff=True)
     assert file[2] == 43
     assert np.array_equal(decode_image(file, PixelBudget(10**6)).pixels, np.asarray(SEVEN))
+
+
+JPEG = encoded(SEVEN, "JPEG", quality=85)
+END_MISSING = "the file has no end marker: a part of it may be missing"
+
+
+@pytest.mark.parametrize(
+    "file",
+    [JPEG[:-1], JPEG[:-2], encoded(SEVEN, "JPEG", progressive=True)[:-100], encoded(SEVEN, "PNG")[:-12]],
+    ids=["half of the JPEG's end", "the JPEG's end", "details of a progressive JPEG", "the PNG's end"],
+)
+def test_a_file_without_its_end_is_read_with_a_warning(file: bytes) -> None:
+    assert decode_image(file, PixelBudget(10**6)).warnings == (END_MISSING,)
+
+
+def test_a_whole_file_is_read_without_a_warning() -> None:
+    for file_format in ("JPEG", "PNG", "GIF"):
+        assert decode_image(encoded(SEVEN, file_format), PixelBudget(10**6)).warnings == ()
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_the_last_rows_of_a_jpeg_are_filled_like_those_above_if_they_are_few(mode: str) -> None:
+    whole = encoded(SEVEN.convert(mode), "JPEG", quality=85, subsampling=0)
+    expected = decode_image(whole, PixelBudget(10**6)).pixels
+    picture = decode_image(whole[: -len(whole) // 50], PixelBudget(10**6))
+    assert [warning.partition(":")[0] for warning in picture.warnings] == ["the file ends too soon"]
+    assert np.abs(picture.pixels.astype(int) - expected).max() < 30
+    with pytest.raises(BadRequest, match=r"it is truncated: [2-4].% of its rows are missing"):
+        decode_image(whole[: -len(whole) // 4], PixelBudget(10**6))
+
+
+def test_zeros_in_place_of_the_rest_of_a_jpeg_are_missing_rows() -> None:
+    with pytest.raises(BadRequest, match="of its rows are missing"):
+        decode_image(JPEG[: len(JPEG) // 2] + bytes(len(JPEG) // 2), PixelBudget(10**6))
+
+
+def test_white_space_before_a_picture_is_left_out_with_a_warning() -> None:
+    picture = decode_image(b"\r\n " + encoded(SEVEN, "PNG"), PixelBudget(10**6))
+    assert picture.warnings == ("white space before the file's first byte was left out",)
+    assert np.array_equal(picture.pixels, np.asarray(SEVEN))
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "latin-1", "cp1252"], ids=["decoded as UTF-8", "as Latin-1", "as Windows-1252"]
+)
+def test_a_picture_that_was_taken_for_text_is_told_from_a_damaged_one(file_format: str, encoding: str) -> None:
+    text = encoded(SEVEN, file_format).decode(encoding, "replace").encode()
+    with pytest.raises(BadRequest, match=r"(replaced as no|encoded as) UTF-8.*: read and send the file as bytes"):
+        decode_image(text, PixelBudget(10**6))

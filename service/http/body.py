@@ -78,7 +78,7 @@ def _read(request: Request, limit: int) -> bytes:
     stream = request.environ["wsgi.input"]
     if length is not None and length > limit:
         _drain(stream, min(length, 4 * limit))
-        raise PayloadTooLarge(f"the body is over {limit} bytes")
+        raise PayloadTooLarge(f"the body is over {limit} bytes (DIGITALIS_MAX_BODY_BYTES)")
     try:
         terminated = request.environ.get("wsgi.input_terminated", False)
         data: bytes = stream.read(limit + 1 if terminated else length or 0)
@@ -87,7 +87,7 @@ def _read(request: Request, limit: int) -> bytes:
     except Exception as error:  # noqa: BLE001 - any error of the connection: the body did not arrive
         raise BadRequest(f"the body cannot be read: {error}") from None
     if len(data) > limit:  # a chunked body announces no length
-        raise PayloadTooLarge(f"the body is over {limit} bytes")
+        raise PayloadTooLarge(f"the body is over {limit} bytes (DIGITALIS_MAX_BODY_BYTES)")
     if length is not None and len(data) < length:
         raise BadRequest(f"the body ended after {len(data)} of {length} bytes")
     return data
@@ -108,7 +108,7 @@ def _decompress(request: Request, data: bytes, encoding: str, limit: int) -> byt
     for part in _members(data, encoding):
         plain += part
         if len(plain) > limit:
-            raise PayloadTooLarge(f"the body decompresses to more than {limit} bytes")
+            raise PayloadTooLarge(f"the body decompresses to more than {limit} bytes (DIGITALIS_MAX_BODY_BYTES)")
         if len(plain) > DECOMPRESSED_AT_ONCE:
             request.reserve_body(2 * len(part))  # the parts, and all of them as bytes
     return bytes(plain)

@@ -9,7 +9,7 @@ from werkzeug.http import parse_options_header
 from service.errors import BadRequest, PayloadTooLarge
 
 MAX_PARTS = 1000
-MIN_FIELD_BYTES = 64  # of a text field that may be a picture in base64
+MAX_NAME = 200  # characters
 MAX_HEAD_BYTES = 2**13  # of a part; Werkzeug's parser of header options takes time in proportion to their square
 MAX_HEADS_BYTES = 2**18  # of all parts together
 # The usual spelling, which needs no parser of header options.
@@ -39,10 +39,10 @@ def parse_files(data: bytes, content_type: str) -> list[Upload]:
         name = _file_name(head)
         if name is not None:
             uploads.append(Upload(name, content))
-        elif len(content) > MIN_FIELD_BYTES:
+        else:
             fields.append(Upload(_field_name(head), content, "field"))
     if not uploads and not fields:
-        raise BadRequest("no file in the form: send at least one, as `curl -F image=@digit.png` does")
+        raise BadRequest("the form is empty")
     return uploads or fields
 
 
@@ -65,7 +65,7 @@ def _contents(data: bytes, delimiter: bytes) -> Iterator[tuple[bytes, memoryview
 def _parts(data: bytes, delimiter: bytes) -> Iterator[tuple[int, int]]:
     """Where the header of each part begins, and where its content ends."""
     if data.count(delimiter) > MAX_PARTS:
-        raise PayloadTooLarge(f"the form has over {MAX_PARTS} parts")
+        raise PayloadTooLarge(f"the form has over {MAX_PARTS} parts: send several requests")
     # The first delimiter may be the first line, without a line break before it, or follow a preamble.
     at = -2 if data.startswith(delimiter[2:]) else data.find(delimiter)
     start = len(data)
@@ -82,7 +82,7 @@ def _field_name(head: bytes) -> str:
     """The name of a text field."""
     disposition = DISPOSITION.search(head)
     text = disposition[1].decode("utf-8", "replace").strip() if disposition else ""
-    return parse_options_header(text)[1].get("name", "")[:40]
+    return parse_options_header(text)[1].get("name", "")[:MAX_NAME]
 
 
 def _file_name(head: bytes) -> str | None:

@@ -4,11 +4,14 @@ import binascii
 import re
 
 from service.errors import BadRequest
+from service.images.recognised import recognise_hexadecimal
 
 DATA_URI = re.compile(rb"\s*data:([^,]{0,200}),", re.IGNORECASE)
 LOOKS_LIKE_BASE64 = re.compile(rb"[A-Za-z0-9+/_=\s-]{32,}")
 NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
 SHOWN = 64  # bytes from which a text is told from a file: no picture begins with so many letters
+NETPBM = re.compile(rb"P[1-7]\s")  # a picture that may begin with digits and white space
+PRINTED = re.compile(rb"b['\"]")
 URL_SAFE = bytes.maketrans(b"-_", b"+/")
 WHITE_SPACE = b" \t\r\n\f\v"
 BASE64_COPIES = 3  # the most that there are of a text while it is decoded: ours, one without white space, the file
@@ -17,6 +20,8 @@ BASE64_COPIES = 3  # the most that there are of a text while it is decoded: ours
 def is_base64(data: bytes | memoryview) -> bool:
     """Whether a body or a field is a text like this, and not a file: a data URI, or letters alone at its beginning."""
     beginning = bytes(data[:SHOWN])
+    if beginning.isspace() or NETPBM.match(beginning):
+        return False
     return DATA_URI.match(bytes(data[:256])) is not None or LOOKS_LIKE_BASE64.fullmatch(beginning) is not None
 
 
@@ -33,11 +38,14 @@ def decode_base64(text: str | bytes | memoryview) -> bytes:
         if b";base64" not in uri[1].lower():
             raise BadRequest("a data URI without ;base64: canvas.toDataURL() writes one with it")
         data = data[uri.end() :]
+    if hexadecimal := recognise_hexadecimal(data):
+        raise BadRequest(f"no base64: {hexadecimal}")
     data = data.translate(URL_SAFE, WHITE_SPACE).rstrip(b"=")
     if not data:
         raise BadRequest("the base64 text is empty")
     if wrong := NOT_BASE64.search(data):
-        raise BadRequest(f"{chr(wrong[0][0])!r} is no character of base64")
+        printed = "; it is bytes as Python prints them: write .decode()" if PRINTED.match(data) else ""
+        raise BadRequest(f"{chr(wrong[0][0])!r} is no character of base64{printed}")
     if len(data) % 4 == 1:
         raise BadRequest(f"{len(data)} characters of base64: one or two are missing at its end")
     return binascii.a2b_base64(data + b"=" * (-len(data) % 4))

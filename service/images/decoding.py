@@ -3,29 +3,57 @@
 import contextlib
 import io
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, JpegImagePlugin, UnidentifiedImageError, WebPImagePlugin
+from PIL import Image, Jpeg2KImagePlugin, JpegImagePlugin, WebPImagePlugin
 
-from service.errors import BadRequest, RequestError
+from service.errors import BadRequest
+from service.images import heic
 from service.images.decoding_memory import decoding_memory, is_run_length_encoded
 from service.images.file_formats import ImageData, extract_image_data
 from service.images.greyscale_picture import WORKING_PIXELS, Picture, greyscale, in_colour, in_memory
 from service.images.limits import PixelBudget
+from service.images.missing_rows import fill_missing_rows
 from service.images.orientation import is_turned, read_orientation, upright
+from service.images.pillow_decoders import DRAFT_SIZE, decode_webp, reduce_jpeg2000
 from service.images.png_bands import can_decode_in_bands, decode_png_bands
+from service.images.recognised import without_white_space
+from service.images.rejected_files import damage_is_a_bad_request
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
-DRAFT_SIZE = 640  # pixels of the shorter side: larger JPEGs are decoded at a reduced size
+PILLOW_FORMATS = (
+    "PNG",
+    "JPEG",
+    "WEBP",
+    "BMP",
+    "GIF",
+    "TIFF",
+    "JPEG2000",
+    "PPM",
+    "AVIF",
+    *(["HEIF"] if heic.IS_INSTALLED else []),
+)
 FILE_COPIES = 4  # the most that there are: of a WebP file ours, Pillow's, libwebp's, and its metadata
-WEBP_WEIGHT, RUN_LENGTH_WEIGHT = 3, 16  # a pixel takes so many times as long as one of a PNG or JPEG file
+WEIGHTS = {
+    "WEBP": 3,
+    "JPEG2000": 4,
+    "AVIF": 4,
+    "HEIF": 4,
+}  # a pixel takes so many times as long as one of a PNG or JPEG file
+RUN_LENGTH_WEIGHT = 16
+COPIES = {
+    "WEBP": FILE_COPIES,
+    "JPEG": 2,
+    "JPEG2000": 2,
+    "AVIF": 3,
+    "HEIF": 3,
+}  # of a file while it is decoded; of others one
 COLOUR_BYTES = 6  # of a pixel, beyond what greyscale takes: two copies of three bytes
 MAX_READS = 250_000  # of a file, by Pillow's own code: it reads some formats byte by byte
 
+heic.register_decoders()
 Image.MAX_IMAGE_PIXELS = None  # `PixelBudget` is checked before anything is decoded; Pillow would only warn
 warnings.filterwarnings("ignore", module="PIL")  # an odd file is the client's concern, and not news for the operator
 
@@ -46,12 +74,14 @@ class DecodedImage:
     """`pixels` are UINT8 [height, width], or in colour [height, width, 3], upright, maybe at a reduced size.
 
     `width` and `height` are the file's own, upright, in pixels; `orientation` is its EXIF orientation, 1 to 8.
+    `warnings` say what of the file is missing, or was passed over.
     """
 
     pixels: NDArray[np.uint8]
     width: int
     height: int
     orientation: int = 1
+    warnings: tuple[str, ...] = ()
 
     @property
     def geometry(self) -> Geometry:
@@ -70,51 +100,66 @@ class EncodedImage:
     height: int
     memory: int
     in_bands: bool
+    warnings: tuple[str, ...] = ()
 
     def decode(self, *, colour: bool = False) -> DecodedImage:
         """Upright, greyscale or in `colour`, without transparency. Can be done once.
 
         Raises `BadRequest` for a damaged file.
         """
-        with _damage_is_a_bad_request(), contextlib.closing(self.image):  # Pillow's pixels are freed
-            pixels = (in_colour if colour else greyscale)(self._picture())
+        with damage_is_a_bad_request(self.data.file), contextlib.closing(self.image):  # Pillow's pixels are freed
+            picture = self._picture()
+            noted = self.warnings + self._missing(picture)
+            pixels = (in_colour if colour else greyscale)(picture)
         orientation = _orientation_of(self.image, self.data)
         width, height = (self.height, self.width) if is_turned(orientation) else (self.width, self.height)
-        return DecodedImage(upright(pixels, orientation), width, height, orientation)
+        return DecodedImage(upright(pixels, orientation), width, height, orientation, noted)
 
     @property
     def memory_in_colour(self) -> int:
         """The bytes that decoding it in colour takes at its peak."""
         return self.memory + COLOUR_BYTES * self.image.width * self.image.height
 
+    def _missing(self, picture: Picture) -> tuple[str, ...]:
+        """What is said of a file without its end; the rows that a JPEG file has no data of are filled."""
+        if not self.data.lacks_end:
+            return ()
+        missing = fill_missing_rows(picture.image) if self.image.format == "JPEG" and picture.image else 0
+        if missing:
+            return (f"the file ends too soon: {missing / self.image.height:.1%} of its rows are missing, at the foot",)
+        return ("the file has no end marker: a part of it may be missing",)
+
     def _picture(self) -> Picture:
         if self.in_bands:
             bands = partial(decode_png_bands, self.data.file)
             return Picture(self.image.size, _eight_bit_mode(self.image), self.image.has_transparency_data, bands)
         if isinstance(self.image, WebPImagePlugin.WebPImageFile):
-            return in_memory(_decode_webp(self.image))
+            return in_memory(decode_webp(self.image))
         return in_memory(self.image)
 
 
 def open_image(data: bytes | memoryview, budget: PixelBudget) -> EncodedImage:
-    """Read the header of an image file: PNG, JPEG, WebP, BMP, GIF (its first frame) or TIFF (its first page).
+    """Read the header of an image file; of several pictures in it the first one, or the largest of an icon.
 
     Raises `BadRequest` for bytes that are no such file, and what `PixelBudget.spend` raises.
     """
     if not data:
-        raise BadRequest("an empty file")
-    with _damage_is_a_bad_request():
+        raise BadRequest("an empty file: it was not written completely, or not read")
+    if bare := without_white_space(data):
+        return replace(open_image(bare, budget), warnings=("white space before the file's first byte was left out",))
+    with damage_is_a_bad_request(data):
         extracted = extract_image_data(data)
-        image = Image.open(_BoundedReader(extracted.file), formats=FORMATS)
+        image = Image.open(_BoundedReader(extracted.file), formats=PILLOW_FORMATS)
         width, height = image.size
         budget.spend(width, height, _weight(image))
         if isinstance(image, JpegImagePlugin.JpegImageFile):
             image.draft(None, (DRAFT_SIZE, DRAFT_SIZE))
             image.decodermaxblock = len(extracted.file)  # libjpeg may go over all that it has, each time it gets more
+        if isinstance(image, Jpeg2KImagePlugin.Jpeg2KImageFile) and extracted.codestream:
+            reduce_jpeg2000(image, extracted.codestream)
         in_bands = image.format == "PNG" and width * height > WORKING_PIXELS and can_decode_in_bands(extracted.file)
-        several_scans = extracted.has_several_scans
-        memory = decoding_memory(image, (width, height), has_several_scans=several_scans, in_bands=in_bands)
-        memory += {"WEBP": FILE_COPIES, "JPEG": 2}.get(image.format or "", 1) * len(data)
+        memory = decoding_memory(image, (width, height), extracted, in_bands=in_bands)
+        memory += COPIES.get(image.format or "", 1) * len(data)
         return EncodedImage(image, extracted, width, height, memory, in_bands)
 
 
@@ -142,22 +187,10 @@ class _BoundedReader(io.BytesIO):
         return super().read(size)
 
 
-@contextlib.contextmanager
-def _damage_is_a_bad_request() -> Iterator[None]:
-    try:
-        yield
-    except (RequestError, MemoryError):
-        raise
-    except UnidentifiedImageError:
-        raise BadRequest(f"not an image in a supported format ({', '.join(FORMATS)})") from None
-    except Exception as error:  # noqa: BLE001 - damaged files raise nearly anything
-        raise BadRequest(f"a damaged image: {error}") from None
-
-
 def _weight(image: Image.Image) -> int:
     if is_run_length_encoded(image):
         return RUN_LENGTH_WEIGHT
-    return WEBP_WEIGHT if image.format == "WEBP" else 1
+    return WEIGHTS.get(image.format or "", 1)
 
 
 def _eight_bit_mode(image: Image.Image) -> str:
@@ -165,15 +198,5 @@ def _eight_bit_mode(image: Image.Image) -> str:
 
 
 def _orientation_of(image: Image.Image, data: ImageData) -> int:
-    exif, xmp = (data.exif or image.info.get("exif", b""), data.xmp or image.info.get("xmp", b""))
+    exif, xmp = (data.exif or image.info.get("exif") or b"", data.xmp or image.info.get("xmp") or b"")
     return read_orientation(exif, xmp)
-
-
-def _decode_webp(image: WebPImagePlugin.WebPImageFile) -> Image.Image:
-    """The first frame. Pillow's own `load` holds the frame four times: twice in libwebp, as bytes, and as a picture."""
-    decoder, image._decoder = image._decoder, None  # noqa: SLF001 - Pillow has no other way to free it early
-    frame = decoder.get_next()
-    if frame is None:
-        raise ValueError("its first frame cannot be decoded")
-    del decoder
-    return Image.frombuffer(image.rawmode, image.size, frame[0], "raw", image.rawmode, 0, 1)

@@ -7,6 +7,7 @@ from typing import Any
 
 from PIL import BmpImagePlugin, GifImagePlugin, Image, JpegImagePlugin, TiffImagePlugin, WebPImagePlugin
 
+from service.images.file_formats import Codestream, ImageData
 from service.images.greyscale_picture import BAND_PIXELS, DEEP_MODES, reduction_factor
 
 ONE_BYTE_MODES = ("1", "L", "P")
@@ -14,6 +15,7 @@ TWO_BYTE_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
 BYTES_PER_PIXEL = 4  # of all other modes, RGB included
 YCBCR, JPEG_COMPRESSION = 6, 7  # values of tags of TIFF
 GREY_COPIES = 3  # of the greyscale picture: Pillow's, the pieces of it as bytes, and the pieces joined
+HEIF_TABLE_BYTES = 2  # of a pixel
 BAND_BYTES = 32  # for each pixel of a band
 SEGMENTER_BYTES = 2**21  # of one run of the network that finds the ink
 
@@ -30,14 +32,15 @@ def is_run_length_encoded(image: Image.Image) -> bool:
     return isinstance(image, BmpImagePlugin.BmpImageFile) and image.tile[0].codec_name == "bmp_rle"
 
 
-def decoding_memory(image: Image.Image, full_size: tuple[int, int], *, has_several_scans: bool, in_bands: bool) -> int:
+def decoding_memory(image: Image.Image, full_size: tuple[int, int], data: ImageData, *, in_bands: bool) -> int:
     """The bytes at the peak, for a picture that Pillow has opened, and that it will decode at `image.size`.
 
-    `full_size` is the size in the file. `in_bands`: it is never in memory as a whole.
+    `full_size` is the size in the file, and `data` what was extracted of it. `in_bands`: it is never in memory as a
+    whole.
     """
     pixels = image.width * image.height
     stored = 0 if in_bands else stored_bytes(image.mode, pixels)
-    while_decoding = stored + _decoder_bytes(image, full_size, has_several_scans=has_several_scans)
+    while_decoding = stored + _decoder_bytes(image, full_size, data)
     afterwards = stored + _greyscale_bytes(image, pixels, in_bands=in_bands)
     return BAND_BYTES * min(pixels, BAND_PIXELS) + SEGMENTER_BYTES + max(while_decoding, afterwards)
 
@@ -58,20 +61,21 @@ def _greyscale_bytes(image: Image.Image, pixels: int, *, in_bands: bool) -> int:
     return converted + (GREY_COPIES - is_grey) * reduced
 
 
-def _decoder_bytes(image: Image.Image, full_size: tuple[int, int], *, has_several_scans: bool) -> int:
+def _decoder_bytes(image: Image.Image, full_size: tuple[int, int], data: ImageData) -> int:
     """What the decoder of the format holds beside the stored picture."""
     pixels = image.width * image.height
     if isinstance(image, JpegImagePlugin.JpegImageFile):
-        return _coefficient_bytes(image, full_size) if has_several_scans else 0
+        return _coefficient_bytes(image, full_size) if data.has_several_scans else 0
     if isinstance(image, WebPImagePlugin.WebPImageFile):
         return 2 * BYTES_PER_PIXEL * pixels  # libwebp's canvas, and the one of the frame before
+    if data.coded_pixel_bytes:  # the bitstream's picture, its decoder's tables, and a copy as Pillow stores it
+        return int(pixels * (data.coded_pixel_bytes + HEIF_TABLE_BYTES + len(image.getbands())))
+    if data.codestream:
+        return _tile_bytes(data.codestream, pixels)
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return _strip_bytes(image)
-    if isinstance(image, GifImagePlugin.GifImageFile):
-        return pixels
-    if is_run_length_encoded(image):
-        return 2 * pixels  # Pillow expands the runs into bytes first
-    return 0
+    # Of GIF the indices of colours; of run-length encoded BMP Pillow expands the runs into bytes first.
+    return pixels * (2 * is_run_length_encoded(image) + isinstance(image, GifImagePlugin.GifImageFile))
 
 
 def _coefficient_bytes(image: JpegImagePlugin.JpegImageFile, full_size: tuple[int, int]) -> int:
@@ -81,6 +85,13 @@ def _coefficient_bytes(image: JpegImagePlugin.JpegImageFile, full_size: tuple[in
     units = -(-width // (8 * across)) * -(-height // (8 * down))
     blocks: int = units * sum(h * v for _, h, v, _ in image.layer)
     return 2 * 64 * blocks
+
+
+def _tile_bytes(codestream: Codestream, pixels: int) -> int:
+    """What OpenJPEG keeps of a tile: its samples in 4 bytes each, then as they are, and where its coefficients are."""
+    sample = 1 if codestream.depth <= 8 else 2 if codestream.depth <= 16 else 4
+    tile_pixels = min(pixels, codestream.tile[0] * codestream.tile[1])
+    return codestream.structure + codestream.components * (4 + sample) * tile_pixels
 
 
 def _strip_bytes(image: TiffImagePlugin.TiffImageFile) -> int:

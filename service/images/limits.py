@@ -8,10 +8,14 @@ MAX_ASPECT = 500  # of the longer side to the shorter one
 
 
 class PixelBudget:
-    """The pixels that one image may have, and those that remain for all images of the request."""
+    """The pixels that one image may have, and those that remain for all images of the request.
 
-    def __init__(self, max_pixels: int) -> None:
+    `setting` is what raises the limit, for messages.
+    """
+
+    def __init__(self, max_pixels: int, setting: str = "") -> None:
         self.max_pixels = max_pixels
+        self._raised_by = f" ({setting})" if setting else ""
         self.remaining = TOTAL_IMAGES * max_pixels
 
     def spend(self, width: int, height: int, weight: int = 1) -> None:
@@ -22,7 +26,8 @@ class PixelBudget:
         """
         pixels = width * height * weight
         if pixels > self.max_pixels:
-            raise PayloadTooLarge(f"{width}x{height} pixels: at most {self.max_pixels // weight:,} in all")
+            most = self.max_pixels // weight
+            raise PayloadTooLarge(f"{width}x{height} pixels: at most {most:,} in all{self._raised_by}")
         if max(width, height) > MAX_SIDE:
             raise PayloadTooLarge(f"{width}x{height} pixels: at most {MAX_SIDE:,} on a side")
         if max(width, height) > MAX_ASPECT * min(width, height):
@@ -33,4 +38,6 @@ class PixelBudget:
         if self.remaining < 0:
             total = TOTAL_IMAGES * self.max_pixels
             weighted = "" if weight == 1 else f" (those of this format count {weight} times)"
-            raise PayloadTooLarge(f"the images of one request have over {total:,} pixels{weighted}: send fewer")
+            raise PayloadTooLarge(
+                f"the images of one request have over {total:,} pixels{weighted}{self._raised_by}: send fewer"
+            )

@@ -32,7 +32,7 @@ def read_digit(encoded: EncodedImage, segment: SegmentFunction) -> NetworkInput:
     """
     decoded = encoded.decode()
     normalised = normalise_with_report(decoded.pixels, segment)
-    return NetworkInput(normalised.image, decoded.geometry, normalised)
+    return NetworkInput(normalised.image, decoded.geometry, normalised, warnings=decoded.warnings)
 
 
 def read_picture(encoded: EncodedImage, preprocess: Preprocess, shape: tuple[int, ...]) -> NetworkInput:
@@ -43,7 +43,8 @@ def read_picture(encoded: EncodedImage, preprocess: Preprocess, shape: tuple[int
     decoded = encoded.decode(colour=len(shape) == 3)
     height, width = shape[:2]
     if preprocess.method == "fit":
-        return NetworkInput(fit(decoded.pixels, (height, width), preprocess.ink), decoded.geometry)
+        fitted = fit(decoded.pixels, (height, width), preprocess.ink)
+        return NetworkInput(fitted, decoded.geometry, warnings=decoded.warnings)
     if decoded.pixels.shape != shape:
         raise UnprocessableInput(f"{decoded.width}x{decoded.height} pixels, expected {width}x{height}")
-    return NetworkInput(decoded.pixels, decoded.geometry)
+    return NetworkInput(decoded.pixels, decoded.geometry, warnings=decoded.warnings)

@@ -46,7 +46,7 @@ def decode_json(data: bytes, decoder: msgspec.json.Decoder[T], max_arrays: int |
     take many times its bytes in memory.
     """
     if max_arrays is not None and data.count(b"[") + data.count(b"{") > max_arrays:
-        raise PayloadTooLarge("more instances or rows, or nested deeper, than one request may have")
+        raise PayloadTooLarge("more instances or rows, or nested deeper, than DIGITALIS_MAX_ROWS allows")
     try:
         return decoder.decode(data)
     except msgspec.ValidationError as error:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from training.errors import DataUnavailable
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".jp2", ".ppm", ".pgm", ".pbm")
 PARTS = {"train", "training", "test", "testing", "val", "valid", "validation"}
 
 

@@ -5,6 +5,7 @@ from service.images.file_formats.image_data import ImageData
 HEADER_BYTES, DESCRIPTOR_BYTES = 13, 10
 EXTENSION, PICTURE, END = 0x21, 0x2C, 0x3B
 GRAPHIC_CONTROL = 0xF9
+TRAILER_BYTES = 64  # in which the end is looked for: some programs fill a file up with zeros
 MAX_BLOCKS = 10_000  # before the first picture
 
 
@@ -14,7 +15,8 @@ def extract_gif(data: bytes | memoryview) -> ImageData:
     header, control, blocks = data[:at], b"", 0
     while blocks < MAX_BLOCKS:
         if data[at] == PICTURE:
-            return ImageData(b"".join([header, control, memoryview(data)[at:]]))
+            lacks_end = bytes(data[-TRAILER_BYTES:]).rstrip(b"\0")[-1:] != b";"
+            return ImageData(b"".join([header, control, memoryview(data)[at:]]), lacks_end=lacks_end)
         if data[at] == END:
             raise ValueError("it has no picture")
         start, blocks = at, blocks + 1

@@ -3,13 +3,16 @@
 import re
 from collections.abc import Iterator
 
-from service.images.file_formats.image_data import ImageData
+from service.images.file_formats.image_data import ImageData, UnsupportedKind
 
 # A marker, after any other bytes: neither a fill byte, nor an escaped FF, nor a restart inside of a scan.
 MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
-FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
+BITS = 8  # of a sample
 PROGRESSIVE_FRAMES = (0xC2, 0xC6, 0xCA, 0xCE)
+UNREAD_FRAMES = (0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF, 0xF7)  # lossless, hierarchical, and JPEG-LS
 START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
+END = b"\xff\xd9"
 JFIF, APP1, ADOBE = 0xE0, 0xE1, 0xEE
 APPLICATION_AND_COMMENT = {*range(0xE0, 0xF0), 0xFE}
 EXIF, XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
@@ -25,10 +28,12 @@ def extract_jpeg(data: bytes | memoryview) -> ImageData:
     for marker, start, end in _segments(data):
         content = view[start + 4 : end]
         if marker == START_OF_SCAN:
-            kept.append(view[start:])
-            _check_scans(data, end)
-            return ImageData(b"".join(kept), exif, xmp, is_progressive or content[0] < components)
+            ends = _scans_end(data, end)
+            # What was not received is often zeros.
+            kept += [view[start:]] if ends else [bytes(view[start:]).rstrip(b"\0"), END]
+            return ImageData(b"".join(kept), exif, xmp, is_progressive or content[0] < components, not ends)
         if marker in FRAMES:
+            _check_frame(marker, content[0])
             components, is_progressive = content[5], is_progressive or marker in PROGRESSIVE_FRAMES
         if marker == APP1 and content[: len(EXIF)] == EXIF:
             exif = exif or bytes(content[len(EXIF) :])
@@ -39,20 +44,32 @@ def extract_jpeg(data: bytes | memoryview) -> ImageData:
     raise ValueError("it has no pixels")
 
 
-def _check_scans(data: bytes | memoryview, at: int) -> None:
-    """Raise `ValueError` if too many follow the first scan."""
-    scans = 1 + sum(marker == START_OF_SCAN for marker, _, _ in _segments(data, at))
+def _check_frame(marker: int, depth: int) -> None:
+    if marker in UNREAD_FRAMES:
+        raise UnsupportedKind("lossless, hierarchical or JPEG-LS")
+    if depth != BITS:
+        raise UnsupportedKind(f"samples of {depth} bits")
+
+
+def _scans_end(data: bytes | memoryview, at: int) -> bool:
+    """Whether the marker after the last scan is there; raises `ValueError` if too many scans follow the first one."""
+    markers = [marker for marker, _, _ in _segments(data, at)]
+    scans = 1 + markers.count(START_OF_SCAN)
     if scans > MAX_SCANS:
         raise ValueError(f"it has {scans} scans: at most {MAX_SCANS}")
+    return markers[-1:] == [END_OF_IMAGE]
 
 
 def _segments(data: bytes | memoryview, at: int = 2) -> Iterator[tuple[int, int, int]]:
-    """Marker, beginning and end of each segment up to the end of the picture; the pixels follow a start of scan."""
+    """Marker, beginning and end of each segment, and the end of the picture; the pixels follow a start of scan."""
     for _ in range(MAX_SEGMENTS):
         found = MARKER.search(data, at)
-        if found is None or data[found.start() + 1] == END_OF_IMAGE:
+        if found is None:
             return
         start = found.start()
+        if data[start + 1] == END_OF_IMAGE:
+            yield END_OF_IMAGE, start, start + 2
+            return
         at = start + 2 + max(2, int.from_bytes(data[start + 2 : start + 4]))
         yield data[start + 1], start, at
     raise ValueError(f"it has over {MAX_SEGMENTS:,} segments")

@@ -56,7 +56,7 @@ def extract_png(data: bytes | memoryview) -> ImageData:
     tables: dict[bytes, memoryview] = {}
     pixels: list[bytes | memoryview] = []
     metadata: list[tuple[bytes, memoryview]] = []
-    previous = b""
+    kind = previous = b""
     for kind, content in read_chunks(memoryview(data)):
         if kind in TABLES:
             tables[kind] = content
@@ -67,8 +67,9 @@ def extract_png(data: bytes | memoryview) -> ImageData:
         previous = kind
     if not (b"IHDR" in tables and pixels):
         raise ValueError("it has no header, or no pixels")
-    chunks: list[Chunk] = [(kind, [tables[kind]]) for kind in TABLES if kind in tables]
-    return ImageData(write_png([*chunks, (b"IDAT", pixels), (b"IEND", [])]), *_exif_and_xmp(metadata))
+    chunks: list[Chunk] = [(table, [tables[table]]) for table in TABLES if table in tables]
+    file = write_png([*chunks, (b"IDAT", pixels), (b"IEND", [])])
+    return ImageData(file, *_exif_and_xmp(metadata), lacks_end=kind != b"IEND")
 
 
 def read_chunks(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
@@ -76,7 +77,10 @@ def read_chunks(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
     at = len(SIGNATURE)
     for _ in range(MAX_CHUNKS):
         length, kind = int.from_bytes(data[at : at + 4]), bytes(data[at + 4 : at + 8])
-        if kind == b"IEND" or not (len(kind) == 4 and kind.isalpha()):
+        if not (len(kind) == 4 and kind.isalpha()):
+            return
+        if kind == b"IEND":
+            yield kind, data[:0]
             return
         content = data[at + 8 : at + 8 + length]
         at += 12 + length

@@ -30,7 +30,7 @@ def lines_of(text: str, max_lines: int) -> Iterator[str]:
     """The lines; those that are no rows are empty. Raises for too many or too long ones before they are parsed."""
     for number, line in enumerate(io.StringIO(text, newline=None), 1):  # they end with LF, CR LF or CR
         if number > max_lines:
-            raise PayloadTooLarge(f"over {max_lines} lines in one request")
+            raise PayloadTooLarge(f"over {max_lines} lines in one request (DIGITALIS_MAX_ROWS)")
         if len(line) > MAX_LINE:
             raise BadRequest(f"line {number}: {len(line)} characters: at most {MAX_LINE}")
         yield "\n" if NO_ROW.match(line) else line

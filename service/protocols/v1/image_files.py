@@ -63,7 +63,7 @@ def read_files(files: list[File], bundle: Bundle, request: Request, items: ItemE
 
 def _open_files(files: list[File], request: Request, items: ItemErrors) -> Iterator[Opened]:
     """Their headers; of those that have no error yet."""
-    budget = PixelBudget(request.settings.max_image_pixels)
+    budget = PixelBudget(request.settings.max_image_pixels, "DIGITALIS_MAX_IMAGE_PIXELS")
     for i, where, file in files:
         try:
             image = open_image(file, budget)

@@ -28,6 +28,7 @@ from service.protocols.v1.options import PARAMETERS_FIELD, BodyParameters, Optio
 from service.protocols.v1.picture_shapes import to_instances
 from service.protocols.v1.pixel_arrays import Pixels, decimals_to_image, shown, to_image
 
+MIN_FIELD_BYTES = 64  # of a form's text field that may be a picture in base64
 OTHER_BRACKETS = 11  # around the rows of an array, and room
 Decimal = int | float
 
@@ -84,8 +85,11 @@ def _sent(body: Body, request: Request) -> list[File]:
     """The files of a form, or the body as one."""
     if body.media_type != FORM:
         return [(0, "the body", body.data)]
-    _check_count(len(body.files), request.settings.max_files, "files")
-    return [(i, f"{file.kind} {i + 1} ({file.name})", file.data) for i, file in enumerate(body.files)]
+    files = [file for file in body.files if file.kind == "file" or len(file.data) > MIN_FIELD_BYTES]
+    if not files:
+        raise BadRequest("no file in the form: send at least one, as `curl -F image=@digit.png` does")
+    _check_count(len(files), request.settings.max_files, "files")
+    return [(i, f"{file.kind} {i + 1} ({file.name})", file.data) for i, file in enumerate(files)]
 
 
 @functools.cache
@@ -120,7 +124,8 @@ def _decode_json(
         _check_count(len(instances) + len(items.found), settings.max_rows, "instances")
         texts = sum(not isinstance(one, list) for one in instances.values())
         if texts > settings.max_files:
-            raise PayloadTooLarge(f"{texts} pictures in one request: at most {settings.max_files}")
+            limit = f"at most {settings.max_files} (DIGITALIS_MAX_FILES)"
+            raise PayloadTooLarge(f"{texts} pictures in one request: {limit}")
         images, files = _read_instances(instances, shape, items, decimals=decimals)
         del instances
         reserve_decoded([file for _, _, file in files], request)
@@ -171,6 +176,7 @@ def _with_hint(error: BadRequest, shape: tuple[int, ...]) -> BadRequest:
 
 def _check_count(count: int, limit: int, what: str) -> None:
     if count > limit:
-        raise PayloadTooLarge(f"{count} {what} in one request: at most {limit}")
+        setting = "DIGITALIS_MAX_FILES" if what == "files" else "DIGITALIS_MAX_ROWS"
+        raise PayloadTooLarge(f"{count} {what} in one request: at most {limit} ({setting})")
     if not count:
         raise BadRequest(f"no {what}: send at least one")

@@ -13,7 +13,7 @@ from service.http.messages import JSON, Request
 from service.images.decoding import encode_png
 from service.protocols.examples import example_batch
 from service.protocols.parsing import LARGE_BODY
-from service.protocols.v1 import image_requests, tensor_requests, vector_requests
+from service.protocols.v1 import form_fields, image_requests, tensor_requests, vector_requests
 from service.protocols.v1.decoded import DecodedRequest
 from service.protocols.v1.options import Options, check_parameters
 
@@ -37,15 +37,20 @@ def decode(body: Body, bundle: Bundle, request: Request, options: Options) -> De
     """
     if not body.data and not body.files:
         raise BadRequest("the body is empty")
-    body = _as_meant(body, bundle, request)
     accepted = media_types(bundle)
+    if body.media_type not in accepted:
+        if fields := form_fields.read_fields(body) if bundle.features else []:
+            return form_fields.decode(fields, bundle, request, options, example(bundle))
+        body = _as_meant(body, bundle, request)
     if body.media_type not in accepted:
         found = (
             "a body that is not JSON and has no specific Content-Type"
             if body.content_type in UNTYPED
             else body.content_type
         )
-        raise UnsupportedMediaType(f"{bundle.name} does not accept {found}: send {', '.join(accepted)}")
+        raise UnsupportedMediaType(
+            f"{bundle.name} does not accept {found}: send {', '.join(accepted)}{form_fields.hint_for_file(body)}"
+        )
     if bundle.takes_tensors:
         return tensor_requests.decode(body, bundle, request)
     read = image_requests.decode if bundle.takes_images else vector_requests.decode
@@ -56,12 +61,14 @@ def decode(body: Body, bundle: Bundle, request: Request, options: Options) -> De
 
 
 def _as_meant(body: Body, bundle: Bundle, request: Request) -> Body:
-    """JSON lines as JSON; and what is neither JSON nor typed as CSV, if the model has features."""
+    """JSON lines as JSON; for a model of features a file in a form, and what is neither JSON nor typed, as CSV."""
     if body.media_type == JSON_LINES:
         if len(body.data) > LARGE_BODY:
             request.reserve_body(len(body.data))
         lines = [line for line in body.data.splitlines() if line.strip()]
         return Body(JSON, b'{"instances":[' + b",".join(lines) + b"]}")
+    if bundle.features and [file.kind for file in body.files] == ["file"] and TEXT.match(body.files[0].data):
+        body = Body("text/plain", bytes(body.files[0].data))
     if bundle.features and body.media_type == IMAGE and body.content_type in UNTYPED and TEXT.match(body.data):
         return body._replace(content_type=CSV)
     return body

@@ -59,7 +59,7 @@ def _decode(data: bytes, signature: Signature, max_rows: int, max_arrays: int | 
     if not instances:
         raise BadRequest("no instances: send at least one")
     if len(instances) > max_rows:
-        raise PayloadTooLarge(f"{len(instances)} instances in one request: at most {max_rows}")
+        raise PayloadTooLarge(f"{len(instances)} instances in one request: at most {max_rows} (DIGITALIS_MAX_ROWS)")
     if len(signature.inputs) == 1:
         (spec,) = signature.inputs
         return {spec.name: _batch(instances, spec, "instances[{}]")}

@@ -66,7 +66,7 @@ def _decode(body: Body, features: tuple[Column, ...], settings: Settings, option
     if not count:
         raise BadRequest("no rows: send at least one")
     if count > settings.max_rows:
-        raise PayloadTooLarge(f"{count} rows in one request: at most {settings.max_rows}")
+        raise PayloadTooLarge(f"{count} rows in one request: at most {settings.max_rows} (DIGITALIS_MAX_ROWS)")
     inputs = _inputs(rows, features, items) if rows.numbers else {}
     return DecodedRequest(inputs, (), rows.warnings, items.found, parameters)
 

@@ -46,7 +46,7 @@ def byte_size(spec: TensorSpec, shape: list[int]) -> int:
 def check_rows(rows: int, name: str, settings: Settings) -> None:
     """Raise `PayloadTooLarge` for more rows than one request may have."""
     if rows > settings.max_rows:
-        raise PayloadTooLarge(f"{name}: {rows} rows in one request: at most {settings.max_rows}")
+        raise PayloadTooLarge(f"{name}: {rows} rows in one request: at most {settings.max_rows} (DIGITALIS_MAX_ROWS)")
 
 
 def check_tensor(tensor: InferInput, spec: TensorSpec, settings: Settings) -> None:

@@ -26,6 +26,10 @@ WORDS = (
     b"GIF89a", b"\x21\xf9\x04", b"\x21\xff\x0bNETSCAPE2.0",
     b"BM", b"\x28\x00\x00\x00", b"RIFF", b"WEBPVP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANMF",
     b"II*\x00", b"MM\x00*", b"II+\x00", GREY,
+    b"P1 ", b"P2 ", b"P5 ", b"P6 ", b"# \n", b"\x00\x00\x01\x00",
+    b"\xff\x4f\xff\x51", b"\xff\x52", b"\xff\x53", b"\xff\x90", b"\xff\x93", b"jp2h", b"jp2c", b"ihdr", b"pclr",
+    b"ftypavif", b"meta", b"iloc", b"iinf", b"infe", b"iprp", b"ipco", b"ipma", b"ispe", b"av1C", b"auxC", b"iref",
+    b"dimg",
 )  # fmt: skip
 
 
