@@ -42,8 +42,8 @@ def wants_colour(environ: Mapping[str, str] = os.environ) -> bool:
 
 
 def inherits_sockets(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether Gunicorn has started this process on the sockets of a running service, as it does on SIGUSR2."""
-    return "GUNICORN_FD" in environ
+    """Whether the sockets of this process listen already: Gunicorn has started it on SIGUSR2, or systemd has."""
+    return "GUNICORN_FD" in environ or environ.get("LISTEN_PID") == str(os.getpid())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from urllib.parse import urljoin
 
 import httpx
 import pytest
-from conftest import IRIS, SAMPLES
+from conftest import IRIS, IRIS_VERSION, SAMPLES
 from real_nginx import Nginx
 from running_service import ROW, RunningService
 
@@ -35,7 +35,7 @@ def prefix(request: pytest.FixtureRequest) -> str:
 
 
 def test_predictions_of_both_protocols_are_made_under_the_root_path(client: httpx.Client, prefix: str) -> None:
-    for path in ("/v1/models/iris:predict", "/v1/models/iris/versions/4:predict"):
+    for path in ("/v1/models/iris:predict", f"/v1/models/iris/versions/{IRIS_VERSION}:predict"):
         response = client.post(prefix + path, json=ROW)
         assert response.json()["predictions"][0]["label"] == "setosa"
     response = client.post(f"{prefix}/v2/models/iris/infer", json={"inputs": [TENSOR]})

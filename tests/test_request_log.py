@@ -14,7 +14,16 @@ from typing import Any
 import httpx
 import pytest
 from conftest import IRIS_VERSION
-from running_service import MODULE, ROOT, RunningService, clean_environment, failed_start, free_port, wait_until
+from running_service import (
+    MODULE,
+    ROOT,
+    RawConnection,
+    RunningService,
+    clean_environment,
+    failed_start,
+    free_port,
+    wait_until,
+)
 
 from service.observability.log_lines import JsonLines, TerminalLines
 from service.observability.request_log import RequestLog
@@ -62,6 +71,15 @@ def test_every_request_has_a_line_with_its_ids_and_stages(tmp_path: Path) -> Non
     assert "trace_id" not in unknown
     for content in ("5.12345", "secret", "abstain"):
         assert content not in log
+
+
+def test_a_request_that_the_worker_rejects_has_a_line_with_a_reason_too(tmp_path: Path) -> None:
+    with RunningService(tmp_path / "log") as service, RawConnection(service) as connection:
+        connection.exchange(
+            b"POST /v1/models/iris:predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"
+        )
+        (line,) = request_lines(service)
+    assert (line["status"], line["reason"]) == (501, "NotImplemented")
 
 
 def test_log_requests_slow_logs_rejected_requests_but_no_fast_successful_ones(tmp_path: Path) -> None:

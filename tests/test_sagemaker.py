@@ -48,7 +48,9 @@ def test_the_only_model_takes_invocations_in_all_media_types(content: bytes, med
 def test_the_default_model_takes_invocations_pictures_and_options_too() -> None:
     picture = (SAMPLES / "3.png").read_bytes()
     with client_of("iris", "mnist-deep", default="mnist-deep") as client:
-        response = client.post("/invocations?debug=ink", content=picture, headers={"Content-Type": "image/png"})
+        for media_type in ("image/png", "application/x-image"):  # the second one is SageMaker's own
+            response = client.post("/invocations?debug=ink", content=picture, headers={"Content-Type": media_type})
+            assert response.status_code == 200
     assert response.json()["model_name"] == "mnist-deep"
     assert response.json()["predictions"][0]["label"] == "3"
     assert "ink" in response.text

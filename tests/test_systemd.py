@@ -9,7 +9,16 @@ from pathlib import Path
 
 import httpx
 import pytest
-from running_service import DEADLINE, MODULE, ROOT, START_TIMEOUT, clean_environment, failed_start, free_port
+from running_service import (
+    DEADLINE,
+    MODULE,
+    ROOT,
+    START_TIMEOUT,
+    clean_environment,
+    failed_start,
+    free_port,
+    wait_until,
+)
 
 from service.settings import Settings
 
@@ -53,6 +62,35 @@ def test_systemd_is_not_told_so_by_a_start_that_fails_and_does_not_try_it_again(
         assert f"RestartPreventExitStatus={failed.returncode}\n" in UNIT.read_text()
         with pytest.raises(BlockingIOError):
             systemd.recv(1000)
+
+
+def test_systemd_may_hold_the_socket_and_start_the_service_at_the_first_request() -> None:
+    """As a socket unit does: no request is lost while the service starts, or is restarted."""
+    activate = shutil.which("systemd-socket-activate")
+    if activate is None:
+        pytest.skip("systemd-socket-activate is not installed: it is in Debian's package systemd")
+    address = f"127.0.0.1:{free_port()}"
+    environment = clean_environment(bind=address, workers="1")
+    passed_on = [f"--setenv={name}" for name in environment]
+    command = (activate, f"--listen={address}", *passed_on, *MODULE)
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_until(lambda: not is_free(address), "the socket listens")
+            assert httpx.get(f"http://{address}/v2/health/ready", timeout=START_TIMEOUT).status_code == 200
+        finally:
+            process.terminate()
+
+
+def is_free(address: str) -> bool:
+    """Whether nothing listens there; nobody connects to find out."""
+    host, _, port = address.partition(":")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, int(port)))
+        except OSError:
+            return False
+    return True
 
 
 def test_systemd_waits_for_longer_than_a_shutdown_takes() -> None:

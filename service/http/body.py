@@ -15,8 +15,9 @@ IMAGE = "image/*"
 JSON_LINES = "application/x-ndjson"
 # The types that curl, a browser's fetch, and clients that set none send for any body: then the first bytes decide.
 UNTYPED = ("", "application/octet-stream", "application/x-www-form-urlencoded", "text/plain")
-# Other names of these types: those of browsers on Windows, of spreadsheets, of older programs.
+# Other names of these types: those of browsers on Windows, of spreadsheets, of older programs, of SageMaker.
 OTHER_NAMES = {
+    "application/x-image": IMAGE,
     "text/json": JSON,
     "application/x-json": JSON,
     "application/csv": CSV,

@@ -7,6 +7,7 @@ import logging
 import random
 import re
 from collections.abc import Callable, Iterable, Sequence
+from http import HTTPStatus
 from typing import Any, Protocol
 
 from service.observability.request_timer import RequestTimer
@@ -57,6 +58,7 @@ class RequestMiddleware:
         timer: RequestTimer = environ.get(TIMER) or RequestTimer(
             self.counters, _request_id(environ.get("HTTP_X_REQUEST_ID"))
         )
+        timer.reason = HTTPStatus(status).phrase.title().replace(" ", "")  # such as ServiceUnavailable
         self._finish(timer, environ, status)
         return [("X-Request-ID", timer.request_id), NO_SNIFFING]
 
