@@ -10,7 +10,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from service.errors import RequestError
 from service.http.messages import Response, decode_path, json_bytes
-from service.http.near_misses import nearest_path
+from service.http.near_misses import advice_on_path
 from service.observability.middleware import TIMER
 
 MAX_PATH = 1000  # characters of a path that is not there
@@ -53,10 +53,8 @@ def handle_http_exception(error: HTTPException, models: Collection[str]) -> Werk
     flask.request.environ[TIMER].reason = type(error).__name__
     match error:
         case NotFound():
-            root = flask.request.script_root
-            method, _, path = nearest_path(flask.request.path[:MAX_PATH], models).partition(" ")
-            advice = f": did you mean {method} {root}{path}?" if path else ";"
-            message = f"no such path: {root}{flask.request.path}{advice} GET {root}/v1/models lists the models"
+            advice = advice_on_path(flask.request.path[:MAX_PATH], flask.request.script_root, models)
+            message = f"no such path: {flask.request.script_root}{flask.request.path}{advice}"
         case MethodNotAllowed():
             allowed = " or ".join(sorted(set(error.valid_methods or ()) - {"HEAD", "OPTIONS"}))
             path = flask.request.script_root + flask.request.path

@@ -3,6 +3,10 @@
 import re
 from collections.abc import Collection
 
+from service.setting_values import OWN_PATHS
+
+# What a proxy may have left in front of one of the service's own paths.
+IN_FRONT = re.compile(r"((?:/[A-Za-z0-9._~-]+)+?)/(?:v1|v2|docs|metrics|openapi\.json|ping|invocations)(?:/|$)")
 PREDICTING = re.compile(r"predict|classify|regress|infer|invocation|score", re.IGNORECASE)
 DOCUMENT = re.compile(r"openapi|swagger|schema", re.IGNORECASE)
 OTHERS = (
@@ -12,6 +16,19 @@ OTHERS = (
     (DOCUMENT, "GET /openapi.json"),
     (re.compile(r"doc", re.IGNORECASE), "GET /docs/"),
 )
+
+
+def advice_on_path(path: str, root_path: str, models: Collection[str]) -> str:
+    """How to go on where there is no such path: the one that is probably meant, and what is there to be asked for.
+
+    `root_path` is the path under which a proxy has the service, empty if it is not known.
+    """
+    found = None if root_path else IN_FRONT.match(path)
+    in_front = found[1] if found and found[1].split("/")[1] not in OWN_PATHS else ""
+    method, _, meant = nearest_path(path.removeprefix(in_front), models).partition(" ")
+    question = f": did you mean {method} {root_path}{meant}?" if meant else ";"
+    setting = f"; a proxy that leaves {in_front} in the path needs DIGITALIS_ROOT_PATH={in_front}" if in_front else ""
+    return f"{question} GET {root_path}/v1/models lists the models{setting}"
 
 
 def nearest_path(path: str, models: Collection[str]) -> str:
