@@ -62,6 +62,9 @@ class Settings:
         "empty",
         "the path of the service behind a proxy, stripped there or not, such as /ml/digits",
     )
+    page: bool = _setting(
+        default=True, parse=values.boolean, shown="true", meaning="true or false: whether `/` is a page for browsers"
+    )
     cors_origins: tuple[str, ...] = _setting(
         (),
         values.origins,

@@ -49,7 +49,7 @@ def mnist_test(mnist_dir: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     return images, labels
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def chromium() -> str:
     """The path of a browser; without one, the test is skipped."""
     path = shutil.which("chromium") or shutil.which("google-chrome")

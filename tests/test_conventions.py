@@ -102,9 +102,11 @@ def test_torch_and_onnx_runtime_are_each_imported_by_one_module_of_the_service()
     }
 
 
-def test_only_http_and_protocols_import_flask() -> None:
+def test_only_http_protocols_and_the_page_import_flask() -> None:
     paths = importers("flask", "service") | importers("werkzeug", "service")
-    assert {path for path in paths if not path.startswith(("service/http/", "service/protocols/"))} == set()
+    assert {
+        path for path in paths if not path.startswith(("service/http/", "service/protocols/", "service/page/"))
+    } == set()
 
 
 def test_only_images_imports_pillow() -> None:

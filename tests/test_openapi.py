@@ -19,7 +19,7 @@ from service.http.routing import DigitalisApp
 from service.settings import Settings
 
 # Extensions that the service lacks, the page itself, and aliases.
-HIDDEN_VIEWS = {"v2.not_implemented", "swagger_ui.show", "sagemaker.ping", "sagemaker.invocations"}
+HIDDEN_VIEWS = {"v2.not_implemented", "swagger_ui.show", "sagemaker.ping", "sagemaker.invocations", "page.file"}
 
 
 @pytest.fixture(scope="module")

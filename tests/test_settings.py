@@ -39,6 +39,7 @@ def test_every_setting_can_be_set() -> None:
         "device": "cuda:1",
         "log_level": "debug",
         "abstain": "true",
+        "page": "false",
         "log_requests": "all",
         "memory_budget_bytes": "700000000",
         "gpu_memory_share": "0.25",

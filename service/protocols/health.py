@@ -10,6 +10,7 @@ from service.http.routing import current_app
 from service.protocols.openapi import describe
 
 health = flask.Blueprint("health", __name__)
+root = flask.Blueprint("root", __name__)  # `GET /`, where there is no page
 
 
 class V2Liveness(msgspec.Struct):
@@ -33,7 +34,7 @@ class V1Liveness(msgspec.Struct):
     documentation: str = "/docs/"
 
 
-@health.get("/")
+@root.get("/")
 @describe(V1Liveness)
 def v1_liveness() -> flask.Response:
     """KServe's liveness in V1, and where to find the models and the documentation."""

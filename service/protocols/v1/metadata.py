@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from service.bundle.manifest import Abstention, Bundle, Column, DataSource, ImportedFile, Task
+from service.bundle.manifest import Abstention, Bundle, Column, DataSource, ImportedFile, Preprocess, Task
 from service.bundle.signature import Signature, TensorSpec
 from service.inference.model import Model
 from service.inference.repository import ModelRepository
@@ -42,6 +42,7 @@ class ModelStatus(msgspec.Struct):
     features: tuple[Column, ...]
     targets: tuple[Column, ...]
     metrics: dict[str, float]
+    preprocess: Preprocess | None
     abstention: Abstention | None
     runtime: str
     device: str
@@ -105,6 +106,7 @@ def status_of(model: Model, versions: list[str], statuses: list[VersionStatus]) 
         features=bundle.features,
         targets=bundle.targets,
         metrics=bundle.metrics,
+        preprocess=bundle.preprocessing if bundle.takes_images else None,
         abstention=bundle.abstention,
         runtime=model.runtime.name,
         device=model.runtime.device,

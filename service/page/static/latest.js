@@ -1,0 +1,39 @@
+// Runs one task at a time; of those that are asked for meanwhile only the latest is run, and it is always run.
+export class Latest {
+  #next = null;
+  #running = false;
+  #controller = null;
+
+  constructor(pause = 0) {
+    this.pause = pause; // milliseconds between two tasks
+  }
+
+  // `task` gets an AbortSignal, which fires at `cancel`.
+  submit(task) {
+    this.#next = task;
+    if (!this.#running) this.#run();
+  }
+
+  cancel() {
+    this.#next = null;
+    this.#controller?.abort();
+  }
+
+  async #run() {
+    this.#running = true;
+    while (this.#next) {
+      const task = this.#next;
+      this.#next = null;
+      this.#controller = new AbortController();
+      try {
+        await task(this.#controller.signal);
+      } catch (error) {
+        if (error.name !== "AbortError") throw error;
+      } finally {
+        if (!this.#next) this.#controller = null;
+      }
+      if (this.#next) await new Promise((resolve) => setTimeout(resolve, this.pause));
+    }
+    this.#running = false;
+  }
+}
