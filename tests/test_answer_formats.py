@@ -87,3 +87,14 @@ def test_another_format_is_rejected(
     response = predict(app, model, {"instances": [row], **fields}, query)
     assert response.status == 400, response.body
     assert response.json()["error"].startswith(words), response.body
+
+
+def test_bare_scores_have_their_warnings_beside_them(app: DigitalisApp) -> None:
+    body = {"instances": [IRIS_ROW, [51, 3.5, 1.4, 0.2], [1]]}
+    response = predict(app, "iris", body, "?format=scores&errors=item").json()
+    assert response["warnings"] == ["predictions[1]: sepal length (cm) = 51 is outside 4.3 to 7.9 seen in training"]
+    image = [[1] * 28 for _ in range(28)]
+    response = predict(app, "digits", {"instances": [image]}, "?format=scores").json()
+    assert [text.partition(": ")[0] for text in response["warnings"]] == ["predictions[0]"] * 2
+    assert "ink fraction = 0 is outside" in response["warnings"][0]
+    assert "warnings" not in predict(app, "iris", {"instances": [IRIS_ROW]}, "?format=scores").json()

@@ -1,6 +1,7 @@
 """`?errors=item`: an instance that cannot be read has an error of its own, and the others have their predictions."""
 
 import base64
+import io
 import json
 from typing import Any
 
@@ -8,6 +9,7 @@ import httpx
 import pytest
 from conftest import SAMPLES
 from in_process import Response, open_app, post
+from PIL import Image
 from running_service import ROOT
 
 from service.http.routing import DigitalisApp
@@ -119,3 +121,17 @@ def test_without_the_option_the_first_error_is_that_of_the_request(app: Digitali
     response = post(app, "/v1/models/digits:predict", body, {"Content-Type": media_type})
     assert response.status == 400
     assert response.json()["error"].startswith(f"file 2 (a.png): {NO_IMAGE}")
+
+
+def test_a_picture_that_takes_too_much_memory_has_an_error_and_the_others_are_read() -> None:
+    app = open_app("digits", memory_budget_bytes=64 * 2**20, max_body_bytes=2**20)
+    file = io.BytesIO()
+    Image.new("RGB", (4000, 4000), "white").save(file, "WEBP")
+    found = outcomes(predict(app, "digits", *form(file.getvalue(), THREE)))
+    assert "bytes of memory: at most" in found[0]
+    assert found[1] == "3"
+
+
+def test_errors_of_many_instances_are_short(app: DigitalisApp) -> None:
+    response = predict(app, "iris", {"instances": [["x" * 1000]] * 100})
+    assert max(map(len, outcomes(response))) <= 300

@@ -1,6 +1,7 @@
 """Arrays of pixels: decimals 0 to 1 are what their range shows, and what no training image resembles gets a warning."""
 
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,9 @@ from conftest import SAMPLES
 from in_process import Response, open_app, post
 from PIL import Image
 
+from service.errors import BadRequest
 from service.http.routing import DigitalisApp
+from service.protocols.v1.pixel_arrays import decimals_to_image
 from training.bundles.baseline import image_feature_ranges
 from training.normaliser import normalise
 
@@ -124,3 +127,11 @@ def test_the_ranges_of_a_bundle_are_those_of_its_training_images() -> None:
     assert (brightness.name, brightness.minimum, brightness.maximum) == ("brightness", 0, 1)
     assert (contrast.name, contrast.minimum) == ("contrast", 0)
     assert contrast.maximum == pytest.approx(100 / 255, abs=1e-6)
+
+
+def test_decimals_in_colour_have_three_numbers_a_pixel() -> None:
+    array = [[[0.5, 0.0, 1.0]] * 2] * 2
+    assert decimals_to_image(array, (2, 2, 3))[0, 0].tolist() == [128, 0, 255]
+    ragged = [[[0.5, 0.0, 1.0], [0.5, 0.0]], [[0.5, 0.0, 1.0]] * 2]
+    with pytest.raises(BadRequest, match=re.escape("2 rows of [2] pixels, expected 2 rows of 2 pixels of 3 numbers")):
+        decimals_to_image(ragged, (2, 2, 3))

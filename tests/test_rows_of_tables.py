@@ -85,14 +85,17 @@ def test_columns_that_are_no_features_are_left_out_if_the_request_says_so(app: D
         ({"dataframe_split": {"columns": NAMES, "data": [[1, 2]]}}, "data[0] has 2 values, and there are 4 columns"),
         ({"dataframe_split": {"columns": "abcd", "data": [[1, 2]]}}, "columns is expected to be a list of names"),
         ({"dataframe_split": {"data": 3}}, "data is expected to be a list of rows"),
-        ({**COLUMNS, NAMES[0]: [1]}, "its columns have different rows: sepal length (cm) 1, sepal width (cm) 2"),
+        (
+            {**COLUMNS, NAMES[0]: [1]},
+            "different rows, or other names of rows: sepal length (cm) 1, sepal width (cm) 2",
+        ),
         (3, 'the body: expected {"instances": [...]}, or rows as pandas or MLflow write them'),
         ("3.5", "the body"),
         ([{"petal": 3}], "unknown field petal"),
         ([[1, 2, 3, "x"]], "instances[0][3]: expected float, got str"),
         ({}, 'the body: expected {"instances": [...]}'),
         ("5.1,3.5,1.4,0.26.7,3.0,5.2,2.3", "`curl -d @file` removes line breaks, and --data-binary @file keeps them"),
-        ("5.1:3.5:1.4:0.2\n", "cells are separated by commas, semicolons or tabs"),
+        ("5.1:3.5:1.4:0.2\n", "cells are separated by commas, semicolons, tabs, vertical bars or spaces"),
     ],
 )
 def test_rows_that_cannot_be_read_are_an_error_that_says_why(app: DigitalisApp, body: Any, error: str) -> None:
@@ -131,3 +134,12 @@ def test_a_number_of_two_digits_without_a_line_break_gets_a_warning_and_with_one
         (prediction,) = predict(app, body, model="linear-regression").json()["predictions"]
         joined = [text for text in prediction.get("warnings", ()) if "may be several rows" in text]
         assert bool(joined) == doubtful, body
+
+
+def test_names_of_columns_that_are_numbers_get_a_warning(app: DigitalisApp) -> None:
+    """Pandas names columns 0, 1, 2, ... and writes that as a header, which may be a row as well."""
+    first, *others = predict(app, "0,1,2,3\n5.1,3.5,1.4,0.2\n").json()["predictions"]
+    assert "line 1 is 0,1,2,3: if these are the names that pandas gives to columns" in first["warnings"][0]
+    assert len(others) == 1
+    (alone,) = predict(app, "0,1,2,3\n").json()["predictions"]
+    assert not any("pandas" in warning for warning in alone["warnings"])

@@ -12,6 +12,9 @@ from service.bundle.manifest import Column
 from service.bundle.signature import NotFinite, SignatureMismatch
 
 Floats = NDArray[np.float32]
+MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "?", "-", "#N/A", "#NV", "<NA>")
+"""What stands for a missing value in a table, as pandas, R and spreadsheets write it."""
+
 MAX_NAMED = 10  # categories in a message
 
 

@@ -80,6 +80,14 @@ class Request(NamedTuple):
         text = self.environ.get("QUERY_STRING")
         return parse_qs(text, keep_blank_values=True, errors="replace").get(name, []) if text else []
 
+    def check_memory(self, size: int, what: str) -> None:
+        """Raise `PayloadTooLarge` for more than one request may take."""
+        memory: MemoryBudget | None = self.environ.get(MEMORY)
+        largest = memory.largest if memory else int(self.settings.memory_budget_bytes * LARGEST_SHARE)
+        if size > largest:
+            limit = f"at most {largest:,}, {LARGEST_SHARE} of DIGITALIS_MEMORY_BUDGET_BYTES"
+            raise PayloadTooLarge(f"{what} may take {size:,} bytes of memory: {limit}; send fewer or smaller instances")
+
     @contextlib.contextmanager
     def reserve(self, size: int, what: str = "the request") -> Iterator[None]:
         """Reserve memory for what handling takes beyond the body, waiting for it until the worker's deadline.
@@ -87,11 +95,8 @@ class Request(NamedTuple):
         Reserve once a request, all that it may need: two that wait for more of what the other has both wait in vain.
         Raises `PayloadTooLarge` for more than one request may take, and `ServiceOverloaded` at the deadline.
         """
+        self.check_memory(size, what)
         memory: MemoryBudget | None = self.environ.get(MEMORY)
-        largest = memory.largest if memory else int(self.settings.memory_budget_bytes * LARGEST_SHARE)
-        if size > largest:
-            limit = f"at most {largest:,}, {LARGEST_SHARE} of DIGITALIS_MEMORY_BUDGET_BYTES"
-            raise PayloadTooLarge(f"{what} may take {size:,} bytes of memory: {limit}; send fewer or smaller instances")
         if memory is None or size <= UNRESERVED_BYTES:
             yield
             return

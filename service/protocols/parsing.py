@@ -28,12 +28,12 @@ class ModelNames(msgspec.Struct):
     models: list[str]
 
 
-def parsing_memory(data: bytes, number_bytes: int, max_numbers: int, max_arrays: int) -> int:
+def parsing_memory(data: bytes, number_bytes: int, max_arrays: int) -> int:
     """The most bytes that a body of JSON or CSV takes while it is parsed and becomes an array.
 
-    `number_bytes` is `PIXEL_BYTES` or `FLOAT_BYTES`. What has more than `max_numbers` or `max_arrays` is not parsed.
+    `number_bytes` is `PIXEL_BYTES` or `FLOAT_BYTES`. What has more than `max_arrays` is not parsed.
     """
-    numbers = min(data.count(b",") + data.count(b"\n") + 1, max_numbers)
+    numbers = data.count(b",") + data.count(b"\n") + 1
     arrays = min(data.count(b"[") + data.count(b"{"), max_arrays)
     is_wide = b"\\u" in data or not data.isascii()
     return numbers * number_bytes + arrays * ARRAY_BYTES + len(data) * (WIDEST_CHARACTERS if is_wide else 1)

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "?", "-")
+from service.bundle.features import MISSING
+
 Decimal = Literal[".", ","]
 HeldOutFraction = Annotated[float, Meta(gt=0, le=0.5)]
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
+from service.bundle.features import MISSING
 from training.errors import DataUnavailable
-from training.recipes.table import MISSING, TableColumn
+from training.recipes.table import TableColumn
 from training.tables.numbers import looks_like_codes, what_was_removed
 from training.tables.reading import RawTable
 

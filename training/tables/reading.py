@@ -11,9 +11,10 @@ from pathlib import Path
 
 import polars as pl
 
+from service.bundle.features import MISSING
 from service.bundle.loading import is_a_name
 from training.errors import DataUnavailable
-from training.recipes.table import MISSING, Decimal
+from training.recipes.table import Decimal
 from training.tables.numbers import parse_numbers
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "|"}

@@ -2,7 +2,10 @@
 
 views            the routes
 options          query parameters, and those of the body
+every_model      what requests and responses have whatever the model is, for the OpenAPI document
 requests         a body of any media type to arrays
+counts           how many instances there may be
+form_fields      ... fields of a form of vector models
 decoded          what is left of a request when its body has been read; errors of single instances
 image_requests   ... files, base64 and arrays of image models
 image_files      ... files

@@ -8,13 +8,15 @@ from collections.abc import Collection, Iterator
 from service.bundle.features import parse_number
 from service.bundle.manifest import Column
 from service.errors import BadRequest
-from service.protocols.v1.csv_text import decode_text, delimiter_of, lines_of
+from service.protocols.v1.csv_text import decode_text, delimiter_of, lines_of, with_point
 from service.protocols.v1.decoded import ItemErrors, Rows
-from service.protocols.v1.feature_values import UnknownValue, feature_list, number_in_cell
+from service.protocols.v1.feature_values import UnknownValue, feature_list, names_of, number_in_cell
 from service.protocols.v1.joined_lines import CURL, check_joined, reject_joined
 
-DECIMAL_COMMA = re.compile(r"\s*[-+]?\d+,\d+\s*")
+UNNAMED = re.compile(r"|Unnamed: \d+")  # the index of pandas: below no name, and as it is named when it is read again
 EXTRA_LINES = 100  # read beyond the limit on rows: a header, empty lines
+
+Order = list[int | None]  # for each feature, the index of its cell in a line
 
 
 def read_csv(
@@ -24,12 +26,11 @@ def read_csv(
     rows: list[tuple[float, ...]] = []
     indices: list[int] = []
     line_numbers: list[int] = []
-    order: list[int] | None = None
+    order: Order | None = None
     width = len(features)
-    text = decode_text(data)
     if len(features) == 1:
         reject_joined(data, features[0])
-    for line, cells in _cells(text, delimiter_of(text, len(features)), 2 * max_rows + EXTRA_LINES):
+    for line, cells in _cells(decode_text(data), names_of(features), 2 * max_rows + EXTRA_LINES):
         if order is None:
             order = list(range(len(features)))
             if _is_header(cells, features):
@@ -43,19 +44,44 @@ def read_csv(
         except BadRequest as error:
             items.add(error, len(line_numbers) - 1, f"line {line}")
     located = Rows(rows, indices, lambda index: f"line {line_numbers[index]}")
-    return check_joined(located, data, features[0]) if len(features) == 1 else located
+    return _doubted(located, data, features, items)
 
 
-def _cells(text: str, delimiter: str, max_lines: int) -> Iterator[tuple[int, list[str]]]:
-    """The number of each line that is not empty, and its cells; decimal commas are points."""
-    reader = csv.reader(lines_of(text, max_lines), delimiter=delimiter, skipinitialspace=delimiter == " ", strict=True)
+def _doubted(rows: Rows, data: bytes, features: tuple[Column, ...], items: ItemErrors) -> Rows:
+    """Rows with a warning where the first one may be several, or the names of columns that have none."""
+    if len(features) == 1:
+        try:
+            return check_joined(rows, data, features[0])
+        except BadRequest as error:
+            items.add(error, 0)
+            return Rows([], [], rows.locate)
+    if rows.numbers[1:] and rows.indices[0] == 0 and rows.numbers[0] == tuple(range(len(features))):
+        header = ",".join(str(i) for i in range(len(features)))
+        warning = f"line 1 is {header}: if these are the names that pandas gives to columns, write header=False"
+        return rows._replace(warnings={0: (warning,)})
+    return rows
+
+
+def _cells(text: str, names: list[str], max_lines: int) -> Iterator[tuple[int, list[str]]]:
+    """The number of each line that is not empty, and its cells; decimal commas are points.
+
+    Lines of nothing but empty cells are left out at the end, where spreadsheets write them; elsewhere values miss.
+    """
+    delimiter = delimiter_of(text, names)
+    lines = lines_of(text, max_lines, delimiter, names)
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=delimiter == " ", strict=True)
+    empty: list[tuple[int, list[str]]] = []
     try:
         for cells in reader:
             if not any(cell.strip() for cell in cells):
+                if cells:
+                    empty.append((reader.line_num, cells))
                 continue
+            yield from empty
+            empty.clear()
             if delimiter == " " and not cells[-1]:
                 cells.pop()  # after a space that ends the line
-            yield reader.line_num, cells if delimiter == "," else list(map(_with_point, cells))
+            yield reader.line_num, cells if delimiter == "," else list(map(with_point, cells))
     except csv.Error as error:
         raise BadRequest(f"the body is not CSV: {error}") from None
 
@@ -70,42 +96,40 @@ def _is_header(cells: list[str], features: tuple[Column, ...]) -> bool:
     return named and all(parse_number(cell) is None for cell in cells)
 
 
-def _row(cells: list[str], order: list[int], features: tuple[Column, ...], line: int, width: int) -> tuple[float, ...]:
-    """The numbers of a line of so many cells; `order` has for each feature the index of its cell."""
+def _row(cells: list[str], order: Order, features: tuple[Column, ...], line: int, width: int) -> tuple[float, ...]:
+    """The numbers of a line of so many cells."""
     if len(cells) != width and not (len(cells) == width + 1 and not cells[-1].strip()):  # a comma ends each line
         expected = f"{width}: {feature_list(features)}" if width == len(features) else f"{width}, as in the header"
-        raise BadRequest(f"{len(cells)} cells, expected {expected}{_advice(len(cells), width, line)}")
+        raise BadRequest(f"{len(cells)} cells, expected {expected}{_advice(cells, width, line)}")
     try:
-        return tuple(number_in_cell(cells[i], feature) for i, feature in zip(order, features, strict=True))
+        located = zip(order, features, strict=True)
+        return tuple(number_in_cell("" if i is None else cells[i], feature) for i, feature in located)
     except UnknownValue as error:
         raise BadRequest(str(error)) from None
 
 
-def _advice(cells: int, width: int, line: int) -> str:
-    """What may be the reason for a line of so many cells in place of `width`."""
-    if cells == 1 and width > 1:
-        return "; cells are separated by commas, semicolons or tabs"
-    if line == 1 and width > 1 and cells > width + 1 and (cells - 1) % (width - 1) == 0:  # the last and the first join
+def _advice(cells: list[str], width: int, line: int) -> str:
+    """What may be the reason for a line of these cells in place of `width`."""
+    count = len(cells)
+    if count == 1 and width > 1:
+        return "; cells are separated by commas, semicolons, tabs, vertical bars or spaces"
+    joined = width > 1 and count > width and (count - 1) % (width - 1) == 0  # the last cell of a row and the first join
+    if line == 1 and joined and (count > width + 1 or any(cell.count(".") > 1 for cell in cells)):
         return f"; {CURL}"
     if width == 1:
-        return "; each line is one row"
-    if cells > width:
+        return "; each line is one row, and a number with a decimal comma needs semicolons between cells"
+    if count > width:
         return "; of columns with a header, ?ignore= leaves out those that are no features"
     return ""
 
 
-def _with_point(cell: str) -> str:
-    """A number with a decimal comma as one with a point."""
-    return cell.replace(",", ".") if DECIMAL_COMMA.fullmatch(cell) else cell
-
-
-def _column_order(header: list[str], features: tuple[Column, ...], line: int, ignored: Collection[str]) -> list[int]:
-    """For each feature, the index of its column."""
+def _column_order(header: list[str], features: tuple[Column, ...], line: int, ignored: Collection[str]) -> Order:
+    """For each feature, the index of its column; none for one that may be missing and is."""
     names = [name.strip() for name in header]
     known = [feature.name for feature in features]
     rule = f"a header names each feature once: {feature_list(features)}"
     for name in names:
-        if name in ignored or not name:  # pandas writes its index below no name
+        if name in ignored or UNNAMED.fullmatch(name):
             continue
         if name not in known or names.count(name) > 1:
             close = difflib.get_close_matches(name.lower().replace("_", " "), known, n=1)
@@ -113,6 +137,6 @@ def _column_order(header: list[str], features: tuple[Column, ...], line: int, ig
             wrong = "twice" if name in known else f"unknown{hint}"
             advice = "" if name in known else f"; ?ignore={name[:40]} leaves it out"
             raise BadRequest(f"line {line}: column {name[:40]!r}: {wrong}; {rule}{advice}")
-    if missing := [name for name in known if name not in names]:
+    if missing := [one.name for one in features if one.name not in names and not one.may_be_missing]:
         raise BadRequest(f"line {line}: no column {missing[0]!r}: {rule}")
-    return [names.index(name) for name in known]
+    return [names.index(name) if name in names else None for name in known]

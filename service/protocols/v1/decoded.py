@@ -10,6 +10,7 @@ from service.images.network_input import NetworkInput
 from service.protocols.v1.options import BodyParameters
 
 Warnings = Mapping[int, tuple[str, ...]]  # the index of a row -> what is doubtful in it
+MAX_MESSAGE = 300  # characters of the error of one instance, of which there may be thousands
 NOTHING: Mapping[int, tuple[str, ...]] = MappingProxyType({})
 
 
@@ -48,4 +49,4 @@ class ItemErrors:
         message = f"{where}: {error}" if where else str(error)
         if not self.per_item or isinstance(error, ServiceOverloaded):
             raise type(error)(message) from None
-        self.found.setdefault(index, message)
+        self.found.setdefault(index, message[:MAX_MESSAGE])

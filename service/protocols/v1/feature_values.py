@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from service.bundle.features import MAX_NAMED, codes_of, parse_number
+from service.bundle.features import MAX_NAMED, MISSING, codes_of, parse_number
 from service.bundle.manifest import Column
 
 MAX_SHOWN = 40  # characters of a value in a message
@@ -14,6 +14,11 @@ MAX_SHOWN = 40  # characters of a value in a message
 
 class UnknownValue(Exception):
     """A value is none of its feature; the message says what is expected."""
+
+
+def names_of(features: Sequence[Column]) -> list[str]:
+    """The names of features, in order."""
+    return [feature.name for feature in features]
 
 
 def feature_list(features: Sequence[Column]) -> str:
@@ -45,9 +50,9 @@ def number_of(value: Any, feature: Column) -> float:
 def number_in_cell(cell: str, feature: Column) -> float:
     """The same for a cell of CSV; raises `UnknownValue`."""
     text = cell.strip()
+    if feature.may_be_missing and text in MISSING and text not in feature.categories:
+        return math.nan
     if not text:
-        if feature.may_be_missing:
-            return math.nan
         raise UnknownValue(f"the cell is empty ({feature.name})")
     number = parse_number(text)
     if not feature.categories:

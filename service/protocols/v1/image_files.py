@@ -45,20 +45,33 @@ def read_files(files: list[File], bundle: Bundle, request: Request, items: ItemE
         opened = [*_open_files(files, request, items)]
         if not opened:
             return {}
-        _, where, largest = max(opened, key=lambda one: one[2].memory)
-        memory = largest.memory_in_colour if len(bundle.image_shape) == 3 else largest.memory
-        what = f"{where}: decoding {largest.width}x{largest.height} pixels"
+        memory, what = _largest(opened, bundle, request, items)
         if size > LARGE_BODY:  # they are opened again, one by one, once there is memory for it
             opened.clear()
-            del largest
     read = {}
     with request.reserve(memory, what):
         for i, where, image in opened or _open_files(files, request, items):
+            if i in items.found:
+                continue
             try:
                 read[i] = _read(image, bundle, request)
             except RequestError as error:
                 items.add(error, i, where)
     return read
+
+
+def _largest(opened: list[Opened], bundle: Bundle, request: Request, items: ItemErrors) -> tuple[int, str]:
+    """The memory of the picture that takes the most, and what it is; those that take too much have errors."""
+    largest = 0, "decoding pictures"
+    for i, where, image in opened:
+        memory = image.memory_in_colour if len(bundle.image_shape) == 3 else image.memory
+        what = f"decoding {image.width}x{image.height} pixels"
+        try:
+            request.check_memory(memory, what)
+            largest = max(largest, (memory, f"{where}: {what}"))
+        except RequestError as error:
+            items.add(error, i, where)
+    return largest
 
 
 def _open_files(files: list[File], request: Request, items: ItemErrors) -> Iterator[Opened]:

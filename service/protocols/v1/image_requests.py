@@ -6,6 +6,7 @@ Arrays are the network's own input, and are never changed, but that decimals 0 t
 
 import functools
 import math
+import re
 from typing import Annotated, Any
 
 import msgspec
@@ -13,7 +14,7 @@ import numpy as np
 
 from service.bundle.manifest import Bundle
 from service.bundle.signature import Arrays
-from service.errors import BadRequest, PayloadTooLarge, RequestError
+from service.errors import BadRequest, RequestError
 from service.http.body import FORM, IMAGE, Body
 from service.http.messages import JSON, Request
 from service.images.base64_text import BASE64_COPIES, decode_base64
@@ -21,16 +22,19 @@ from service.images.network_input import NetworkInput
 from service.inference.training_range import image_warnings
 from service.protocols.parsing import FLOAT_BYTES, LARGE_BODY, PIXEL_BYTES, Pixel, decode_json, parsing_memory, validate
 from service.protocols.tensor_values import nested
+from service.protocols.v1.counts import check_pictures, check_rows
 from service.protocols.v1.decoded import DecodedRequest, ItemErrors
 from service.protocols.v1.image_files import File, from_base64, read_files, reserve_decoded
-from service.protocols.v1.json_instances import ANYTHING, other_fields, valid_instances
+from service.protocols.v1.json_instances import ANYTHING, other_fields, valid_instances, without_other_fields
 from service.protocols.v1.options import PARAMETERS_FIELD, BodyParameters, Options
 from service.protocols.v1.picture_shapes import to_instances
 from service.protocols.v1.pixel_arrays import Pixels, decimals_to_image, shown, to_image
+from service.settings import Settings
 
 MIN_FIELD_BYTES = 64  # of a form's text field that may be a picture in base64
 OTHER_BRACKETS = 11  # around the rows of an array, and room
-Decimal = int | float
+Decimal = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31)] | float  # what is in no range gets its own message
+NO_INTEGER = re.compile(rb"\d[.eE]")
 
 
 class ImageFile(msgspec.Struct, forbid_unknown_fields=True):
@@ -86,9 +90,10 @@ def _sent(body: Body, request: Request) -> list[File]:
     if body.media_type != FORM:
         return [(0, "the body", body.data)]
     files = [file for file in body.files if file.kind == "file" or len(file.data) > MIN_FIELD_BYTES]
+    files = [file for file in files if file.name or file.data] or files  # a field of a browser where none was chosen
     if not files:
         raise BadRequest("no file in the form: send at least one, as `curl -F image=@digit.png` does")
-    _check_count(len(files), request.settings.max_files, "files")
+    check_pictures(len(files), request.settings, "files")
     return [(i, f"{file.kind} {i + 1} ({file.name})", file.data) for i, file in enumerate(files)]
 
 
@@ -117,15 +122,13 @@ def _decode_json(
     max_arrays = _brackets(shape) * settings.max_rows
     memory = 0
     if len(data) > LARGE_BODY:  # of arrays, or of texts of files and what decoding them takes
-        number = FLOAT_BYTES if b"." in data or items.per_item else PIXEL_BYTES
-        memory = max(parsing_memory(data, number, len(data), max_arrays), (1 + BASE64_COPIES) * len(data))
+        number = FLOAT_BYTES if items.per_item or NO_INTEGER.search(data) else PIXEL_BYTES
+        texts = data.count(b'"') * FLOAT_BYTES // 2
+        memory = max(parsing_memory(data, number, max_arrays) + texts, (1 + BASE64_COPIES) * len(data))
     with request.reserve(memory):
-        instances, parameters, decimals = _parse(data, shape, max_arrays, items)
-        _check_count(len(instances) + len(items.found), settings.max_rows, "instances")
-        texts = sum(not isinstance(one, list) for one in instances.values())
-        if texts > settings.max_files:
-            limit = f"at most {settings.max_files} (DIGITALIS_MAX_FILES)"
-            raise PayloadTooLarge(f"{texts} pictures in one request: {limit}")
+        instances, parameters, decimals = _parse(data, shape, max_arrays, items, settings)
+        if texts := sum(not isinstance(one, list) for one in instances.values()):
+            check_pictures(texts, settings)
         images, files = _read_instances(instances, shape, items, decimals=decimals)
         del instances
         reserve_decoded([file for _, _, file in files], request)
@@ -150,18 +153,20 @@ def _read_instances(
 
 
 def _parse(
-    data: bytes, shape: tuple[int, ...], max_arrays: int, items: ItemErrors
+    data: bytes, shape: tuple[int, ...], max_arrays: int, items: ItemErrors, settings: Settings
 ) -> tuple[dict[int, Instance], BodyParameters | None, bool]:
     """The instances by their index, the parameters of the body, and whether numbers may have decimals."""
     decoder, first = _decoder(len(shape), Pixel), None
     if not items.per_item:
         try:
             request = decode_json(data, decoder, max_arrays)
+            check_rows(len(request.instances), settings, "instances")
             return dict(enumerate(request.instances)), request.parameters, False
         except BadRequest as error:
             first = _with_hint(error, shape)
     document = decode_json(data, ANYTHING, max_arrays)
-    instances = to_instances(document, shape)
+    instances = to_instances(without_other_fields(document), shape)
+    check_rows(len(instances), settings, "instances")
     if first and b"." not in data and isinstance(document, dict) and instances == document.get("instances"):
         raise first  # it says more than what follows
     kind = _instance_type(len(shape), Decimal)
@@ -172,11 +177,3 @@ def _parse(
 def _with_hint(error: BadRequest, shape: tuple[int, ...]) -> BadRequest:
     hint = f': an instance is {{"b64": "<an image file>"}}, or {shown(shape)}'
     return BadRequest(f"{error}{hint if str(error).startswith('instances[') else ''}")
-
-
-def _check_count(count: int, limit: int, what: str) -> None:
-    if count > limit:
-        setting = "DIGITALIS_MAX_FILES" if what == "files" else "DIGITALIS_MAX_ROWS"
-        raise PayloadTooLarge(f"{count} {what} in one request: at most {limit} ({setting})")
-    if not count:
-        raise BadRequest(f"no {what}: send at least one")

@@ -8,15 +8,18 @@ from service.protocols.v1.decoded import Rows
 
 CURL = "`curl -d @file` removes line breaks, and --data-binary @file keeps them"
 SEVERAL_DIGITS = re.compile(rb"\s*-?\d{2,}\s*")
-SEVERAL_NUMBERS = re.compile(rb"\s*[-+]?\d*(\.\d+[-+]?\d*\.\d|\d[-+]\d|\.\d+[-+])[-+\d.]*\s*")
+NUMBERS_ALONE = re.compile(rb"[-+\d.]+")
+SIGN = re.compile(rb"[-+]")
 
 
 def reject_joined(data: bytes, feature: Column) -> None:
     """Raise `BadRequest` for a text without line breaks that has several numbers, or a header and a number."""
     if b"\n" in data or b"\r" in data:
         return
-    has_header = data.lstrip().startswith(feature.name.encode()) and data.strip()[len(feature.name.encode()) :]
-    if has_header or SEVERAL_NUMBERS.fullmatch(data):
+    text, name = data.strip(), feature.name.encode()
+    has_header = text.startswith(name) and NUMBERS_ALONE.match(text, len(name))
+    several = text.count(b".") > 1 or SIGN.search(text, 1)
+    if has_header or (several and NUMBERS_ALONE.fullmatch(text)):
         raise BadRequest(f"line 1: several lines without line breaks between them: {CURL}")
 
 

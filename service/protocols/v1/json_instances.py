@@ -26,6 +26,13 @@ def valid_instances(
     return valid
 
 
+def without_other_fields(document: Any) -> Any:
+    """A document without the fields that say more than its instances."""
+    if not isinstance(document, dict):
+        return document
+    return {name: value for name, value in document.items() if name not in OTHER_FIELDS}
+
+
 def other_fields(document: Any) -> dict[str, Any]:
     """The fields of a document that say more than its instances."""
     return {name: document[name] for name in OTHER_FIELDS if name in document} if isinstance(document, dict) else {}

@@ -1,7 +1,9 @@
 """The options of a V1 request: query parameters, of which some may stand in the body of JSON as `parameters` too."""
 
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal
+from urllib.parse import parse_qs
 
 import msgspec
 from msgspec import Meta
@@ -22,7 +24,7 @@ FORMAT = Parameter(
     "format", "query", {"enum": [*FORMATS]}, "probabilities and values by name, as lists, or as bare lists of scores"
 )
 
-PARAMETERS = (DEBUG, IGNORE, ERRORS, ABSTAIN, FORMAT)
+PARAMETERS = (DEBUG, IGNORE, ERRORS, ABSTAIN)  # of the document of all models: `format` changes the types
 
 
 class BodyParameters(msgspec.Struct, forbid_unknown_fields=True):
@@ -72,14 +74,20 @@ def read_options(request: Request, bundle: Bundle) -> Options:
     """The options of the query; raises `BadRequest` for an unknown value, or one that the model does not have."""
     if not request.environ.get("QUERY_STRING"):
         return ABSTAINING if request.settings.abstain else DEFAULT
+    _check_names(request, bundle)
     debug = _one_of(request, "debug", ("ink",), "debug=ink, which shows the image that the network got")
     if debug and not bundle.takes_images:
         raise BadRequest(f"debug=ink: {bundle.name} takes no images")
     per_item = _one_of(request, "errors", ("item",), "errors=item, which gives each instance an error of its own")
     if per_item and bundle.takes_tensors:
         raise BadRequest(f"errors=item: {bundle.name} takes tensors, of which all are read together")
+    form = _format(request, bundle)
+    if form == "scores" and "true" in request.query("abstain"):
+        raise BadRequest("abstain=true and format=scores: bare scores have no label that could be left out")
+    if debug and form == "scores":
+        raise BadRequest("debug=ink and format=scores: there is no place for an image beside bare scores")
     return Options(
-        format=_format(request, bundle),
+        format=form,
         abstain=_abstain(request, bundle),
         per_item=bool(per_item),
         show_images=bool(debug),
@@ -95,8 +103,18 @@ def check_parameters(parameters: BodyParameters, bundle: Bundle) -> None:
         _check_abstain(bundle)
 
 
+def _check_names(request: Request, bundle: Bundle) -> None:
+    """Raise `BadRequest` for an option of other models, and for what is probably a misspelt one."""
+    options = [option.name for option in parameters_of(bundle)]
+    for name in parse_qs(request.environ["QUERY_STRING"], keep_blank_values=True, errors="replace"):
+        if name in {option.name for option in PARAMETERS} - {*options, "debug", "abstain", "format", "errors"}:
+            raise BadRequest(f"{name}: {bundle.name} has no such option: it has {', '.join(options)}")
+        if name not in options and (close := get_close_matches(name, options, n=1, cutoff=0.75)):
+            raise BadRequest(f"{name[:40]}: unknown option: did you mean {close[0]}?")
+
+
 def _one_of(request: Request, name: str, values: tuple[str, ...], expected: str) -> str:
-    """The value of a query parameter, empty if there is none; the last one, if it is sent several times."""
+    """The value of a query parameter, empty if there is none; it may be sent several times with one value."""
     found = request.query(name)
     for value in found:
         if value not in values:
@@ -108,10 +126,10 @@ def _one_of(request: Request, name: str, values: tuple[str, ...], expected: str)
 
 def _format(request: Request, bundle: Bundle) -> Format:
     expected = "named (probabilities and values by name), lists, or scores (bare lists)"
-    found = next((one for one in FORMATS if one == _one_of(request, "format", FORMATS, expected)), None)
-    if found:
-        _check_format(found, bundle)
-    return found or "named"
+    text = _one_of(request, "format", FORMATS, expected)
+    found: Format = next((one for one in FORMATS if one == text), "named")
+    _check_format(found, bundle)
+    return found
 
 
 def _check_format(found: Format, bundle: Bundle) -> None:

@@ -24,6 +24,8 @@ def to_instances(document: Any, shape: tuple[int, ...]) -> list[Any]:
     if isinstance(document, dict):
         lists = (document[key] for key in LISTS if key in document)
         found = next(lists, next(iter(document.values())) if len(document) == 1 else document)
+        if isinstance(found, dict) and len(found) == 1 and isinstance(next(iter(found.values())), list):
+            (found,) = found.values()  # the only input by its name
     if not isinstance(found, list | dict | str):
         raise BadRequest('the body: expected {"instances": [...]}')
     if not isinstance(found, list) or to_shape(found, shape) is not None:
@@ -44,7 +46,7 @@ def to_shape(nested: list[Any], shape: tuple[int, ...]) -> list[Any] | None:
     """Numbers that are nested as the shape is, or flat, or in dimensions of 1 besides, as lists of this shape."""
     lengths = [*_lengths(nested)]
     squeezed = [length for length in lengths if length != 1]
-    flat = len(lengths) == 1
+    flat = len(squeezed) <= 1
     if math.prod(lengths) != math.prod(shape) or not (flat or squeezed == [length for length in shape if length != 1]):
         return None
     leaves = nested

@@ -14,6 +14,7 @@ from service.images.decoding import encode_png
 from service.protocols.examples import example_batch
 from service.protocols.parsing import LARGE_BODY
 from service.protocols.v1 import form_fields, image_requests, tensor_requests, vector_requests
+from service.protocols.v1.counts import check_lines
 from service.protocols.v1.decoded import DecodedRequest
 from service.protocols.v1.options import Options, check_parameters
 
@@ -40,7 +41,7 @@ def decode(body: Body, bundle: Bundle, request: Request, options: Options) -> De
     accepted = media_types(bundle)
     if body.media_type not in accepted:
         if fields := form_fields.read_fields(body) if bundle.features else []:
-            return form_fields.decode(fields, bundle, request, options, example(bundle))
+            return form_fields.decode(fields, bundle, options, example(bundle))
         body = _as_meant(body, bundle, request)
     if body.media_type not in accepted:
         found = (
@@ -63,11 +64,12 @@ def decode(body: Body, bundle: Bundle, request: Request, options: Options) -> De
 def _as_meant(body: Body, bundle: Bundle, request: Request) -> Body:
     """JSON lines as JSON; for a model of features a file in a form, and what is neither JSON nor typed, as CSV."""
     if body.media_type == JSON_LINES:
+        check_lines(body.data.count(b"\n") + 1, request.settings)
         if len(body.data) > LARGE_BODY:
-            request.reserve_body(len(body.data))
-        lines = [line for line in body.data.splitlines() if line.strip()]
+            request.reserve_body(2 * len(body.data))
+        lines = [line for line in body.data.split(b"\n") if line.strip()]
         return Body(JSON, b'{"instances":[' + b",".join(lines) + b"]}")
-    if bundle.features and [file.kind for file in body.files] == ["file"] and TEXT.match(body.files[0].data):
+    if bundle.features and len(body.files) == 1 and TEXT.match(body.files[0].data):
         body = Body("text/plain", bytes(body.files[0].data))
     if bundle.features and body.media_type == IMAGE and body.content_type in UNTYPED and TEXT.match(body.data):
         return body._replace(content_type=CSV)

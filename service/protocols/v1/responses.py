@@ -3,6 +3,7 @@
 import functools
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -71,12 +72,13 @@ class Classifications(msgspec.Struct):
     """The response of a classifier; `predictions` are in the order of the instances.
 
     With `?format=scores` a prediction is the list of its probabilities alone, and with `?errors=item` an instance that
-    could not be read has an object with its `error` in place of a prediction.
+    could not be read has an object with its `error` in place of a prediction. `warnings` are those beside scores.
     """
 
     model_name: str
     model_version: str
     predictions: list[Classification]
+    warnings: list[str] | UnsetType = UNSET
 
 
 class Regressions(msgspec.Struct):
@@ -85,6 +87,7 @@ class Regressions(msgspec.Struct):
     model_name: str
     model_version: str
     predictions: list[Regression]
+    warnings: list[str] | UnsetType = UNSET
 
 
 class Mixtures(msgspec.Struct):
@@ -93,6 +96,7 @@ class Mixtures(msgspec.Struct):
     model_name: str
     model_version: str
     predictions: list[MixturePrediction]
+    warnings: list[str] | UnsetType = UNSET
 
 
 class Tensors(msgspec.Struct):
@@ -104,6 +108,7 @@ class Tensors(msgspec.Struct):
     model_name: str
     model_version: str
     predictions: list[Any]
+    warnings: list[str] | UnsetType = UNSET
 
 
 Predictions = Classifications | Regressions | Mixtures | Tensors
@@ -131,7 +136,21 @@ def encode(bundle: Bundle, request: DecodedRequest, outputs: Arrays, options: Op
         predicted = iter(predictions)
         count = len(predictions) + len(request.errors)
         predictions = [ItemError(request.errors[i]) if i in request.errors else next(predicted) for i in range(count)]
-    return response_type(bundle)(bundle.name, bundle.version, predictions)
+    response = response_type(bundle)(bundle.name, bundle.version, predictions)
+    if options.format == "scores" and outputs:
+        response.warnings = _warnings_beside_scores(bundle, request, outputs, options) or UNSET
+    return response
+
+
+def _warnings_beside_scores(bundle: Bundle, request: DecodedRequest, outputs: Arrays, options: Options) -> list[str]:
+    """What scores alone do not say: the warnings of each prediction, and why it is unsure."""
+    found = []
+    named = _predictions(bundle, request, outputs, replace(options, format="lists"))
+    indices = (i for i in range(len(named) + len(request.errors)) if i not in request.errors)
+    for i, prediction in zip(indices, named, strict=True):
+        reasons = [*(prediction.warnings or ()), *([prediction.reason] if getattr(prediction, "reason", UNSET) else ())]
+        found += [f"predictions[{i}]: {reason}" for reason in reasons]
+    return found
 
 
 def _predictions(bundle: Bundle, request: DecodedRequest, outputs: Arrays, options: Options) -> Any:

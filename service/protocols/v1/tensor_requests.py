@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 from service.bundle.manifest import Bundle
 from service.bundle.signature import Arrays, Signature, TensorSpec
-from service.errors import BadRequest, PayloadTooLarge
+from service.errors import BadRequest
 from service.http.body import Body
 from service.http.messages import JSON, Request
 from service.protocols.parsing import LARGE_BODY, decode_json, parsing_memory
 from service.protocols.tensor_values import check_finite, element_bytes, element_type, nested, to_array
+from service.protocols.v1.counts import check_rows
 from service.protocols.v1.decoded import DecodedRequest
+from service.settings import Settings
 
 EXTRA_INSTANCES = 100  # parsed beyond the limit, so that the message can say how many there are
 
@@ -30,17 +32,16 @@ def decode(body: Body, bundle: Bundle, request: Request) -> DecodedRequest:
 
 
 def _arrays(body: Body, bundle: Bundle, request: Request) -> Arrays:
-    signature, max_rows = bundle.signature, request.settings.max_rows
+    signature, settings = bundle.signature, request.settings
     if len(body.data) <= LARGE_BODY:
-        return _decode(body.data, signature, max_rows, None)
-    rows = max_rows + EXTRA_INSTANCES
-    numbers = arrays = len(body.data)
+        return _decode(body.data, signature, settings, None)
+    rows = settings.max_rows + EXTRA_INSTANCES
+    arrays = len(body.data)
     if signature.has_fixed_rows:
-        numbers = rows * sum(math.prod(spec.shape[1:]) for spec in signature.inputs)
         arrays = rows * (1 + sum(1 + math.prod(spec.shape[1:-1]) for spec in signature.inputs))
     largest = max(element_bytes(spec.datatype) for spec in signature.inputs)
-    with request.reserve(parsing_memory(body.data, largest, numbers, arrays)):
-        return _decode(body.data, signature, max_rows, arrays)
+    with request.reserve(parsing_memory(body.data, largest, arrays)):
+        return _decode(body.data, signature, settings, arrays)
 
 
 def media_types(bundle: Bundle) -> dict[str, Any]:
@@ -54,12 +55,9 @@ def example(bundle: Bundle) -> dict[str, Any]:
     return {"instances": [rows if len(rows) > 1 else next(iter(rows.values()))]}
 
 
-def _decode(data: bytes, signature: Signature, max_rows: int, max_arrays: int | None) -> Arrays:
+def _decode(data: bytes, signature: Signature, settings: Settings, max_arrays: int | None) -> Arrays:
     instances = decode_json(data, _decoder(signature), max_arrays).instances
-    if not instances:
-        raise BadRequest("no instances: send at least one")
-    if len(instances) > max_rows:
-        raise PayloadTooLarge(f"{len(instances)} instances in one request: at most {max_rows} (DIGITALIS_MAX_ROWS)")
+    check_rows(len(instances), settings, "instances")
     if len(signature.inputs) == 1:
         (spec,) = signature.inputs
         return {spec.name: _batch(instances, spec, "instances[{}]")}

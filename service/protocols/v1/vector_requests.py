@@ -15,7 +15,7 @@ import numpy as np
 from service.bundle.features import has_special_features
 from service.bundle.manifest import Bundle, Column
 from service.bundle.signature import Arrays, all_finite
-from service.errors import BadRequest, PayloadTooLarge
+from service.errors import BadRequest
 from service.http.body import CSV, Body
 from service.http.messages import JSON, Request
 from service.protocols.parsing import (
@@ -27,12 +27,13 @@ from service.protocols.parsing import (
     parsing_memory,
     validate,
 )
+from service.protocols.v1.counts import check_lines, check_rows
 from service.protocols.v1.csv_rows import read_csv
 from service.protocols.v1.decoded import DecodedRequest, ItemErrors, Rows
-from service.protocols.v1.feature_values import UnknownValue, feature_list, number_of, rule_at, value_type
-from service.protocols.v1.json_instances import ANYTHING, other_fields, valid_instances
+from service.protocols.v1.feature_values import UnknownValue, feature_list, names_of, number_of, rule_at, value_type
+from service.protocols.v1.json_instances import ANYTHING, other_fields, valid_instances, without_other_fields
 from service.protocols.v1.options import PARAMETERS_FIELD, BodyParameters, Options
-from service.protocols.v1.table_shapes import to_instances
+from service.protocols.v1.table_shapes import ENCODED_TWICE, to_instances
 from service.settings import Settings
 
 # The start of the usual request, which is parsed into its types at once.
@@ -44,6 +45,8 @@ EXTRA_INSTANCES = 100  # parsed beyond the limit, so that the message can say ho
 def decode(body: Body, bundle: Bundle, request: Request, options: Options) -> DecodedRequest:
     """All rows of a body, in order. Raises a `RequestError` that names the row that failed."""
     settings = request.settings
+    if body.media_type == CSV:
+        check_lines(body.data.count(b"\n") or body.data.count(b"\r"), settings)
     if len(body.data) <= LARGE_BODY:
         return _decode(body, bundle.features, settings, options)
     # Rows of another shape are parsed as they are, and then made rows of features.
@@ -51,7 +54,7 @@ def decode(body: Body, bundle: Bundle, request: Request, options: Options) -> De
     copies = 2 if converted and body.media_type != CSV else 1
     text = WIDEST_CHARACTERS * len(body.data) if body.media_type == CSV else 0  # decoded, and by the line
     rows = settings.max_rows + EXTRA_INSTANCES
-    memory = parsing_memory(body.data, FLOAT_BYTES, rows * len(bundle.features), rows)
+    memory = parsing_memory(body.data, FLOAT_BYTES, rows)
     with request.reserve(text + copies * memory):
         return _decode(body, bundle.features, settings, options)
 
@@ -61,17 +64,13 @@ def _decode(body: Body, features: tuple[Column, ...], settings: Settings, option
     if body.media_type == CSV:
         rows = read_csv(body.data, features, settings.max_rows, options.ignored, items)
     else:
-        rows, parameters = _json(body.data, features, settings.max_rows, options, items)
-    count = len(rows.numbers) + len(items.found)
-    if not count:
-        raise BadRequest("no rows: send at least one")
-    if count > settings.max_rows:
-        raise PayloadTooLarge(f"{count} rows in one request: at most {settings.max_rows} (DIGITALIS_MAX_ROWS)")
-    inputs = _inputs(rows, features, items) if rows.numbers else {}
+        rows, parameters = _json(body.data, features, settings, options, items)
+    check_rows(len(rows.numbers) + len(items.found), settings)
+    inputs = to_inputs(rows, features, items) if rows.numbers else {}
     return DecodedRequest(inputs, (), rows.warnings, items.found, parameters)
 
 
-def _inputs(rows: Rows, features: tuple[Column, ...], items: ItemErrors) -> Arrays:
+def to_inputs(rows: Rows, features: tuple[Column, ...], items: ItemErrors) -> Arrays:
     """`features` FP32 [n, features], without rows that have an error of their own: numbers too large for FP32."""
     array = as_fp32(rows.numbers)
     # Parsing leaves NaN only where a value may be missing.
@@ -122,13 +121,14 @@ def _field(name: str, feature: Column) -> tuple[Any, ...]:
 
 
 def _json(
-    data: bytes, features: tuple[Column, ...], max_rows: int, options: Options, items: ItemErrors
+    data: bytes, features: tuple[Column, ...], settings: Settings, options: Options, items: ItemErrors
 ) -> tuple[Rows, BodyParameters | None]:
     decoder, brackets = _decoder(features)
-    max_arrays = (brackets + 1) * (max_rows + EXTRA_INSTANCES)
+    max_arrays = (brackets + 1) * (settings.max_rows + EXTRA_INSTANCES)
     if options.per_item:
         document = decode_json(data, ANYTHING, max_arrays)
-        rows = to_instances(document, options.ignored, len(features))
+        rows = to_instances(without_other_fields(document), options.ignored, names_of(features))
+        check_rows(len(rows), settings)
         valid = valid_instances(rows, _instance_type(features), items, lambda error: _with_rule(error, features))
         request = validate({"instances": [], **other_fields(document)}, decoder.type)
         instances: Iterable[Any] = valid.values()
@@ -155,7 +155,7 @@ def _all_at_once(data: bytes, features: tuple[Column, ...], max_arrays: int, opt
 
 
 def _converted(document: Any, features: tuple[Column, ...], options: Options) -> Any:
-    instances = to_instances(document, options.ignored, len(features))
+    instances = to_instances(without_other_fields(document), options.ignored, names_of(features))
     return validate({"instances": instances, **other_fields(document)}, _decoder(features)[0].type)
 
 
@@ -168,10 +168,13 @@ def _only_row(data: bytes, features: tuple[Column, ...], options: Options) -> An
 
 def _with_rule(error: BadRequest, features: tuple[Column, ...]) -> BadRequest:
     """What is expected, if the error is about features: msgspec has no error codes, and these are its messages."""
+    if str(error) == "instances: expected array, got str":
+        return BadRequest(f"instances {ENCODED_TWICE}")
     about_features = any(words in str(error) for words in (" field ", " array of length ", " object or array"))
     hint = about_features and str(error).startswith("instances[")
     rule = f": the features are {feature_list(features)}" if hint else rule_at(_path(error), features)
-    return BadRequest(f"{error}{rule}")
+    unknown = str(error).partition("unknown field ")[2]
+    return BadRequest(f"{error}{rule}{f'; ?ignore={unknown[:40]} leaves it out' if hint and unknown else ''}")
 
 
 def _path(error: BadRequest) -> str:

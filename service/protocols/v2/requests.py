@@ -88,7 +88,7 @@ def decode(data: bytes, json_length: str | None, bundle: Bundle, request: Reques
         return _json(text, tail, bundle, request.settings, max_arrays)
     if text.count(b":") > MAX_FIELDS:
         raise PayloadTooLarge("more fields and parameters than one request may have")
-    with request.reserve(_parsing_memory(text, bundle, request.settings, max_arrays)):
+    with request.reserve(_parsing_memory(text, bundle, max_arrays)):
         return _json(text, tail, bundle, request.settings, max_arrays)
 
 
@@ -100,13 +100,10 @@ def _max_arrays(bundle: Bundle, settings: Settings) -> int | None:
     return MAX_ARRAYS + lists * settings.max_rows
 
 
-def _parsing_memory(text: bytes, bundle: Bundle, settings: Settings, max_arrays: int | None) -> int:
+def _parsing_memory(text: bytes, bundle: Bundle, max_arrays: int | None) -> int:
     inputs = bundle.signature.inputs
     largest = max(element_bytes(spec.datatype) for spec in inputs)
-    numbers = settings.max_rows * sum(math.prod(spec.shape[1:]) for spec in inputs)
-    if max_arrays is None:
-        numbers = max_arrays = len(text)
-    data = parsing_memory(text, largest, numbers, max_arrays)
+    data = parsing_memory(text, largest, len(text) if max_arrays is None else max_arrays)
     # The numbers are copied before they are parsed; a shape is parsed before its length is checked.
     return max(data + len(text), SHAPE_FACTOR * len(text))
 

@@ -74,7 +74,10 @@ def encode(bundle: Bundle, request: DecodedInferRequest, outputs: Arrays) -> tup
 
 def _warnings(bundle: Bundle, inputs: Arrays) -> ResponseParameters | UnsetType:
     """As parameters of the protocol are numbers, texts or booleans, all warnings are one text."""
-    found = [f"row {row}: {warning}" for row, warning in itertools.islice(input_warnings(bundle, inputs), MAX_WARNINGS)]
+    warnings = input_warnings(bundle, inputs)
+    found = [f"row {row}: {warning}" for row, warning in itertools.islice(warnings, MAX_WARNINGS)]
+    if next(warnings, None):
+        found.append("and more")
     return ResponseParameters("; ".join(found)) if found else UNSET
 
 
