@@ -69,6 +69,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return models
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", TEXTBOOK, ids=lambda recipe: recipe.name)
 def test_a_textbook_recipe_trains_from_scratch_and_reaches_its_acceptance_threshold(
     trained: Path, recipe: Recipe
