@@ -103,7 +103,7 @@ TEXTS = _kinds(
     (rb"<svg|<.{0,4000}<svg", "an SVG drawing", AS_PNG),
     (rb"<\?xml|<[a-z]+[ >]", "an XML document", AN_ANSWER),
     (rb"[{\[]", "a JSON text", f"{AN_ANSWER}, or send it as application/json"),
-    (rb"HTTP/\d", "an HTTP response with its head", "save it without the head: curl without -i"),
+    (rb"HTTP/\d", "an HTTP response with its headers", "save it without them: curl without -i"),
     (
         rb"--[^\r\n]+\r?\nContent-",
         "a form without its Content-Type",

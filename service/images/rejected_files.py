@@ -81,7 +81,7 @@ def _format_of(data: bytes | memoryview) -> str:
 
 
 def _is_cut_webp(data: bytes | memoryview) -> bool:
-    """Whether a RIFF file has fewer bytes than its head says."""
+    """Whether a RIFF file has fewer bytes than its header says."""
     return bytes(data[:4]) == b"RIFF" and int.from_bytes(data[4:8], "little") + 8 > len(data)
 
 
