@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from camera_turns import TURNS, stored
 from conftest import SAMPLES
 from in_process import open_app, post
 from PIL import Image
@@ -161,25 +162,10 @@ def heic_file(image: Image.Image, orientation: int = 1) -> bytes:
     return file.getvalue()
 
 
-TURNS = {  # how a phone held that way stores the picture
-    1: None,
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
-
-
 @pytest.mark.parametrize("orientation", TURNS)
 def test_a_heic_file_is_turned_as_it_says(orientation: int) -> None:
     upright = SEVEN.convert("RGB").crop((30, 0, 210, 240))
-    turn = TURNS[orientation]
-    picture = decode_image(
-        heic_file(upright if turn is None else upright.transpose(turn), orientation), PixelBudget(BUDGET)
-    )
+    picture = decode_image(heic_file(stored(upright, orientation), orientation), PixelBudget(BUDGET))
     assert np.array_equal(picture.pixels, np.asarray(upright.convert("L")))
     assert (picture.width, picture.height) == (180, 240)
 

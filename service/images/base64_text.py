@@ -4,6 +4,7 @@ import binascii
 import re
 
 from service.errors import BadRequest
+from service.images.file_formats import WHITE_SPACE
 from service.images.recognised import recognise_hexadecimal
 
 DATA_URI = re.compile(rb"\s*data:([^,]{0,200}),", re.IGNORECASE)
@@ -13,7 +14,6 @@ SHOWN = 64  # bytes from which a text is told from a file: no picture begins wit
 NETPBM = re.compile(rb"P[1-7]\s")  # a picture that may begin with digits and white space
 PRINTED = re.compile(rb"b['\"]")
 URL_SAFE = bytes.maketrans(b"-_", b"+/")
-WHITE_SPACE = b" \t\r\n\f\v"
 BASE64_COPIES = 3  # the most that there are of a text while it is decoded: ours, one without white space, the file
 
 

@@ -3,6 +3,8 @@
 import re
 from typing import NamedTuple
 
+from service.images.file_formats import WHITE_SPACE
+
 SHOWN = 4096  # bytes from which a file is recognised
 SEARCHED = 2**16  # bytes in which the beginning of a picture is looked for
 MIN_REPLACED = 3  # characters that stand for bytes which were no text
@@ -40,7 +42,6 @@ SIGNATURE = re.compile(
     re.DOTALL,
 )
 ASCII = bytes(range(128))
-WHITE_SPACE = b" \t\r\n\f\v"
 
 # Signatures of pictures of which bytes were changed by something that took them for text.
 MANGLED = _kinds(

@@ -14,14 +14,22 @@ from collections.abc import Callable
 from service.images.file_formats.gif import extract_gif
 from service.images.file_formats.heif import extract_heif
 from service.images.file_formats.ico import extract_ico
-from service.images.file_formats.image_data import Codestream, ImageData, UnsupportedKind
+from service.images.file_formats.image_data import RANGES_OF_16, WHITE_SPACE, Codestream, ImageData, UnsupportedKind
 from service.images.file_formats.jpeg import extract_jpeg
 from service.images.file_formats.jpeg2000 import extract_jpeg2000
 from service.images.file_formats.netpbm import extract_netpbm
 from service.images.file_formats.png import extract_png
 from service.images.file_formats.tiff import describe_tiff, extract_tiff
 
-__all__ = ["Codestream", "ImageData", "UnsupportedKind", "describe_tiff", "extract_image_data"]
+__all__ = [
+    "RANGES_OF_16",
+    "WHITE_SPACE",
+    "Codestream",
+    "ImageData",
+    "UnsupportedKind",
+    "describe_tiff",
+    "extract_image_data",
+]
 
 Bytes = bytes | memoryview
 
