@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from service.images.file_formats import WHITE_SPACE
+from service.images.file_formats import AVIF_BRANDS, BRANDS, EITHER_BRANDS, HEIC_BRANDS, WHITE_SPACE
 
 SHOWN = 4096  # bytes from which a file is recognised
 SEARCHED = 2**16  # bytes in which the beginning of a picture is looked for
@@ -24,6 +24,11 @@ def _kinds(*kinds: tuple[bytes, str, str]) -> list[Kind]:
     return [Kind(re.compile(beginning, re.DOTALL | re.IGNORECASE), name, advice) for beginning, name, advice in kinds]
 
 
+def _ftyp(*brands: bytes) -> bytes:
+    """The pattern of a file of one of these brands."""
+    return rb".{4}ftyp(?:" + b"|".join(brands) + b")"
+
+
 AS_PNG = "save it as PNG or JPEG"
 BINARY = "read and send the file as bytes, not as text"
 ENCODED = "compress with Content-Encoding: gzip or not at all"
@@ -38,7 +43,8 @@ HEXADECIMAL_BEGINNING = (
 )
 HEXADECIMAL = "a picture as hexadecimal digits"
 SIGNATURE = re.compile(
-    rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff[\xc0-\xfe]|GIF8[79]a|RIFF.{4}WEBPVP8|BM.{4}\0{4}|II\*\0|MM\0\*|.{4}ftyp(?:avi[fs]|he[iv][cxms])",
+    rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff[\xc0-\xfe]|GIF8[79]a|RIFF.{4}WEBPVP8|BM.{4}\0{4}|II\*\0|MM\0\*|"
+    + _ftyp(*sorted(BRANDS)),
     re.DOTALL,
 )
 ASCII = bytes(range(128))
@@ -60,11 +66,11 @@ MANGLED = _kinds(
 )
 FILES = _kinds(
     (
-        rb".{4}ftyp(?:he[iv][cxms]|mif1|msf1)",
+        _ftyp(*HEIC_BRANDS, *EITHER_BRANDS),
         "a HEIC file",
         "pip install 'digitalis-service[heic]', or send JPEG or PNG",
     ),
-    (rb".{4}ftypavi[fs]", "an AVIF file that this service cannot read", AS_PNG),
+    (_ftyp(*AVIF_BRANDS), "an AVIF file that this service cannot read", AS_PNG),
     (rb".{4}ftypcrx ", "a raw file of a camera", AS_PNG),
     (rb".{4}(?:ftyp|moov|mdat|wide)", "a video (MP4, MOV)", "send one picture of it as PNG or JPEG"),
     (rb"\x1a\x45\xdf\xa3|RIFF.{4}AVI |\0\0\x01\xba|FLV|OggS", "a video", "send one picture of it as PNG or JPEG"),
