@@ -37,11 +37,16 @@ UNPACKED = "send the pictures in it as files of their own"
 AN_ANSWER = "it may be the answer of a server that had no picture: look at how the file was fetched"
 FETCHED = "the service fetches nothing: send the content of the file"
 
-HEXADECIMAL_BEGINNING = (
-    rb'["]?(?:\\+x|0x)?(?:89\s?50\s?4e\s?47|ff\s?d8\s?ff|47\s?49\s?46\s?38|52\s?49\s?46\s?46[0-9a-f\s]{10}'
-    rb"|42\s?4d[0-9a-f\s]{16}|49\s?49\s?2a\s?00|4d\s?4d\s?00\s?2a)"
+(HEXADECIMAL,) = _kinds(
+    (
+        (
+            rb'["]?(?:\\+x|0x)?(?:89\s?50\s?4e\s?47|ff\s?d8\s?ff|47\s?49\s?46\s?38|52\s?49\s?46\s?46[0-9a-f\s]{10}'
+            rb"|42\s?4d[0-9a-f\s]{16}|49\s?49\s?2a\s?00|4d\s?4d\s?00\s?2a)"
+        ),
+        "a picture as hexadecimal digits",
+        "send its bytes, or base64",
+    ),
 )
-HEXADECIMAL = "a picture as hexadecimal digits"
 SIGNATURE = re.compile(
     rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff[\xc0-\xfe]|GIF8[79]a|RIFF.{4}WEBPVP8|BM.{4}\0{4}|II\*\0|MM\0\*|"
     + _ftyp(*sorted(BRANDS)),
@@ -104,34 +109,32 @@ FILES = _kinds(
     (rb"L\0\0\0\x01\x14\x02", "a Windows shortcut", "send the file that it points to"),
 )
 # What a text may be; it may follow a byte order mark and white space.
-TEXTS = _kinds(
-    (rb"version https://git-lfs", "a Git LFS pointer, not the file", "git lfs pull"),
-    (rb"<!doctype html|<html|<head|<body", "an HTML page", AN_ANSWER),
-    (rb"<svg|<.{0,4000}<svg", "an SVG drawing", AS_PNG),
-    (rb"<\?xml|<[a-z]+[ >]", "an XML document", AN_ANSWER),
-    (rb"[{\[]", "a JSON text", f"{AN_ANSWER}, or send it as application/json"),
-    (rb"HTTP/\d", "an HTTP response with its headers", "save it without them: curl without -i"),
-    (
-        rb"--[^\r\n]+\r?\nContent-",
-        "a form without its Content-Type",
-        "multipart/form-data; boundary=... is the Content-Type",
+TEXTS = [
+    HEXADECIMAL,
+    *_kinds(
+        (rb"version https://git-lfs", "a Git LFS pointer, not the file", "git lfs pull"),
+        (rb"<!doctype html|<html|<head|<body", "an HTML page", AN_ANSWER),
+        (rb"<svg|<.{0,4000}<svg", "an SVG drawing", AS_PNG),
+        (rb"<\?xml|<[a-z]+[ >]", "an XML document", AN_ANSWER),
+        (rb"[{\[]", "a JSON text", f"{AN_ANSWER}, or send it as application/json"),
+        (rb"HTTP/\d", "an HTTP response with its headers", "save it without them: curl without -i"),
+        (
+            rb"--[^\r\n]+\r?\nContent-",
+            "a form without its Content-Type",
+            "multipart/form-data; boundary=... is the Content-Type",
+        ),
+        (rb"data:", "a data URI without base64", "canvas.toDataURL() writes one with it"),
+        (rb"b['\"]", "bytes as Python prints them", "write bytes to the request, or base64 with .decode()"),
+        (rb"(?:https?|ftp|file|s3|gs|blob):/?/?", "an address", FETCHED),
+        (
+            rb"@?[^\r\n]{1,255}\.(?:png|jpe?g|gif|bmp|tiff?|webp|hei[cf]|avif)\s*\Z",
+            "the name of a file",
+            "curl sends the file with @ before the name: --data-binary @digit.png",
+        ),
+        (rb"(?:iVBORw0KGgo|/9j/|R0lGOD|UklGR|Qk[0-3]|SUkq|TU0A)", "base64 inside of base64", "encode the file once"),
+        (rb"[^=&\s]{1,100}=[^&\s]*(?:&|\s*\Z)", "the fields of a form", "send the content of a picture"),
     ),
-    (rb"data:", "a data URI without base64", "canvas.toDataURL() writes one with it"),
-    (rb"b['\"]", "bytes as Python prints them", "write bytes to the request, or base64 with .decode()"),
-    (
-        HEXADECIMAL_BEGINNING,
-        HEXADECIMAL,
-        "send its bytes, or base64",
-    ),
-    (rb"(?:https?|ftp|file|s3|gs|blob):/?/?", "an address", FETCHED),
-    (
-        rb"@?[^\r\n]{1,255}\.(?:png|jpe?g|gif|bmp|tiff?|webp|hei[cf]|avif)\s*\Z",
-        "the name of a file",
-        "curl sends the file with @ before the name: --data-binary @digit.png",
-    ),
-    (rb"(?:iVBORw0KGgo|/9j/|R0lGOD|UklGR|Qk[0-3]|SUkq|TU0A)", "base64 inside of base64", "encode the file once"),
-    (rb"[^=&\s]{1,100}=[^&\s]*(?:&|\s*\Z)", "the fields of a form", "send the content of a picture"),
-)
+]
 
 
 def recognise(data: Bytes) -> str:
@@ -145,7 +148,7 @@ def recognise(data: Bytes) -> str:
         if kind is None and not SIGNATURE.search(bytes(data[:SEARCHED])):
             return "it is text: send the bytes of a picture, or base64"
     if kind is not None:
-        return f"it is {kind.name}: {kind.advice}"
+        return _said_of(kind)
     if found := SIGNATURE.search(bytes(data[:SEARCHED])):
         return f"a picture begins after {_before(bytes(data[: found.start()]))}: send it from its first byte"
     return ""
@@ -153,8 +156,7 @@ def recognise(data: Bytes) -> str:
 
 def recognise_hexadecimal(text: bytes) -> str:
     """What to say of hexadecimal digits in place of base64; empty for other text."""
-    kind = _first(TEXTS, text[:SHOWN])
-    return f"it is {kind.name}: {kind.advice}" if kind and kind.name == HEXADECIMAL else ""
+    return _said_of(HEXADECIMAL) if HEXADECIMAL.beginning.match(text) else ""
 
 
 def was_taken_for_text(data: Bytes) -> str:
@@ -179,6 +181,10 @@ def without_white_space(data: Bytes) -> Bytes | None:
 
 def _first(kinds: list[Kind], beginning: bytes) -> Kind | None:
     return next((kind for kind in kinds if kind.beginning.match(beginning)), None)
+
+
+def _said_of(kind: Kind) -> str:
+    return f"it is {kind.name}: {kind.advice}"
 
 
 def _text(beginning: bytes) -> bytes | None:
