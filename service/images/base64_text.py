@@ -5,7 +5,7 @@ import re
 
 from service.errors import BadRequest
 from service.images.file_formats import WHITE_SPACE
-from service.images.recognised import recognise_hexadecimal
+from service.images.recognised import SIGNATURE, recognise_hexadecimal
 
 DATA_URI = re.compile(rb"\s*data:([^,]{0,200}),", re.IGNORECASE)
 LOOKS_LIKE_BASE64 = re.compile(rb"[A-Za-z0-9+/_=\s-]{32,}")
@@ -23,6 +23,17 @@ def is_base64(data: bytes | memoryview) -> bool:
     if beginning.isspace() or NETPBM.match(beginning):
         return False
     return DATA_URI.match(bytes(data[:256])) is not None or LOOKS_LIKE_BASE64.fullmatch(beginning) is not None
+
+
+def is_picture(text: bytes | memoryview) -> bool:
+    """Whether it is certainly a picture as text: a data URI, or base64 of how one begins; not a token, or a remark."""
+    beginning = bytes(text[: 4 * SHOWN])
+    if DATA_URI.match(beginning):
+        return True
+    letters = beginning.translate(URL_SAFE, WHITE_SPACE)[:SHOWN]
+    if NOT_BASE64.search(letters):
+        return False
+    return SIGNATURE.match(binascii.a2b_base64(letters[: len(letters) // 4 * 4])) is not None
 
 
 def decode_base64(text: str | bytes | memoryview) -> bytes:
