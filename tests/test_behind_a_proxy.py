@@ -14,6 +14,8 @@ from real_nginx import Nginx
 from running_service import ROW, RunningService
 
 from service.app import create_app
+from service.http.near_misses import advice_on_path
+from service.setting_values import OWN_PATHS
 from service.settings import Settings
 
 ROOT_PATH = "/ml/digits"
@@ -62,6 +64,12 @@ def test_error_messages_name_the_path_as_the_client_sees_it(client: httpx.Client
     assert client.get(f"{prefix}/v1/models/iris:predict").json()["error"] == (
         "GET is not allowed for /ml/digits/v1/models/iris:predict: use POST"
     )
+
+
+@pytest.mark.parametrize("path", sorted(OWN_PATHS))
+def test_what_a_proxy_has_left_in_front_of_any_path_of_the_service_is_named(path: str) -> None:
+    for found in (f"/ml/digits/{path}", f"/ml/digits/{path}/x"):
+        assert advice_on_path(found, "", []).endswith("needs DIGITALIS_ROOT_PATH=/ml/digits")
 
 
 @pytest.mark.parametrize("path", ["/ml/digitsv1/models", "/ml/v1/models", "/ml/digits/ml/digits/v1/models"])

@@ -5,6 +5,7 @@ import struct
 
 import numpy as np
 import pytest
+from camera_turns import TURNS, stored
 from conftest import SAMPLES
 from PIL import Image, ImageFile
 
@@ -106,25 +107,14 @@ def test_a_digit_in_any_pixel_format_gives_the_same_network_input(file: bytes) -
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "WEBP", "TIFF", "AVIF"])
-@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("orientation", TURNS)
 def test_the_exif_orientation_is_applied(orientation: int, file_format: str) -> None:
-    stored = {  # how a camera held that way stores the image: the inverse of what a viewer must do
-        1: None,
-        2: Image.Transpose.FLIP_LEFT_RIGHT,
-        3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_90,
-        7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_270,
-    }[orientation]
     exif = Image.Exif()
     exif[0x0112] = orientation
     upright = SEVEN.crop((30, 0, 210, 240))
-    image = upright if stored is None else upright.transpose(stored)
     exactly: dict[str, dict[str, object]] = {"WEBP": {"lossless": True}, "AVIF": {"quality": 100}}
     options = exactly.get(file_format, {})
-    picture = decode_image(encoded(image, file_format, exif=exif, **options), PixelBudget(10**6))
+    picture = decode_image(encoded(stored(upright, orientation), file_format, exif=exif, **options), PixelBudget(10**6))
     assert np.abs(picture.pixels.astype(int) - np.asarray(upright)).max() <= 3 * (file_format == "AVIF")
     assert (picture.width, picture.height, picture.orientation) == (180, 240, orientation)
 

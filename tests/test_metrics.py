@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from real_prometheus import Prometheus, executable
 from running_service import ROOT, ROW, RunningService, predict, wait_until
 
-from service.observability.middleware import RequestMiddleware
+from service.observability.middleware import TIMER, RequestMiddleware
 from service.observability.request_timer import RequestTimer
 from service.observability.shared_counters import SharedCounters
 
@@ -120,6 +120,26 @@ def test_a_request_without_a_response_is_counted_once_and_no_longer_in_flight() 
         RequestMiddleware(application, [], counters.worker())({}, lambda *_: None)
     assert sum(counters.unattributed()) == 1
     assert counters.processes() == [(0, os.getpid(), 0)]
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        (400, "BadRequest"),
+        (408, "RequestTimeout"),
+        (413, "PayloadTooLarge"),
+        (431, "RequestHeaderFieldsTooLarge"),
+        (500, "InternalServerError"),
+        (501, "NotSupported"),
+        (503, "ServiceOverloaded"),
+        (504, "GatewayTimeout"),
+    ],
+)
+def test_a_rejection_by_the_server_has_the_name_that_the_application_would_give_it(status: int, reason: str) -> None:
+    worker = SharedCounters({}).worker()
+    timer = RequestTimer(worker, "id")
+    RequestMiddleware(lambda *_: [], [], worker).record({TIMER: timer}, status)
+    assert timer.reason == reason
 
 
 def test_a_failure_to_record_a_request_is_logged_and_the_response_is_sent(caplog: pytest.LogCaptureFixture) -> None:

@@ -64,6 +64,52 @@ def test_a_file_of_a_form_may_be_a_text(app: DigitalisApp) -> None:
     assert label(predict(app, form, "multipart/form-data; boundary=xx")) == "3"
 
 
+def form_of(*parts: tuple[str, bytes]) -> bytes:
+    """A form of parts with these parameters of their Content-Disposition."""
+    heads = [(b"--xx\r\nContent-Disposition: form-data; " + head.encode(), content) for head, content in parts]
+    return b"".join(head + b"\r\n\r\n" + content + b"\r\n" for head, content in heads) + b"--xx--\r\n"
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_a_picture_in_a_text_field_is_read_beside_files_in_the_order_of_the_form(
+    app: DigitalisApp, spelling: str
+) -> None:
+    seven = ('name="file"; filename="7.png"', (ROOT / "samples/7.png").read_bytes())
+    drawn = ('name="drawn"', SPELLINGS[spelling].encode())
+    for parts, labels in (((seven, drawn), ["7", "3"]), ((drawn, seven, drawn), ["3", "7", "3"])):
+        response = predict(app, form_of(*parts), "multipart/form-data; boundary=xx")
+        assert [prediction["label"] for prediction in response.json()["predictions"]] == labels
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"drawn on a tablet, at noon " * 10, b"eyJhbGciOiJIUzI1NiJ9" * 20, b"0123456789abcdef" * 8, b"", b"\0" * 100],
+)
+def test_a_text_field_that_is_no_picture_is_passed_over_beside_a_file(app: DigitalisApp, text: bytes) -> None:
+    form = form_of(('name="note"', text), ('name="file"; filename="3.png"', FILE))
+    assert label(predict(app, form, "multipart/form-data; boundary=xx")) == "3"
+    rows = form_of(('name="note"', text), ('name="file"; filename="rows.csv"', b"5.1,3.5,1.4,0.2\n"))
+    headers = {"Content-Type": "multipart/form-data; boundary=xx"}
+    assert label(post(app, "/v1/models/iris:predict", rows, headers)) == "setosa"
+
+
+def test_a_picture_beside_a_table_is_an_error_of_a_vector_model(app: DigitalisApp) -> None:
+    table = ('name="file"; filename="rows.csv"', b"5.1,3.5,1.4,0.2\n")
+    form = form_of(table, ('name="drawn"', SPELLINGS["a data URI"].encode()))
+    response = post(app, "/v1/models/iris:predict", form, {"Content-Type": "multipart/form-data; boundary=xx"})
+    assert response.status == 415
+    assert "iris does not accept multipart/form-data" in response.json()["error"]
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    ["boundary= xx", "boundary = xx", 'BOUNDARY ="xx"', "charset=utf-8;boundary=xx", "x-boundary=yy; boundary=xx"],
+)
+def test_a_boundary_may_have_spaces_around_it_and_stand_anywhere(app: DigitalisApp, parameters: str) -> None:
+    form = form_of(('name="file"; filename="3.png"', FILE))
+    assert label(predict(app, form, f"multipart/form-data; {parameters}")) == "3"
+
+
 @pytest.mark.parametrize("boundary", ["a/b", "a=b", "a:b", "a?b", "a,b", "----x/=:?,'()+_.-y"])
 def test_a_boundary_without_quotes_may_have_characters_that_need_them(app: DigitalisApp, boundary: str) -> None:
     head = 'Content-Disposition: form-data; name="picture"; filename="3.png"\r\n\r\n'

@@ -79,7 +79,7 @@ def test_a_request_that_the_worker_rejects_has_a_line_with_a_reason_too(tmp_path
             b"POST /v1/models/iris:predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"
         )
         (line,) = request_lines(service)
-    assert (line["status"], line["reason"]) == (501, "NotImplemented")
+    assert (line["status"], line["reason"]) == (501, "NotSupported")
 
 
 def test_log_requests_slow_logs_rejected_requests_but_no_fast_successful_ones(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from werkzeug.http import parse_options_header
 
 from service.errors import BadRequest, PayloadTooLarge
+from service.images.base64_text import is_picture
 
 MAX_PARTS = 1000
 MAX_NAME = 200  # characters
@@ -15,13 +16,13 @@ MAX_HEADS_BYTES = 2**18  # of all parts together
 # The usual spelling, which needs no parser of header options.
 SIMPLE_FILE_NAME = re.compile(rb'(?im)^content-disposition:[^\r\n]*; *filename="([^"\\\r\n%]*)" *\r?$')
 # Without quotes it should have none of "/=:?,", and often has.
-BOUNDARY = re.compile(r'(?i)boundary=(?:"([^"]+)"|([^;\s"]+))')
+BOUNDARY = re.compile(r'(?i);\s*boundary\s*=\s*(?:"([^"]+)"|([^;\s"]+))')
 DISPOSITION = re.compile(rb"(?im)^content-disposition:([^\r\n]*)")
 
 
 @dataclass(frozen=True)
 class Upload:
-    """One file of a form, or a text field of one without files; `data` is a view of the form's body."""
+    """One file of a form, or a text field; `data` is a view of the form's body."""
 
     name: str
     data: memoryview
@@ -29,21 +30,20 @@ class Upload:
 
 
 def parse_files(data: bytes, content_type: str) -> list[Upload]:
-    """Every file, in order, or every text field of a form without files; raises `BadRequest` for a malformed form."""
+    """Every file and text field, in order; beside files only those text fields that are pictures.
+
+    Raises `BadRequest` for a malformed form.
+    """
     found = BOUNDARY.search(content_type)
     if not found:
         raise BadRequest("the form cannot be read: its Content-Type has no boundary")
     boundary = (found[1] or found[2]).encode("latin1", "replace")
-    uploads, fields = [], []
-    for head, content in _contents(data, b"\r\n--" + boundary):
-        name = _file_name(head)
-        if name is not None:
-            uploads.append(Upload(name, content))
-        else:
-            fields.append(Upload(_field_name(head), content, "field"))
-    if not uploads and not fields:
+    uploads = [_upload(head, content) for head, content in _contents(data, b"\r\n--" + boundary)]
+    if not uploads:
         raise BadRequest("the form is empty")
-    return uploads or fields
+    if all(upload.kind == "field" for upload in uploads):
+        return uploads
+    return [upload for upload in uploads if upload.kind == "file" or is_picture(upload.data)]
 
 
 def _contents(data: bytes, delimiter: bytes) -> Iterator[tuple[bytes, memoryview]]:
@@ -78,18 +78,13 @@ def _parts(data: bytes, delimiter: bytes) -> Iterator[tuple[int, int]]:
         raise BadRequest("the form cannot be read: it has no end (--boundary--, with lines that end with CR LF)")
 
 
-def _field_name(head: bytes) -> str:
-    """The name of a text field."""
+def _upload(head: bytes, content: memoryview) -> Upload:
+    """A part as a file, if its header says the name of one, else as a text field."""
+    if simple := SIMPLE_FILE_NAME.search(head):
+        return Upload(simple[1].decode("utf-8", "replace"), content)
     disposition = DISPOSITION.search(head)
     text = disposition[1].decode("utf-8", "replace").strip() if disposition else ""
-    return parse_options_header(text)[1].get("name", "")[:MAX_NAME]
-
-
-def _file_name(head: bytes) -> str | None:
-    """The name of a part's file; None if the part is no file."""
-    if simple := SIMPLE_FILE_NAME.search(head):
-        return simple[1].decode("utf-8", "replace")
-    disposition = DISPOSITION.search(head)
-    if disposition is None:
-        return None
-    return parse_options_header(disposition[1].decode("utf-8", "replace").strip())[1].get("filename")
+    parameters = parse_options_header(text)[1]
+    if (name := parameters.get("filename")) is not None:
+        return Upload(name, content)
+    return Upload(parameters.get("name", "")[:MAX_NAME], content, "field")

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from service.setting_values import OWN_PATHS
 
 # What a proxy may have left in front of one of the service's own paths.
-IN_FRONT = re.compile(r"((?:/[A-Za-z0-9._~-]+)+?)/(?:v1|v2|docs|metrics|openapi\.json|ping|invocations)(?:/|$)")
+IN_FRONT = re.compile(rf"((?:/[A-Za-z0-9._~-]+)+?)/(?:{'|'.join(map(re.escape, sorted(OWN_PATHS)))})(?:/|$)")
 PREDICTING = re.compile(r"predict|classify|regress|infer|invocation|score", re.IGNORECASE)
 DOCUMENT = re.compile(r"openapi|swagger|schema", re.IGNORECASE)
 OTHERS = (

@@ -4,7 +4,8 @@ import binascii
 import re
 
 from service.errors import BadRequest
-from service.images.recognised import recognise_hexadecimal
+from service.images.file_formats import WHITE_SPACE
+from service.images.recognised import SIGNATURE, recognise_hexadecimal
 
 DATA_URI = re.compile(rb"\s*data:([^,]{0,200}),", re.IGNORECASE)
 LOOKS_LIKE_BASE64 = re.compile(rb"[A-Za-z0-9+/_=\s-]{32,}")
@@ -13,7 +14,6 @@ SHOWN = 64  # bytes from which a text is told from a file: no picture begins wit
 NETPBM = re.compile(rb"P[1-7]\s")  # a picture that may begin with digits and white space
 PRINTED = re.compile(rb"b['\"]")
 URL_SAFE = bytes.maketrans(b"-_", b"+/")
-WHITE_SPACE = b" \t\r\n\f\v"
 BASE64_COPIES = 3  # the most that there are of a text while it is decoded: ours, one without white space, the file
 
 
@@ -23,6 +23,17 @@ def is_base64(data: bytes | memoryview) -> bool:
     if beginning.isspace() or NETPBM.match(beginning):
         return False
     return DATA_URI.match(bytes(data[:256])) is not None or LOOKS_LIKE_BASE64.fullmatch(beginning) is not None
+
+
+def is_picture(text: bytes | memoryview) -> bool:
+    """Whether it is certainly a picture as text: a data URI, or base64 of how one begins; not a token, or a remark."""
+    beginning = bytes(text[: 4 * SHOWN])
+    if DATA_URI.match(beginning):
+        return True
+    letters = beginning.translate(URL_SAFE, WHITE_SPACE)[:SHOWN]
+    if NOT_BASE64.search(letters):
+        return False
+    return SIGNATURE.match(binascii.a2b_base64(letters[: len(letters) // 4 * 4])) is not None
 
 
 def decode_base64(text: str | bytes | memoryview) -> bytes:

@@ -126,7 +126,8 @@ class EncodedImage:
             return ()
         missing = fill_missing_rows(picture.image) if self.image.format == "JPEG" and picture.image else 0
         if missing:
-            return (f"the file ends too soon: {missing / self.image.height:.1%} of its rows are missing, at the foot",)
+            share = f"{missing / self.image.height:.1%} of its rows"
+            return (f"the file ends too soon: {share} are missing, at the bottom",)
         return ("the file has no end marker: a part of it may be missing",)
 
     def _picture(self) -> Picture:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageStat
 
+from service.images.file_formats import RANGES_OF_16
 from service.images.normaliser import to_greyscale
 
 DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
@@ -16,7 +17,6 @@ WORKING_PIXELS = 16_000_000  # larger pictures are reduced to at most so many
 TRANSPARENT_SIDE = 640  # pixels of the shorter side: larger transparent pictures are reduced to it
 TRANSPARENT_PIXELS = 4_000_000
 RANGES = (1.0, 255.0, 65535.0)  # of 32-bit and float samples
-RANGES_OF_16 = tuple(2.0**bits - 1 for bits in (8, 10, 12, 14, 16))
 BAND_PIXELS = 2**18  # at a time, where a picture is reduced or has deep samples
 
 Bands = Callable[[int], Iterator[Image.Image]]  # from the rows of a band

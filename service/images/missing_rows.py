@@ -14,7 +14,7 @@ ROWS_ABOVE = 8  # whose median stands for what is missing
 
 
 def fill_missing_rows(image: Image.Image) -> int:
-    """Give the rows that are missing at the foot of a picture the colour of those above; returns how many there were.
+    """Give the rows that are missing at the bottom of a picture the colour of those above; returns how many there were.
 
     Raises `ValueError` if they are too many.
     """

@@ -3,6 +3,8 @@
 import re
 from typing import NamedTuple
 
+from service.images.file_formats import AVIF_BRANDS, BRANDS, EITHER_BRANDS, HEIC_BRANDS, WHITE_SPACE
+
 SHOWN = 4096  # bytes from which a file is recognised
 SEARCHED = 2**16  # bytes in which the beginning of a picture is looked for
 MIN_REPLACED = 3  # characters that stand for bytes which were no text
@@ -22,6 +24,11 @@ def _kinds(*kinds: tuple[bytes, str, str]) -> list[Kind]:
     return [Kind(re.compile(beginning, re.DOTALL | re.IGNORECASE), name, advice) for beginning, name, advice in kinds]
 
 
+def _ftyp(*brands: bytes) -> bytes:
+    """The pattern of a file of one of these brands."""
+    return rb".{4}ftyp(?:" + b"|".join(brands) + b")"
+
+
 AS_PNG = "save it as PNG or JPEG"
 BINARY = "read and send the file as bytes, not as text"
 ENCODED = "compress with Content-Encoding: gzip or not at all"
@@ -30,17 +37,22 @@ UNPACKED = "send the pictures in it as files of their own"
 AN_ANSWER = "it may be the answer of a server that had no picture: look at how the file was fetched"
 FETCHED = "the service fetches nothing: send the content of the file"
 
-HEXADECIMAL_BEGINNING = (
-    rb'["]?(?:\\+x|0x)?(?:89\s?50\s?4e\s?47|ff\s?d8\s?ff|47\s?49\s?46\s?38|52\s?49\s?46\s?46[0-9a-f\s]{10}'
-    rb"|42\s?4d[0-9a-f\s]{16}|49\s?49\s?2a\s?00|4d\s?4d\s?00\s?2a)"
+(HEXADECIMAL,) = _kinds(
+    (
+        (
+            rb'["]?(?:\\+x|0x)?(?:89\s?50\s?4e\s?47|ff\s?d8\s?ff|47\s?49\s?46\s?38|52\s?49\s?46\s?46[0-9a-f\s]{10}'
+            rb"|42\s?4d[0-9a-f\s]{16}|49\s?49\s?2a\s?00|4d\s?4d\s?00\s?2a)"
+        ),
+        "a picture as hexadecimal digits",
+        "send its bytes, or base64",
+    ),
 )
-HEXADECIMAL = "a picture as hexadecimal digits"
 SIGNATURE = re.compile(
-    rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff[\xc0-\xfe]|GIF8[79]a|RIFF.{4}WEBPVP8|BM.{4}\0{4}|II\*\0|MM\0\*|.{4}ftyp(?:avi[fs]|he[iv][cxms])",
+    rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff[\xc0-\xfe]|GIF8[79]a|RIFF.{4}WEBPVP8|BM.{4}\0{4}|II\*\0|MM\0\*|"
+    + _ftyp(*sorted(BRANDS)),
     re.DOTALL,
 )
 ASCII = bytes(range(128))
-WHITE_SPACE = b" \t\r\n\f\v"
 
 # Signatures of pictures of which bytes were changed by something that took them for text.
 MANGLED = _kinds(
@@ -59,11 +71,11 @@ MANGLED = _kinds(
 )
 FILES = _kinds(
     (
-        rb".{4}ftyp(?:he[iv][cxms]|mif1|msf1)",
+        _ftyp(*HEIC_BRANDS, *EITHER_BRANDS),
         "a HEIC file",
         "pip install 'digitalis-service[heic]', or send JPEG or PNG",
     ),
-    (rb".{4}ftypavi[fs]", "an AVIF file that this service cannot read", AS_PNG),
+    (_ftyp(*AVIF_BRANDS), "an AVIF file that this service cannot read", AS_PNG),
     (rb".{4}ftypcrx ", "a raw file of a camera", AS_PNG),
     (rb".{4}(?:ftyp|moov|mdat|wide)", "a video (MP4, MOV)", "send one picture of it as PNG or JPEG"),
     (rb"\x1a\x45\xdf\xa3|RIFF.{4}AVI |\0\0\x01\xba|FLV|OggS", "a video", "send one picture of it as PNG or JPEG"),
@@ -97,34 +109,32 @@ FILES = _kinds(
     (rb"L\0\0\0\x01\x14\x02", "a Windows shortcut", "send the file that it points to"),
 )
 # What a text may be; it may follow a byte order mark and white space.
-TEXTS = _kinds(
-    (rb"version https://git-lfs", "a Git LFS pointer, not the file", "git lfs pull"),
-    (rb"<!doctype html|<html|<head|<body", "an HTML page", AN_ANSWER),
-    (rb"<svg|<.{0,4000}<svg", "an SVG drawing", AS_PNG),
-    (rb"<\?xml|<[a-z]+[ >]", "an XML document", AN_ANSWER),
-    (rb"[{\[]", "a JSON text", f"{AN_ANSWER}, or send it as application/json"),
-    (rb"HTTP/\d", "an HTTP response with its head", "save it without the head: curl without -i"),
-    (
-        rb"--[^\r\n]+\r?\nContent-",
-        "a form without its Content-Type",
-        "multipart/form-data; boundary=... is the Content-Type",
+TEXTS = [
+    HEXADECIMAL,
+    *_kinds(
+        (rb"version https://git-lfs", "a Git LFS pointer, not the file", "git lfs pull"),
+        (rb"<!doctype html|<html|<head|<body", "an HTML page", AN_ANSWER),
+        (rb"<svg|<.{0,4000}<svg", "an SVG drawing", AS_PNG),
+        (rb"<\?xml|<[a-z]+[ >]", "an XML document", AN_ANSWER),
+        (rb"[{\[]", "a JSON text", f"{AN_ANSWER}, or send it as application/json"),
+        (rb"HTTP/\d", "an HTTP response with its headers", "save it without them: curl without -i"),
+        (
+            rb"--[^\r\n]+\r?\nContent-",
+            "a form without its Content-Type",
+            "multipart/form-data; boundary=... is the Content-Type",
+        ),
+        (rb"data:", "a data URI without base64", "canvas.toDataURL() writes one with it"),
+        (rb"b['\"]", "bytes as Python prints them", "write bytes to the request, or base64 with .decode()"),
+        (rb"(?:https?|ftp|file|s3|gs|blob):/?/?", "an address", FETCHED),
+        (
+            rb"@?[^\r\n]{1,255}\.(?:png|jpe?g|gif|bmp|tiff?|webp|hei[cf]|avif)\s*\Z",
+            "the name of a file",
+            "curl sends the file with @ before the name: --data-binary @digit.png",
+        ),
+        (rb"(?:iVBORw0KGgo|/9j/|R0lGOD|UklGR|Qk[0-3]|SUkq|TU0A)", "base64 inside of base64", "encode the file once"),
+        (rb"[^=&\s]{1,100}=[^&\s]*(?:&|\s*\Z)", "the fields of a form", "send the content of a picture"),
     ),
-    (rb"data:", "a data URI without base64", "canvas.toDataURL() writes one with it"),
-    (rb"b['\"]", "bytes as Python prints them", "write bytes to the request, or base64 with .decode()"),
-    (
-        HEXADECIMAL_BEGINNING,
-        HEXADECIMAL,
-        "send its bytes, or base64",
-    ),
-    (rb"(?:https?|ftp|file|s3|gs|blob):/?/?", "an address", FETCHED),
-    (
-        rb"@?[^\r\n]{1,255}\.(?:png|jpe?g|gif|bmp|tiff?|webp|hei[cf]|avif)\s*\Z",
-        "the name of a file",
-        "curl sends the file with @ before the name: --data-binary @digit.png",
-    ),
-    (rb"(?:iVBORw0KGgo|/9j/|R0lGOD|UklGR|Qk[0-3]|SUkq|TU0A)", "base64 inside of base64", "encode the file once"),
-    (rb"[^=&\s]{1,100}=[^&\s]*(?:&|\s*\Z)", "the fields of a form", "send the content of a picture"),
-)
+]
 
 
 def recognise(data: Bytes) -> str:
@@ -138,7 +148,7 @@ def recognise(data: Bytes) -> str:
         if kind is None and not SIGNATURE.search(bytes(data[:SEARCHED])):
             return "it is text: send the bytes of a picture, or base64"
     if kind is not None:
-        return f"it is {kind.name}: {kind.advice}"
+        return _said_of(kind)
     if found := SIGNATURE.search(bytes(data[:SEARCHED])):
         return f"a picture begins after {_before(bytes(data[: found.start()]))}: send it from its first byte"
     return ""
@@ -146,8 +156,7 @@ def recognise(data: Bytes) -> str:
 
 def recognise_hexadecimal(text: bytes) -> str:
     """What to say of hexadecimal digits in place of base64; empty for other text."""
-    kind = _first(TEXTS, text[:SHOWN])
-    return f"it is {kind.name}: {kind.advice}" if kind and kind.name == HEXADECIMAL else ""
+    return _said_of(HEXADECIMAL) if HEXADECIMAL.beginning.match(text) else ""
 
 
 def was_taken_for_text(data: Bytes) -> str:
@@ -172,6 +181,10 @@ def without_white_space(data: Bytes) -> Bytes | None:
 
 def _first(kinds: list[Kind], beginning: bytes) -> Kind | None:
     return next((kind for kind in kinds if kind.beginning.match(beginning)), None)
+
+
+def _said_of(kind: Kind) -> str:
+    return f"it is {kind.name}: {kind.advice}"
 
 
 def _text(beginning: bytes) -> bytes | None:

@@ -8,7 +8,7 @@ from PIL import UnidentifiedImageError
 
 from service.errors import BadRequest, RequestError, one_line
 from service.images import heic
-from service.images.file_formats import UnsupportedKind, describe_tiff
+from service.images.file_formats import HEIC_BRANDS, UnsupportedKind, describe_tiff
 from service.images.recognised import recognise, was_taken_for_text
 
 FORMATS = "PNG, JPEG, WebP, BMP, GIF, TIFF, JPEG 2000, AVIF, PPM, PGM, PBM, ICO"
@@ -26,7 +26,6 @@ IS_UNSUPPORTED = re.compile(
     r"unsupported|not supported|not implemented|unknown (pixel|raw) mode|cannot handle|not available|conversion from",
     re.IGNORECASE,
 )
-IS_HEIC = re.compile(rb".{4}ftyp(?:he[iv][cxms])", re.DOTALL)
 TRUNCATED = re.compile(r"file is truncated|truncated file|it is truncated$|ends too soon", re.IGNORECASE)
 MAX_DETAIL = 200  # characters of what a library says
 
@@ -60,7 +59,7 @@ def _unidentified(data: bytes | memoryview) -> str:
 
 
 def _damaged(data: bytes | memoryview, error: Exception) -> str:
-    if IS_HEIC.match(bytes(data[:12])) and not heic.IS_INSTALLED:
+    if _is_heic(data) and not heic.IS_INSTALLED:
         return _unidentified(data)
     detail = one_line(error)[:MAX_DETAIL]
     if was_text := was_taken_for_text(data):
@@ -76,12 +75,16 @@ def _damaged(data: bytes | memoryview, error: Exception) -> str:
 def _format_of(data: bytes | memoryview) -> str:
     """The format that the file begins like, where some kinds of it are not read; or empty."""
     if data[4:8] == b"ftyp":
-        return "HEIC" if IS_HEIC.match(bytes(data[:12])) else "AVIF"
+        return "HEIC" if _is_heic(data) else "AVIF"
     return next((name for beginning, name in NAMES if data[: len(beginning)] == beginning), "")
 
 
+def _is_heic(data: bytes | memoryview) -> bool:
+    return data[4:8] == b"ftyp" and bytes(data[8:12]) in HEIC_BRANDS
+
+
 def _is_cut_webp(data: bytes | memoryview) -> bool:
-    """Whether a RIFF file has fewer bytes than its head says."""
+    """Whether a RIFF file has fewer bytes than its header says."""
     return bytes(data[:4]) == b"RIFF" and int.from_bytes(data[4:8], "little") + 8 > len(data)
 
 

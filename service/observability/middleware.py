@@ -10,11 +10,14 @@ from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
 from typing import Any, Protocol
 
+from service.errors import BadRequest, NotSupported, PayloadTooLarge, ServiceOverloaded
 from service.observability.request_timer import RequestTimer
 from service.observability.shared_counters import WorkerCounters
 
 TIMER = "digitalis.timer"  # the key of the timer in a request's WSGI environment
 NO_SNIFFING = ("X-Content-Type-Options", "nosniff")  # browsers take a response for what its Content-Type says
+# Why the server rejected a request before it reached the application, as the application would call it.
+REASONS = {error.status: error.__name__ for error in (BadRequest, PayloadTooLarge, NotSupported, ServiceOverloaded)}
 REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._:@/+=-]{1,128}")
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -58,7 +61,8 @@ class RequestMiddleware:
         timer: RequestTimer = environ.get(TIMER) or RequestTimer(
             self.counters, _request_id(environ.get("HTTP_X_REQUEST_ID"))
         )
-        timer.reason = HTTPStatus(status).phrase.title().replace(" ", "")  # such as ServiceUnavailable
+        # Of a status without an exception the name, such as RequestTimeout.
+        timer.reason = REASONS.get(status) or HTTPStatus(status).phrase.title().replace(" ", "")
         self._finish(timer, environ, status)
         return [("X-Request-ID", timer.request_id), NO_SNIFFING]
 

@@ -12,16 +12,28 @@ import struct
 from collections.abc import Callable
 
 from service.images.file_formats.gif import extract_gif
-from service.images.file_formats.heif import extract_heif
+from service.images.file_formats.heif import AVIF_BRANDS, BRANDS, EITHER_BRANDS, HEIC_BRANDS, extract_heif
 from service.images.file_formats.ico import extract_ico
-from service.images.file_formats.image_data import Codestream, ImageData, UnsupportedKind
+from service.images.file_formats.image_data import RANGES_OF_16, WHITE_SPACE, Codestream, ImageData, UnsupportedKind
 from service.images.file_formats.jpeg import extract_jpeg
 from service.images.file_formats.jpeg2000 import extract_jpeg2000
 from service.images.file_formats.netpbm import extract_netpbm
 from service.images.file_formats.png import extract_png
 from service.images.file_formats.tiff import describe_tiff, extract_tiff
 
-__all__ = ["Codestream", "ImageData", "UnsupportedKind", "describe_tiff", "extract_image_data"]
+__all__ = [
+    "AVIF_BRANDS",
+    "BRANDS",
+    "EITHER_BRANDS",
+    "HEIC_BRANDS",
+    "RANGES_OF_16",
+    "WHITE_SPACE",
+    "Codestream",
+    "ImageData",
+    "UnsupportedKind",
+    "describe_tiff",
+    "extract_image_data",
+]
 
 Bytes = bytes | memoryview
 
@@ -40,17 +52,12 @@ EXTRACT: dict[bytes, Callable[[Bytes], ImageData]] = {
     b"\0\0\2\0": extract_ico,
     **{b"P%d" % kind: extract_netpbm for kind in range(1, 7)},
 }
-# The first of the brands in the box with which AVIF and HEIC files begin.
-HEIF = {
-    b"ftyp" + brand
-    for brand in (b"avif", b"avis", b"mif1", b"msf1", b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis")
-}
 
 
 def extract_image_data(data: Bytes) -> ImageData:
     """By the file's first bytes. Raises `ValueError` for a damaged file, and returns what is in no such format."""
     extract = next((extract for magic, extract in EXTRACT.items() if data[: len(magic)] == magic), None)
-    if bytes(data[4:12]) in HEIF:
+    if data[4:8] == b"ftyp" and bytes(data[8:12]) in BRANDS:
         extract = extract_heif
     if extract is None:
         return ImageData(bytes(data))

@@ -44,10 +44,10 @@ def _obus(data: memoryview) -> Iterator[tuple[int, memoryview]]:
     for _ in range(MAX_UNITS):
         if at >= len(data):
             return
-        head = data[at]
-        at += 2 if head & 0b100 else 1  # has an extension
+        header = data[at]
+        at += 2 if header & 0b100 else 1  # has an extension
         size = len(data) - at
-        if head & 0b10:  # has a size
+        if header & 0b10:  # has a size
             size = shift = 0
             for _ in range(8):
                 byte, at = data[at], at + 1
@@ -55,7 +55,7 @@ def _obus(data: memoryview) -> Iterator[tuple[int, memoryview]]:
                 shift += 7
                 if not byte & 0x80:
                     break
-        yield head >> 3 & 15, data[at : at + size]
+        yield header >> 3 & 15, data[at : at + size]
         at += size
     raise ValueError(f"one of its pictures has over {MAX_UNITS:,} parts")
 

@@ -10,7 +10,13 @@ MAX_MARGIN = 64  # pixels by which a coded picture may be larger than the pictur
 MAX_CODED = 3  # times the pixels of the picture: tiles that are cut off at the edges, and opacity
 SMALL = 2**20  # pixels of small pictures, whose tiles may be larger than they are
 AV1, HEVC, GRID = b"av01", b"hvc1", b"grid"
-SEQUENCES, STILL = (b"avis", b"msf1", b"hevc", b"hevx", b"hevm", b"hevs"), b"mif1"
+# Brands, by which the box at the beginning of a file says what it is; `mif1` and `msf1` may be coded either way.
+HEIC_SEQUENCES = (b"hevc", b"hevx", b"hevm", b"hevs")
+HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", *HEIC_SEQUENCES)
+AVIF_BRANDS = (b"avif", b"avis")
+EITHER_BRANDS = (b"mif1", b"msf1")
+BRANDS = frozenset((*HEIC_BRANDS, *AVIF_BRANDS, *EITHER_BRANDS))
+SEQUENCES, STILL = (b"avis", b"msf1", *HEIC_SEQUENCES), b"mif1"
 ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
 LEFT_OUT = b"skip"  # in place of the types of items that are no pictures: text and profiles
 

@@ -65,15 +65,15 @@ def read_boxes(data: memoryview, start: int, end: int) -> Iterator[Box]:
         if at >= end:
             return
         length, kind = struct.unpack_from(">I4s", data, at)
-        head = 8
+        header = 8
         if length == 1:
-            (length,), head = struct.unpack_from(">Q", data, at + 8), 16
+            (length,), header = struct.unpack_from(">Q", data, at + 8), 16
         box_end = at + length if length else end
         if box_end > end == len(data):
             raise ValueError("it is truncated")
-        if box_end < at + head or box_end > end:
+        if box_end < at + header or box_end > end:
             raise ValueError(f"its box {kind.decode('latin1')!r} does not fit into it")
-        yield Box(kind, at + head, box_end)
+        yield Box(kind, at + header, box_end)
         at = box_end
     raise ValueError(f"it has over {MAX_BOXES:,} boxes in one")
 

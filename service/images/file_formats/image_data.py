@@ -1,6 +1,9 @@
-"""What is extracted of an image file."""
+"""What is extracted of an image file, and what several formats share."""
 
 from typing import NamedTuple
+
+WHITE_SPACE = b" \t\r\n\f\v"  # that may stand in the text of a file, and around it
+RANGES_OF_16 = tuple(2**bits - 1 for bits in (8, 10, 12, 14, 16))  # many samples of 16 bits have fewer
 
 
 class UnsupportedKind(ValueError):

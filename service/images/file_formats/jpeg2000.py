@@ -80,13 +80,13 @@ def _boxes(view: memoryview) -> Iterator[tuple[bytes, memoryview]]:
         if at >= len(view):
             return
         length, kind = struct.unpack_from(">I4s", view, at)
-        head = 8
+        header = 8
         if length == 1:
-            (length,), head = struct.unpack_from(">Q", view, at + 8), 16
+            (length,), header = struct.unpack_from(">Q", view, at + 8), 16
         end = at + length if length else len(view)
-        if end < at + head:
-            raise ValueError("it has a box that is shorter than its head")
-        yield kind, view[at + head : end]
+        if end < at + header:
+            raise ValueError("it has a box that is shorter than its header")
+        yield kind, view[at + header : end]
         at = end
     raise ValueError(f"it has over {MAX_BOXES:,} boxes")
 

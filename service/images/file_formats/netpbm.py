@@ -7,19 +7,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from service.images.file_formats.image_data import ImageData
+from service.images.file_formats.image_data import RANGES_OF_16, WHITE_SPACE, ImageData
 
 GAP = rb"(?:[ \t\n\v\f\r]|#[^\r\n]*+[\r\n])++"
 HEADER = re.compile(rb"P([1-6])" + GAP + rb"(\d{1,10}+)" + GAP + rb"(\d{1,10}+)")
 MAXVAL = re.compile(GAP + rb"(\d{1,5}+)")
 COMMENT = re.compile(rb"#[^\r\n]*+")
-WHITE_SPACE = b" \t\n\v\f\r"
 CHANNELS = {1: 1, 2: 1, 3: 3, 4: 1, 5: 1, 6: 3}  # by the digit of the magic number
 BITS_AS_TEXT, BITS_AS_BYTES = 1, 4
 TEXT = (1, 2, 3)
 INK = bytes.maketrans(b"01", b"\xff\x00")
 DEEPEST = 65535
-RANGES = tuple(2**bits - 1 for bits in (8, 10, 12, 14, 16))  # as of other files: many of 16 bits have samples of fewer
 MAX_HEADER_BYTES = 2**16
 MAX_COMMENTS = 10_000
 AT_ONCE = 2**18  # samples or characters
@@ -53,7 +51,7 @@ def extract_netpbm(data: bytes | memoryview) -> ImageData:
         samples = _bits(view)[: header.samples]
     elif header.kind in TEXT:
         samples = _scaled(_numbers(view, header), header.maxval)
-    elif header.maxval == RANGES[0]:
+    elif header.maxval == RANGES_OF_16[0]:
         samples = view[: header.samples]
     else:
         samples = _scaled(_stored(view, header), header.maxval)
@@ -82,7 +80,7 @@ def _parse_header(data: bytes | memoryview) -> Header:
 
 def _stored(view: memoryview, header: Header) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """The samples as they are: 16 bits, the upper ones first, if they may be over 255."""
-    size = 1 + (header.maxval > RANGES[0])
+    size = 1 + (header.maxval > RANGES_OF_16[0])
     whole = view[: min(len(view) // size, header.samples) * size]
     return np.frombuffer(whole, ">u2" if size == 2 else np.uint8)
 
@@ -134,7 +132,7 @@ def _scaled(samples: NDArray[np.uint8] | NDArray[np.uint16], maxval: int) -> byt
     """Samples of 0 to the largest value as bytes."""
     full = maxval
     if full == DEEPEST and len(samples):
-        full = next(one for one in RANGES if samples.max() <= one)
+        full = next(one for one in RANGES_OF_16 if samples.max() <= one)
     scaled = np.empty(len(samples), np.uint8)
     for start in range(0, len(samples), AT_ONCE):
         part = np.minimum(samples[start : start + AT_ONCE], full)
