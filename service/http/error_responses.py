@@ -59,6 +59,8 @@ def handle_http_exception(error: HTTPException, models: Collection[str]) -> Werk
             allowed = " or ".join(sorted(set(error.valid_methods or ()) - {"HEAD", "OPTIONS"}))
             path = flask.request.script_root + flask.request.path
             message = f"{flask.request.method} is not allowed for {path}: use {allowed}"
+            if flask.request.method == "POST" and flask.request.path.startswith("/v1/models/"):
+                message += f"; POST {path}:predict predicts"
         case _:
             message = error.description or error.name
     in_json = to_flask(json_error(message, response.status_code))

@@ -8,9 +8,12 @@ from service.setting_values import OWN_PATHS
 # What a proxy may have left in front of one of the service's own paths.
 IN_FRONT = re.compile(rf"((?:/[A-Za-z0-9._~-]+)+?)/(?:{'|'.join(map(re.escape, sorted(OWN_PATHS)))})(?:/|$)")
 PREDICTING = re.compile(r"predict|classify|regress|infer|invocation|score", re.IGNORECASE)
+VERSION = re.compile(r"/versions?/([0-9]+)")
+PARTS = {"v1": ("metadata", "report"), "v2": ("ready", "config", "stats")}  # of a model
 DOCUMENT = re.compile(r"openapi|swagger|schema", re.IGNORECASE)
 OTHERS = (
     (re.compile(r"ready", re.IGNORECASE), "GET /v2/health/ready"),
+    (re.compile(r"/ping/"), "GET /ping"),
     (re.compile(r"health|live|ping|status", re.IGNORECASE), "GET /v2/health/live"),
     (re.compile(r"metric|prometheus", re.IGNORECASE), "GET /metrics"),
     (DOCUMENT, "GET /openapi.json"),
@@ -34,12 +37,13 @@ def advice_on_path(path: str, root_path: str, models: Collection[str]) -> str:
 def nearest_path(path: str, models: Collection[str]) -> str:
     """Method and path that are probably meant, such as `POST /v1/models/iris:predict`; empty if there is no guess."""
     model = next((part for part in re.split(r"[/:]", path) if part in models), "")
+    protocol, found = ("v2" if path.startswith("/v2") else "v1"), VERSION.search(path)
+    base = f"/{protocol}/models/{model or '<name>'}{f'/versions/{found[1]}' if found else ''}"
     if PREDICTING.search(path):
-        if path.startswith("/v2"):
-            return f"POST /v2/models/{model or '<name>'}/infer"
-        return f"POST /v1/models/{model or '<name>'}:predict"
+        return f"POST {base}{'/infer' if protocol == 'v2' else ':predict'}"
     if model and DOCUMENT.search(path):
-        return f"GET /v1/models/{model}/openapi.json"
+        return f"GET {base.replace('/v2/', '/v1/')}/openapi.json"
     if model:
-        return f"GET /{'v2' if path.startswith('/v2') else 'v1'}/models/{model}"
+        part = next((one for one in PARTS[protocol] if path.rstrip("/").endswith(f"/{one}")), "")
+        return f"GET {base}{'/' if part else ''}{part}"
     return next((meant for pattern, meant in OTHERS if pattern.search(path)), "")
