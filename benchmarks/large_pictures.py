@@ -94,6 +94,24 @@ def _run_length_bmp(side: int) -> bytes:
     )
 
 
+def icon(depth: int, side: int) -> bytes:
+    """A bitmap in an icon, of 1, 4, 8, 24 or 32 bits a pixel, with nothing transparent; a side of up to 1024 pixels."""
+    grey = np.asarray(seven(side))[::-1]
+    match depth:
+        case 1:
+            rows = np.packbits(grey > 127, axis=1)
+        case 4:
+            rows = np.bitwise_or(grey[:, ::2] & 0xF0, grey[:, 1::2] >> 4, dtype=np.uint8)
+        case _:
+            rows = np.repeat(grey, depth // 8, axis=1)
+    words = np.pad(rows, ((0, 0), (0, -rows.shape[1] % 4)))
+    levels = np.linspace(0, 255, 1 << depth if depth <= 8 else 0).astype(np.uint8)
+    palette = np.stack((levels, levels, levels, 0 * levels), axis=1).tobytes()
+    header = struct.pack("<IiiHHIIiiII", 40, side, 2 * side, 1, depth, 0, 0, 0, 0, 0, 0)
+    bitmap = header + palette + words.tobytes() + bytes(-(-side // 32) * 4 * side)
+    return struct.pack("<HHHBBBBHHII", 0, 1, 1, 0, 0, 0, 0, 1, depth, len(bitmap), 22) + bitmap
+
+
 def _in_modes(file_format: str, *modes: str, note: str = "", **options: Any) -> dict[str, Draw]:
     name = FORMAT_NAMES.get(file_format, file_format)
     return {f"{name} {mode}{note}": partial(_saved, mode, file_format, **options) for mode in modes}

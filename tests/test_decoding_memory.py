@@ -1,14 +1,17 @@
 """What decoding a picture takes at most, as estimated from its header, beside what it really takes."""
 
+from functools import partial
+
 import pytest
 
-from benchmarks.large_pictures import LARGE_PICTURES
+from benchmarks.large_pictures import LARGE_PICTURES, icon
 from benchmarks.picture_memory import peak_memory
 from service.images.decoding import open_image
 from service.images.limits import PixelBudget
 from service.settings import Settings
 from service.worker.memory import MemoryBudget
 
+MEGAPIXEL = 1024  # pixels a side, as the largest icons have
 MEGAPIXELS_4 = 2000  # pixels a side
 MEGAPIXELS_17 = 4130  # so large that it is reduced, and most PNG files are decoded in bands
 MEGAPIXELS_64 = 8000
@@ -17,7 +20,13 @@ MAX_EXCESS = 12 * 2**20  # bytes: what is estimated for the normaliser, and for 
 LARGEST = MemoryBudget(Settings().memory_budget_bytes).largest
 
 REDUCED = tuple(name for name in LARGE_PICTURES if name.startswith(("PNG", "GIF", "TIFF L")))
-PICTURES = [(name, MEGAPIXELS_4) for name in LARGE_PICTURES] + [(name, MEGAPIXELS_17) for name in REDUCED]
+ICONS = {f"ICO of {depth} bits": partial(icon, depth) for depth in (1, 8, 32)}
+DRAWN = LARGE_PICTURES | ICONS
+PICTURES = [
+    *((name, MEGAPIXELS_4) for name in LARGE_PICTURES),
+    *((name, MEGAPIXELS_17) for name in REDUCED),
+    *((name, MEGAPIXEL) for name in ICONS),
+]
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +35,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int], 
     paths = []
     for i, (name, side) in enumerate(PICTURES):
         paths.append(tmp_path_factory.mktemp("pictures") / str(i))
-        paths[-1].write_bytes(LARGE_PICTURES[name](side))
+        paths[-1].write_bytes(DRAWN[name](side))
     return dict(zip(PICTURES, peak_memory(paths), strict=True))
 
 

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from conftest import SAMPLES
 from in_process import open_app, post
 from PIL import Image
 
+from benchmarks.large_pictures import icon, seven
 from service.errors import BadRequest, PayloadTooLarge
 from service.http.routing import DigitalisApp
 from service.images import heic
@@ -127,6 +129,39 @@ def test_a_jpeg_2000_whose_boxes_say_another_size_is_rejected() -> None:
 def test_the_largest_picture_of_an_icon_is_read_whichever_is_first() -> None:
     file = encoded(SEVEN, "ICO", sizes=[(16, 16), (240, 240), (32, 32)])
     assert decode_image(file, PixelBudget(BUDGET)).pixels.shape == (240, 240)
+
+
+@pytest.mark.parametrize("depth", [1, 4, 8, 24, 32])
+@pytest.mark.parametrize("side", [30, 240])
+def test_the_bitmap_of_an_icon_is_read_at_any_depth(depth: int, side: int) -> None:
+    pixels = decode_image(icon(depth, side), PixelBudget(BUDGET)).pixels
+    expected = np.asarray(seven(side)).astype(int)
+    assert np.abs(pixels - expected).max() <= (8 if depth == 4 else 127 if depth == 1 else 0)
+    assert np.abs(pixels - expected).mean() < 2
+
+
+@pytest.mark.parametrize("depth", [1, 4, 8, 24, 32])
+def test_the_bitmap_of_an_icon_is_expanded_once_it_is_decoded_and_not_before(depth: int) -> None:
+    file = icon(depth, 1024)
+    tracemalloc.start()
+    opened = [open_image(file, PixelBudget(BUDGET)) for _ in range(20)]
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 20 * 10_000
+    assert opened[0].memory > 20 * 1024**2
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        (icon(1, 240)[:4000], "it is truncated"),
+        (icon(8, 240)[: 22 + 32] + struct.pack("<I", 16) + icon(8, 240)[22 + 36 :], "not among the 16 of its palette"),
+    ],
+    ids=["half of it", "a short palette"],
+)
+def test_a_damaged_bitmap_of_an_icon_is_rejected(file: bytes, message: str) -> None:
+    with pytest.raises(BadRequest, match=message):
+        decode_image(file, PixelBudget(BUDGET))
 
 
 def test_an_icon_whose_png_file_is_larger_than_it_says_is_checked_as_that_file() -> None:

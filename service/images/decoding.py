@@ -18,7 +18,7 @@ from service.images.greyscale_picture import WORKING_PIXELS, Picture, greyscale,
 from service.images.limits import PixelBudget
 from service.images.missing_rows import fill_missing_rows
 from service.images.orientation import is_turned, read_orientation, upright
-from service.images.pillow_decoders import DRAFT_SIZE, decode_webp, reduce_jpeg2000
+from service.images.pillow_decoders import DRAFT_SIZE, decode_icon, decode_webp, reduce_jpeg2000
 from service.images.png_bands import can_decode_in_bands, decode_png_bands
 from service.images.recognised import without_white_space
 from service.images.rejected_files import damage_is_a_bad_request
@@ -134,6 +134,8 @@ class EncodedImage:
         if self.in_bands:
             bands = partial(decode_png_bands, self.data.file)
             return Picture(self.image.size, _eight_bit_mode(self.image), self.image.has_transparency_data, bands)
+        if self.data.bitmap:
+            return in_memory(decode_icon(self.data.bitmap))
         if isinstance(self.image, WebPImagePlugin.WebPImageFile):
             return in_memory(decode_webp(self.image))
         return in_memory(self.image)

@@ -15,6 +15,7 @@ TWO_BYTE_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
 BYTES_PER_PIXEL = 4  # of all other modes, RGB included
 YCBCR, JPEG_COMPRESSION = 6, 7  # values of tags of TIFF
 GREY_COPIES = 3  # of the greyscale picture: Pillow's, the pieces of it as bytes, and the pieces joined
+ICON_BYTES = 10  # of a pixel beside the picture: the index of its colour as NumPy needs it, the colour, and its opacity
 HEIF_TABLE_BYTES = 2  # of a pixel
 BAND_BYTES = 32  # for each pixel of a band
 SEGMENTER_BYTES = 2**21  # of one run of the network that finds the ink
@@ -75,7 +76,8 @@ def _decoder_bytes(image: Image.Image, full_size: tuple[int, int], data: ImageDa
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return _strip_bytes(image)
     # Of GIF the indices of colours; of run-length encoded BMP Pillow expands the runs into bytes first.
-    return pixels * (2 * is_run_length_encoded(image) + isinstance(image, GifImagePlugin.GifImageFile))
+    indices = 2 * is_run_length_encoded(image) + isinstance(image, GifImagePlugin.GifImageFile)
+    return pixels * (ICON_BYTES if data.bitmap else indices)
 
 
 def _coefficient_bytes(image: JpegImagePlugin.JpegImageFile, full_size: tuple[int, int]) -> int:

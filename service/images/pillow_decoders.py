@@ -1,8 +1,8 @@
-"""Formats that Pillow's own decoding of would take more memory than there need be."""
+"""Formats that Pillow does not decode as wanted, or in more memory than there need be."""
 
 from PIL import Image, ImageFile, Jpeg2KImagePlugin, WebPImagePlugin
 
-from service.images.file_formats import Codestream
+from service.images.file_formats import Codestream, expand_bitmap
 
 DRAFT_SIZE = 640  # pixels of the shorter side: larger JPEG and JPEG 2000 files are decoded at a reduced size
 
@@ -15,6 +15,13 @@ def decode_webp(image: WebPImagePlugin.WebPImageFile) -> Image.Image:
         raise ValueError("its first frame cannot be decoded")
     del decoder
     return Image.frombuffer(image.rawmode, image.size, frame[0], "raw", image.rawmode, 0, 1)
+
+
+def decode_icon(bitmap: memoryview) -> Image.Image:
+    """The bitmap of an icon, with its opacity, from the lowest row to the highest as it is stored."""
+    bgra = expand_bitmap(bitmap)
+    height, width, _ = bgra.shape
+    return Image.frombuffer("RGBA", (width, height), bgra, "raw", "BGRA", 0, -1)
 
 
 def reduce_jpeg2000(image: Jpeg2KImagePlugin.Jpeg2KImageFile, codestream: Codestream) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from service.images.file_formats.gif import extract_gif
 from service.images.file_formats.heif import AVIF_BRANDS, BRANDS, EITHER_BRANDS, HEIC_BRANDS, extract_heif
-from service.images.file_formats.ico import extract_ico
+from service.images.file_formats.ico import expand_bitmap, extract_ico
 from service.images.file_formats.image_data import RANGES_OF_16, WHITE_SPACE, Codestream, ImageData, UnsupportedKind
 from service.images.file_formats.jpeg import extract_jpeg
 from service.images.file_formats.jpeg2000 import extract_jpeg2000
@@ -32,6 +32,7 @@ __all__ = [
     "ImageData",
     "UnsupportedKind",
     "describe_tiff",
+    "expand_bitmap",
     "extract_image_data",
 ]
 
