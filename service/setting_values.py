@@ -1,12 +1,17 @@
 """What the text of a setting may be: each function returns its value, or raises `ValueError` with what is expected."""
 
+import ipaddress
 import math
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from service.worker.memory import LARGEST_SHARE, MemoryBudget
 
+SCOPES = ("predict", "metrics", "admin")
+MIN_KEY = 16  # characters
+KEY = re.compile(rf"[A-Za-z0-9._~+/=-]{{{MIN_KEY},256}}")
 EVERY_INTERFACE = "0.0.0.0"  # noqa: S104
 MIN_HEARTBEAT_TIMEOUT = 3  # seconds
 MAX_BATCH = 256  # rows of requests that run as one batch
@@ -65,6 +70,47 @@ def origins(text: str) -> tuple[str, ...]:
                 f"{one!r} is no origin: scheme and host in lower case, a port unless it is the usual one, and no path"
             )
     return found
+
+
+class ApiKey(NamedTuple):
+    """A key, and what it is for."""
+
+    scopes: frozenset[str]
+    key: str
+
+
+def api_key(text: str) -> ApiKey:
+    """`key`, which may predict, or `scope+scope:key`; the message never has the key."""
+    scopes, colon, key = text.strip().rpartition(":")
+    names = frozenset(scopes.split("+")) if colon else frozenset(SCOPES[:1])
+    if not names <= {*SCOPES}:
+        raise ValueError(f"scopes of {', '.join(SCOPES)}, such as predict+metrics:KEY")
+    if not KEY.fullmatch(key):
+        raise ValueError(f"keys of {MIN_KEY} characters or more: letters, digits and . _ ~ + / = -")
+    return ApiKey(names, key)
+
+
+def api_keys(text: str) -> tuple[ApiKey, ...]:
+    """Keys with commas between them."""
+    return tuple(api_key(one) for one in text.split(","))
+
+
+def flag(text: str) -> bool:
+    """`1` or `true`, `0` or `false`."""
+    if text not in ("1", "0", "true", "false"):
+        raise ValueError("1 or 0")
+    return text in ("1", "true")
+
+
+def is_loopback(bind: str) -> bool:
+    """Whether nobody but processes of this machine reaches an address, or a socket in the file system."""
+    if bind.startswith(("unix:", "fd://")):
+        return True
+    host = bind.rpartition(":")[0].strip("[]")
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def count(text: str) -> int:

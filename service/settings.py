@@ -62,6 +62,15 @@ class Settings:
         "empty",
         "the path of the service behind a proxy, stripped there or not, such as /ml/digits",
     )
+    api_keys: tuple[values.ApiKey, ...] = _setting(
+        (), values.api_keys, "none", "API keys with commas between them, such as KEY, or predict+metrics:KEY"
+    )
+    api_keys_file: Path | None = _setting(
+        None, values.folder, "none", "a file with such a key in each line, which is read again when it changes"
+    )
+    allow_anonymous: bool = _setting(
+        default=False, parse=values.flag, shown="0", meaning="1: others may reach a service that has no API keys"
+    )
     page: bool = _setting(
         default=True, parse=values.boolean, shown="true", meaning="true or false: whether `/` is a page for browsers"
     )
@@ -167,10 +176,7 @@ class Settings:
         30, values.count, "30", "seconds that requests in flight have to finish after SIGTERM"
     )
     drain_delay: int = _setting(
-        0,
-        values.seconds,
-        "0",
-        "seconds after SIGTERM for which everything is still served, while readiness fails",
+        0, values.seconds, "0", "seconds after SIGTERM for which everything is still served, while readiness fails"
     )
     log_level: str = _setting(
         "info", values.choice("debug", "info", "warning", "error"), "info", "debug, info, warning or error"
@@ -231,10 +237,8 @@ class Settings:
     @classmethod
     def documentation_rows(cls) -> list[tuple[str, str, str]]:
         """Name, default and meaning of every setting, for `--help` and docs/settings.md."""
-        return [
-            (PREFIX + field.name.upper(), field.metadata["shown"], field.metadata["meaning"])
-            for field in dataclasses.fields(cls)
-        ]
+        fields = [(PREFIX + field.name.upper(), field.metadata) for field in dataclasses.fields(cls)]
+        return [(name, about["shown"], about["meaning"]) for name, about in fields]
 
 
 def _parsed(name: str, text: str, parse: Callable[[str], Any]) -> Any:
@@ -242,4 +246,5 @@ def _parsed(name: str, text: str, parse: Callable[[str], Any]) -> Any:
     try:
         return parse(text)
     except ValueError as expected:
-        raise SettingsError(f"{name}={text!r}: expected {expected}") from None
+        shown = name if name == f"{PREFIX}API_KEYS" else f"{name}={text!r}"  # no key in a log
+        raise SettingsError(f"{shown}: expected {expected}") from None

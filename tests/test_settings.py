@@ -40,6 +40,8 @@ def test_every_setting_can_be_set() -> None:
         "log_level": "debug",
         "abstain": "true",
         "page": "false",
+        "allow_anonymous": "true",
+        "api_keys_file": "/run/secrets/keys",
         "log_requests": "all",
         "memory_budget_bytes": "700000000",
         "gpu_memory_share": "0.25",
@@ -52,8 +54,12 @@ def test_every_setting_can_be_set() -> None:
         "http://a:3000",
         "https://b.org",
     )
+    assert Settings.from_env({"DIGITALIS_API_KEYS": f"{'k' * 16},metrics:{'m' * 16}"}).api_keys == (
+        (frozenset({"predict"}), "k" * 16),
+        (frozenset({"metrics"}), "m" * 16),
+    )
     for field in dataclasses.fields(Settings):
-        if field.name in ("cuda_from_rows", "batching", "cors_origins"):
+        if field.name in ("cuda_from_rows", "batching", "cors_origins", "api_keys"):
             continue
         text = texts.get(field.name, "7")
         value = getattr(Settings.from_env({f"DIGITALIS_{field.name.upper()}": text}), field.name)

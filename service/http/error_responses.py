@@ -8,7 +8,7 @@ import flask
 from werkzeug import Response as WerkzeugResponse
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
-from service.errors import RequestError
+from service.errors import RequestError, Unauthorized
 from service.http.messages import Response, decode_path, json_bytes
 from service.http.near_misses import advice_on_path
 from service.observability.middleware import TIMER
@@ -26,6 +26,8 @@ def error_response(error: Exception, environ: WSGIEnvironment) -> Response:
     if isinstance(error, RequestError) and error.status != 500:
         response = json_error(str(error)[:MAX_MESSAGE], error.status)
         retry_after = () if error.retry_after is None else (("Retry-After", str(error.retry_after)),)
+        if isinstance(error, Unauthorized):
+            return response._replace(headers=(("WWW-Authenticate", 'Bearer realm="digitalis"'),))
         return response._replace(headers=retry_after)
     request = f"{environ['REQUEST_METHOD']} {decode_path(environ['PATH_INFO'])}"
     log.error("request %s: %s failed", timer.request_id, request, exc_info=error)

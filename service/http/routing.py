@@ -18,6 +18,7 @@ from flask.json.provider import JSONProvider
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter, RequestRedirect
 
+from service.http.access import access_control, scope_of
 from service.http.cross_origin import CrossOrigin
 from service.http.error_responses import error_response, handle_exception, handle_http_exception, to_flask
 from service.http.messages import RESERVED_BODY, Request, Response, decode_path, json_bytes, release_body
@@ -76,6 +77,8 @@ class DigitalisApp(flask.Flask):
         self.settings = settings
         self.models = models
         self.segment = segment
+        self.access = access_control(settings)
+        self.before_request(self._check_access)
         self.url_map.converters["model"] = ModelConverter
         self.url_map.merge_slashes = False  # it would respond with a redirect, in HTML
         self.register_error_handler(HTTPException, lambda error: handle_http_exception(error, models.names()))
@@ -93,6 +96,8 @@ class DigitalisApp(flask.Flask):
                 response: Iterable[bytes] = super().wsgi_app(environ, start_response)
                 return response
             try:
+                if self.access:
+                    self.access.check(environ, scope_of(view))
                 result = view(self.request_of(environ), **arguments)
             except Exception as error:  # noqa: BLE001 - becomes an error response; is logged if it is a fault of ours
                 result = error_response(error, environ)
@@ -120,6 +125,11 @@ class DigitalisApp(flask.Flask):
             self.prefix.strip(environ)
         headers = self.middleware.record(environ, status)
         return headers + self.cross_origin.headers(environ) if self.cross_origin else headers
+
+    def _check_access(self) -> None:
+        """Before an ordinary view: a path that there is not needs no key, and gets 404."""
+        if self.access and flask.request.endpoint:
+            self.access.check(flask.request.environ, scope_of(self.view_functions[flask.request.endpoint]))
 
     def request_of(self, environ: WSGIEnvironment) -> Request:
         """The request of a WSGI environment."""

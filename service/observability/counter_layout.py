@@ -8,7 +8,7 @@ from service.bundle.baseline import BaselineHistogram, Fraction
 from service.bundle.manifest import MANIFEST, Bundle
 
 PROTOCOLS = ("v1", "v2")
-STATUSES = (200, 400, 404, 405, 408, 413, 415, 422, 429, 500, 501, 503, 504)
+STATUSES = (200, 400, 401, 403, 404, 405, 408, 413, 415, 422, 429, 500, 501, 503, 504)
 STAGES = ("decode", "infer", "encode", "total")
 REASONS = (
     "BadRequest",

@@ -5,6 +5,7 @@ from pathlib import Path
 import flask
 
 from service import __version__
+from service.http.access import requires
 from service.protocols.health import V1Liveness, v1_liveness
 from service.protocols.openapi import describe, hidden
 
@@ -26,6 +27,7 @@ page = flask.Blueprint("page", __name__, template_folder=str(HERE / "templates")
 
 
 @page.get("/")
+@requires("open")
 @describe(V1Liveness)
 def root() -> flask.Response:
     """KServe's liveness in V1; and for browsers, which prefer HTML, a page on which models can be tried."""
@@ -38,6 +40,7 @@ def root() -> flask.Response:
 
 
 @page.get("/page/<name>")
+@requires("open")
 @hidden
 def file(name: str) -> flask.Response:
     """A file of the page."""

@@ -12,6 +12,7 @@ from werkzeug.http import parse_date
 
 from service.bundle.manifest import ModelId
 from service.errors import ModelNotFound, ModelUnavailable
+from service.http.access import requires
 from service.http.messages import JSON, json_bytes
 from service.http.routing import DigitalisApp
 from service.inference.repository import ModelRepository
@@ -42,6 +43,7 @@ def page_blueprint(models: ModelRepository) -> flask.Blueprint:
     page.url_prefix = "/docs"
     page.before_request(_replace_dates_out_of_range)
     page.after_request(_restrict)
+    page.record_once(lambda state: requires("open")(state.app.view_functions["swagger_ui.show"]) and None)
     return page
 
 
@@ -71,6 +73,7 @@ def documentation_blueprint(app: DigitalisApp) -> flask.Blueprint:
         return json_bytes(model_document(app, app.models, app.models.find(*model_id), versioned=versioned))
 
     @documentation.get("/openapi.json")
+    @requires("predict")
     @describe({JSON: dict[str, Any]})
     def openapi() -> flask.Response:
         """The OpenAPI document of this service."""
@@ -78,6 +81,7 @@ def documentation_blueprint(app: DigitalisApp) -> flask.Blueprint:
 
     @documentation.get("/v1/models/<model:name>/openapi.json")
     @documentation.get("/v1/models/<model:name>/versions/<model:version>/openapi.json")
+    @requires("predict")
     @describe({JSON: dict[str, Any]}, errors=(ModelNotFound, ModelUnavailable))
     def model_openapi(name: str, version: str | None = None) -> flask.Response:
         """The OpenAPI document of a model: its own paths and types, with its features by name."""

@@ -6,6 +6,7 @@ import flask
 import msgspec
 
 from service.errors import ShuttingDown
+from service.http.access import requires
 from service.http.routing import current_app
 from service.protocols.openapi import describe
 
@@ -35,6 +36,7 @@ class V1Liveness(msgspec.Struct):
 
 
 @root.get("/")
+@requires("open")
 @describe(V1Liveness)
 def v1_liveness() -> flask.Response:
     """KServe's liveness in V1, and where to find the models and the documentation."""
@@ -43,6 +45,7 @@ def v1_liveness() -> flask.Response:
 
 
 @health.get("/v2/health/live")
+@requires("open")
 @describe(V2Liveness)
 def v2_liveness() -> flask.Response:
     """Whether the process responds."""
@@ -50,6 +53,7 @@ def v2_liveness() -> flask.Response:
 
 
 @health.get("/v2/health/ready")
+@requires("open")
 @describe(V2Readiness, errors=[ShuttingDown])
 def v2_readiness() -> flask.Response:
     """Whether to send requests: models are opened before the first one is accepted, so only a shutdown says no."""

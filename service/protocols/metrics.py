@@ -2,6 +2,7 @@
 
 import flask
 
+from service.http.access import requires
 from service.http.routing import current_app
 from service.observability.prometheus import render
 from service.protocols.openapi import describe
@@ -10,6 +11,7 @@ metrics = flask.Blueprint("metrics", __name__)
 
 
 @metrics.get("/metrics")
+@requires("metrics")
 @describe({"text/plain": str})
 def read_metrics() -> flask.Response:
     """The metrics of all workers, in Prometheus' text format or OpenMetrics'."""

@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.h
 import flask
 
 from service.errors import ModelNotFound
+from service.http.access import requires
 from service.http.messages import Request, Response
 from service.http.routing import fast_path
 from service.protocols.health import v2_readiness
@@ -16,6 +17,7 @@ sagemaker = flask.Blueprint("sagemaker", __name__)
 
 
 @sagemaker.get("/ping")
+@requires("open")
 @hidden
 def ping() -> flask.Response:
     """Whether to send requests, as `GET /v2/health/ready` says it."""
@@ -24,6 +26,7 @@ def ping() -> flask.Response:
 
 @sagemaker.post("/invocations")
 @fast_path
+@requires("predict")
 @hidden
 def invocations(request: Request) -> Response:
     """Predict every instance of the body, as `:predict` of the default model does."""

@@ -1,18 +1,28 @@
 // The service's public API, as every client has it. Paths are relative to the page, so that a proxy may add a prefix.
 
+const KEY = "digitalis-api-key"; // in this tab alone
+
 export class Rejected extends Error {}
+
+export const rememberKey = (key) => sessionStorage.setItem(KEY, key);
+
+function withKey(options) {
+  const key = sessionStorage.getItem(KEY);
+  return key ? { ...options, headers: { ...options.headers, Authorization: `Bearer ${key}` } } : options;
+}
 
 async function send(path, options = {}) {
   const started = performance.now();
   let response;
   try {
-    response = await fetch(new URL(path, document.baseURI), options);
+    response = await fetch(new URL(path, document.baseURI), withKey(options));
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Rejected("the service does not respond");
   }
   if (!response.ok) {
     const body = await response.json().catch(() => ({}));
+    if (response.status === 401) document.getElementById("key-form").hidden = false;
     throw new Rejected(body.error ?? `the service responds with ${response.status}`);
   }
   return { response, started };

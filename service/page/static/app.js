@@ -1,5 +1,5 @@
 // Starts the sections, and shows the one that the address names.
-import { allModels } from "./api.js";
+import { allModels, rememberKey } from "./api.js";
 import { copyButtons } from "./curl.js";
 import { startDigits } from "./digits.js";
 import { startFeatures } from "./features.js";
@@ -18,6 +18,12 @@ function showSection(available) {
     else link.removeAttribute("aria-current");
   }
 }
+
+document.getElementById("key-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  rememberKey(document.getElementById("key").value);
+  location.reload();
+});
 
 try {
   const models = await allModels();

@@ -14,6 +14,7 @@ from service.errors import (
     UnprocessableInput,
     UnsupportedMediaType,
 )
+from service.http.access import requires
 from service.http.body import read_body
 from service.http.messages import JSON, Request, Response, json_bytes
 from service.http.routing import current_app, fast_path
@@ -52,6 +53,7 @@ def _predict_response(bundle: Bundle) -> MediaTypes:
 @v1.post("/<model:name>:predict")
 @v1.post("/<model:name>/versions/<model:version>:predict")
 @fast_path
+@requires("predict")
 @describe(
     ByModel(RESPONSE, _predict_response),
     ByModel(REQUEST_BODY, media_types),
@@ -80,6 +82,7 @@ def predict(request: Request, name: str, version: str | None = None) -> Response
 
 
 @v1.get("")
+@requires("predict")
 @describe(ModelNames)
 def list_models() -> flask.Response:
     """The names of the models, as KServe lists them."""
@@ -88,6 +91,7 @@ def list_models() -> flask.Response:
 
 @v1.get("/<model:name>")
 @v1.get("/<model:name>/versions/<model:version>")
+@requires("predict")
 @describe(ModelStatus, errors=MODEL_ERRORS)
 def status(name: str, version: str | None = None) -> flask.Response:
     """Status, versions, task, signature, labels, features and metrics of a model."""
@@ -99,6 +103,7 @@ def status(name: str, version: str | None = None) -> flask.Response:
 
 @v1.get("/<model:name>/metadata")
 @v1.get("/<model:name>/versions/<model:version>/metadata")
+@requires("predict")
 @describe(TensorFlowServingMetadata, errors=MODEL_ERRORS)
 def metadata(name: str, version: str | None = None) -> flask.Response:
     """TensorFlow Serving's metadata, and the origin of the bundle."""
@@ -107,6 +112,7 @@ def metadata(name: str, version: str | None = None) -> flask.Response:
 
 @v1.get("/<model:name>/report")
 @v1.get("/<model:name>/versions/<model:version>/report")
+@requires("predict")
 @describe({"text/html": str}, errors=[*MODEL_ERRORS, ReportNotFound])
 def report(name: str, version: str | None = None) -> flask.Response:
     """The bundle's HTML report. It comes with the bundle, so the browser is told to run no script in it."""

@@ -19,6 +19,7 @@ from service.errors import (
     UnprocessableInput,
     UnsupportedMediaType,
 )
+from service.http.access import requires
 from service.http.body import read_decompressed
 from service.http.messages import ENCODER, JSON, Request, Response
 from service.http.routing import current_app, fast_path
@@ -73,6 +74,7 @@ COMPRESSION_LEVEL = 1  # zlib's fastest: responses are small, and latency matter
 @v2.post("/models/<model:name>/infer")
 @v2.post("/models/<model:name>/versions/<model:version>/infer")
 @fast_path
+@requires("predict")
 @describe(INFER_RESPONSE, INFER_REQUEST, INFER_ERRORS, INFER_PARAMETERS, example)
 def infer(request: Request, name: str, version: str | None = None) -> Response:
     """Run the tensors of the body.
@@ -93,6 +95,7 @@ def infer(request: Request, name: str, version: str | None = None) -> Response:
 
 @v2.get("")
 @v2.get("/")
+@requires("open")
 @describe(ServerMetadata)
 def server() -> flask.Response:
     """Name and version of the server, and the protocol's extensions that it implements."""
@@ -100,6 +103,7 @@ def server() -> flask.Response:
 
 
 @v2.get("/models")
+@requires("predict")
 @describe(ModelNames)
 def list_models() -> flask.Response:
     """The names of the models, as V1 lists them."""
@@ -108,6 +112,7 @@ def list_models() -> flask.Response:
 
 @v2.get("/models/<model:name>")
 @v2.get("/models/<model:name>/versions/<model:version>")
+@requires("predict")
 @describe(ModelMetadata, errors=MODEL_ERRORS)
 def metadata(name: str, version: str | None = None) -> flask.Response:
     """The inputs and outputs of a model."""
@@ -117,6 +122,7 @@ def metadata(name: str, version: str | None = None) -> flask.Response:
 
 @v2.get("/models/<model:name>/ready")
 @v2.get("/models/<model:name>/versions/<model:version>/ready")
+@requires("open")
 @describe(ModelReady, errors=MODEL_ERRORS)
 def model_ready(name: str, version: str | None = None) -> flask.Response:
     """Whether a model is ready. Every model that is found has been opened, and has passed its golden examples."""
@@ -125,6 +131,7 @@ def model_ready(name: str, version: str | None = None) -> flask.Response:
 
 @v2.get("/models/<model:name>/config")
 @v2.get("/models/<model:name>/versions/<model:version>/config")
+@requires("predict")
 @describe(ModelConfig, errors=MODEL_ERRORS)
 def config(name: str, version: str | None = None) -> flask.Response:
     """The fields of Triton's model configuration that apply to this service."""
@@ -135,6 +142,7 @@ def config(name: str, version: str | None = None) -> flask.Response:
 @v2.get("/models/stats")
 @v2.get("/models/<model:name>/stats")
 @v2.get("/models/<model:name>/versions/<model:version>/stats")
+@requires("metrics")
 @describe(Statistics, errors=MODEL_ERRORS)
 def statistics(name: str | None = None, version: str | None = None) -> flask.Response:
     """The statistics of all workers since the service started, by model and version."""
@@ -147,6 +155,7 @@ def statistics(name: str | None = None, version: str | None = None) -> flask.Res
 
 
 @v2.post("/repository/index")
+@requires("predict")
 @describe(
     list[IndexEntry], {JSON: IndexRequest}, [BadRequest, PayloadTooLarge, UnsupportedMediaType, ServiceOverloaded]
 )
@@ -164,6 +173,7 @@ def index() -> flask.Response:
 @v2.route("/trace/setting", methods=["GET", "POST"])
 @v2.route("/models/<model:name>/trace/setting", methods=["GET", "POST"])
 @v2.route("/logging", methods=["GET", "POST"])
+@requires("admin")
 @hidden
 def not_implemented(**_name: str) -> flask.Response:
     """Extensions of Triton that this service does not implement."""
