@@ -3,6 +3,7 @@
 import re
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -234,3 +235,18 @@ def test_every_section_is_accessible_and_fits(
             assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
             found = Axe().run(visit.page)
             assert found.violations_count == 0, found.generate_report()
+
+
+def test_where_a_key_is_needed_the_page_asks_for_it(running_browser: Browser, tmp_path: Path) -> None:
+    key = "a-key-of-the-page-012345"
+    with (
+        RunningService(tmp_path / "log", device="cpu", workers="1", api_keys=key) as server,
+        running_browser.new_context() as context,
+    ):
+        visit = Visit(context.new_page())
+        visit.open(server.url)
+        assert "send an API key" in visit.text("#problem")
+        visit.page.get_by_label("This service asks for an API key.").fill(key)
+        visit.page.get_by_role("button", name="Use it").click()
+        visit.wait_for("!document.querySelector('#digits').hidden")
+        draw_seven(visit)
