@@ -129,6 +129,60 @@ def test_a_failed_request_shows_why_and_no_stale_answer(visit: Visit) -> None:
     assert visit.page.locator("#answers .bars li").count() == 0
 
 
+def test_a_late_answer_to_another_drawing_is_not_shown_and_the_old_one_goes(visit: Visit) -> None:
+    draw_seven(visit)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    visit.page.route("**/*:predict*", hold)
+    visit.draw((0.3, 0.5), (0.6, 0.5))
+    visit.wait_for("document.querySelectorAll('#answers .bars li').length === 0")
+    assert visit.text("#spoken") == ""
+    visit.page.click("#clear")
+    visit.page.unroute("**/*:predict*")
+    visit.draw((0.5, 0.2), (0.5, 0.8))
+    visit.wait_for("document.querySelector('#answers .label strong').textContent === '1'")
+    visit.complaints.clear()
+
+
+def test_undo_brings_back_what_was_cleared(visit: Visit) -> None:
+    draw_seven(visit)
+    visit.page.click("#clear")
+    visit.page.click("#undo")
+    visit.wait_for("document.querySelector('#answers .label strong').textContent === '7'")
+
+
+def test_a_failed_map_leaves_the_answers_as_they_are(visit: Visit) -> None:
+    visit.page.route("**/infer", lambda route: route.abort())
+    choose_vector_model(visit, "moons-mlp")
+    visit.wait_for("document.querySelectorAll('#vector-answer .bars li').length === 2")
+    visit.page.unroute("**/infer")
+    choose_vector_model(visit, "wine")
+    visit.wait_for("document.querySelectorAll('#vector-answer .bars li').length === 3")
+    choose_vector_model(visit, "moons-mlp")
+    visit.page.wait_for_selector("#map")
+    assert visit.page.locator("#legend li").all_inner_texts() == ["upper", "lower"]
+
+
+def test_an_empty_number_is_not_sent(visit: Visit) -> None:
+    choose_vector_model(visit, "iris")
+    visit.page.get_by_label("sepal length (cm), as a number").fill("")
+    visit.wait_for(
+        "document.querySelector('#vector-answer .reason').textContent === 'enter a number for sepal length (cm)'"
+    )
+    visit.page.get_by_role("button", name="Middle").click()
+    visit.wait_for("document.querySelectorAll('#vector-answer .bars li').length === 3")
+
+
+def test_the_link_to_the_content_stays_in_the_section(visit: Visit) -> None:
+    visit.page.click('nav a[href="#models"]')
+    visit.page.evaluate("location.hash = '#main'")
+    visit.page.wait_for_timeout(100)
+    assert visit.page.locator("#models").is_visible()
+
+
 def test_a_refused_picture_shows_the_reason(visit: Visit) -> None:
     visit.page.set_input_files("#file", ROOT / "tests/corpus/files/blank.png")
     visit.wait_for("document.querySelector('#answers .reason').textContent.includes('no ink of a digit')")
@@ -232,6 +286,7 @@ def test_every_section_is_accessible_and_fits(
             visit.page.click(f'nav a[href="#{section}"]')
             if section == "digits":
                 draw_seven(visit)
+            visit.page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
             assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
             found = Axe().run(visit.page)
             assert found.violations_count == 0, found.generate_report()

@@ -34,7 +34,10 @@ def root() -> flask.Response:
     if flask.request.accept_mimetypes.best_match([JSON, HTML]) != HTML:
         response = v1_liveness()
     else:
-        response = flask.Response(flask.render_template("index.html", version=__version__), headers=HEADERS)
+        # Relative, as a proxy may have put a path before all others; absolute, if the service knows it.
+        base = f"{flask.request.script_root}/" if flask.request.script_root else ""
+        html = flask.render_template("index.html", version=__version__, base=base)
+        response = flask.Response(html, headers=HEADERS)
     response.vary.add("Accept")
     return response
 

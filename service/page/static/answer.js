@@ -1,7 +1,12 @@
-// The answer to one request, in an element that is made once: what is predicted, how surely, and how long it took.
+// The answer to one request: what is predicted, how surely, and how long it took.
 
-export const percent = (value) => `${(100 * value).toFixed(value > 0.9995 || value < 0.0005 ? 2 : 1)} %`;
+export function percent(value) {
+  if (value > 0.9999 && value < 1) return "> 99.99 %";
+  return `${(100 * value).toFixed(value > 0.9995 || value < 0.0005 ? 2 : 1)} %`;
+}
 export const number = (value) => (Math.abs(value) >= 1e5 || (value && Math.abs(value) < 1e-3) ? value.toExponential(2) : String(Number(value.toPrecision(5))));
+// The most probable label, and its probability.
+export const likeliest = ({ probabilities }) => Object.entries(probabilities).reduce((best, one) => (one[1] > best[1] ? one : best));
 const SHOWN_BARS = 12;
 
 export class Answer {
@@ -26,7 +31,7 @@ export class Answer {
   empty() { this.#clear(); }
 
   // Why there is no answer.
-  reject(message) { this.#clear(message); }
+  reject(message) { this.#clear(message.replace(/^the body: /, "")); }
 
   show({ prediction, roundTrip, server }, targets = []) {
     this.#clear();
@@ -43,7 +48,7 @@ export class Answer {
 
   #classification(prediction) {
     const entries = Object.entries(prediction.probabilities);
-    const [label, probability] = entries.reduce((best, one) => (one[1] > best[1] ? one : best));
+    const [label, probability] = likeliest(prediction);
     this.#headline(label, percent(probability));
     this.#part(".unsure").hidden = !prediction.unsure;
     this.#part(".reason").textContent = prediction.reason ?? "";
@@ -77,10 +82,11 @@ export class Answer {
   }
 
   #seen(ink) {
-    const done = [ink.untouched ? "taken as it is" : `found at ${ink.box[0]}, ${ink.box[1]}, ${ink.box[2]}x${ink.box[3]} of ${ink.width}x${ink.height} pixels`];
+    const isWhole = !ink.mask && !ink.untouched;
+    const done = [ink.untouched ? "taken as it is" : isWhole ? `the whole picture of ${ink.width}x${ink.height} pixels` : `found at ${ink.box[0]}, ${ink.box[1]}, ${ink.box[2]}x${ink.box[3]} of ${ink.width}x${ink.height} pixels`];
     if (ink.inverted) done.push("inverted");
     if (ink.exif_orientation > 1) done.push(`turned (EXIF orientation ${ink.exif_orientation})`);
-    if (ink.mask) done.push("ink cut out, scaled, centred");
+    if (ink.mask && !ink.untouched) done.push("ink cut out, scaled, centred");
     this.#part(".seen").hidden = false;
     this.#part(".seen img").src = ink.png;
     this.#part(".seen img").alt = "The image that the network saw";
@@ -104,12 +110,18 @@ export function textElement(tag, text) {
   return element;
 }
 
-// A sentence of an answer for screen readers.
-export function spoken({ prediction }) {
+// The answer in a few words.
+export function brief({ prediction }) {
   if (prediction.probabilities) {
-    const [label, probability] = Object.entries(prediction.probabilities).reduce((best, one) => (one[1] > best[1] ? one : best));
-    return `${label}, ${percent(probability)}${prediction.unsure ? `, unsure: ${prediction.reason}` : ""}`;
+    const [label, probability] = likeliest(prediction);
+    return `${label}, ${percent(probability)}${prediction.unsure ? ", unsure" : ""}`;
   }
-  const values = prediction.values ?? { mean: prediction.mean };
-  return Object.entries(values).map(([name, value]) => `${name} ${number(value)}`).join(", ");
+  if (prediction.quantiles) return `mean ${number(prediction.mean)}, plus or minus ${number(prediction.deviation)}`;
+  return Object.entries(prediction.values).map(([name, value]) => `${name} ${number(value)}`).join(", ");
+}
+
+// The answer for screen readers, with what is doubtful.
+export function spoken(answer) {
+  const { reason, warnings = [] } = answer.prediction;
+  return [brief(answer), ...(reason ? [reason] : []), ...warnings].join(". ");
 }

@@ -1,6 +1,8 @@
-// The service's public API, as every client has it. Paths are relative to the page, so that a proxy may add a prefix.
+// The service's public API, as every client has it.
 
 const KEY = "digitalis-api-key"; // in this tab alone
+
+export const BASE = new URL("../", import.meta.url); // of the service, whatever a proxy puts in front
 
 export class Rejected extends Error {}
 
@@ -15,7 +17,7 @@ async function send(path, options = {}) {
   const started = performance.now();
   let response;
   try {
-    response = await fetch(new URL(path, document.baseURI), withKey(options));
+    response = await fetch(new URL(path, BASE), withKey(options));
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Rejected("the service does not respond");
@@ -30,17 +32,25 @@ async function send(path, options = {}) {
 
 export async function getJson(path) {
   const { response } = await send(path);
-  return response.json();
+  return jsonOf(response);
+}
+
+async function jsonOf(response) {
+  try {
+    return await response.json();
+  } catch {
+    throw new Rejected("what answers is not the service: it is not JSON");
+  }
 }
 
 export const modelPath = (model) => `v1/models/${encodeURIComponent(model.name)}/versions/${model.version}`;
 
-// The prediction of one instance, with the milliseconds of the round trip and of the server's own work.
+// The prediction of one instance, with the milliseconds of the round trip and of the server.
 export async function predict(model, body, query = "", signal = undefined) {
   const headers = body instanceof Blob ? { "Content-Type": body.type || "image/png" } : { "Content-Type": "application/json" };
   const content = body instanceof Blob ? body : JSON.stringify(body);
   const { response, started } = await send(`${modelPath(model)}:predict${query}`, { method: "POST", headers, body: content, signal });
-  const answer = await response.json();
+  const answer = await jsonOf(response);
   return { prediction: answer.predictions[0], roundTrip: performance.now() - started, server: serverTimes(response) };
 }
 
@@ -53,7 +63,7 @@ function serverTimes(response) {
   return times;
 }
 
-// Many rows in one request, as binary tensors of the Open Inference Protocol: outputs by name, as Float32Array.
+// Many rows as binary tensors of the Open Inference Protocol: outputs by name, as Float32Array.
 export async function infer(model, array, rows, signal = undefined) {
   const [input] = model.signature.inputs;
   const tensor = {

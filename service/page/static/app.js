@@ -9,7 +9,8 @@ const links = [...document.querySelectorAll('nav a[href^="#"]')];
 
 function showSection(available) {
   const wanted = location.hash.slice(1);
-  const shown = available.includes(wanted) ? wanted : available[0];
+  const current = available.find((id) => !document.getElementById(id).hidden);
+  const shown = available.includes(wanted) ? wanted : (current ?? available[0]);
   for (const link of links) {
     const id = link.hash.slice(1);
     document.getElementById(id).hidden = id !== shown;
@@ -37,4 +38,5 @@ try {
   problem.textContent = `The models cannot be listed: ${error.message}`;
   problem.hidden = false;
 }
+document.getElementById("loading").hidden = true;
 document.documentElement.dataset.ready = "true";

@@ -1,10 +1,10 @@
 // The command that sends the same request from a terminal.
-import { modelPath } from "./api.js";
+import { BASE, modelPath } from "./api.js";
 
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
 function address(model, query) {
-  return quoted(new URL(`${modelPath(model)}:predict${query}`, document.baseURI).href);
+  return quoted(new URL(`${modelPath(model)}:predict${query}`, BASE).href);
 }
 
 export function curlOfJson(model, body, query = "") {
@@ -12,7 +12,8 @@ export function curlOfJson(model, body, query = "") {
 }
 
 export function curlOfFile(model, name, query = "") {
-  return `curl ${address(model, query)} \\\n  -F ${quoted(`image=@${name}`)}`;
+  const escaped = name.replace(/["\\]/g, "\\$&");
+  return `curl ${address(model, query)} \\\n  -F ${quoted(`image=@"${escaped}"`)}`;
 }
 
 // A drawing is in no file, so the command has all of it.

@@ -5,27 +5,34 @@ const STEP = 8; // canvas pixels that an arrow key moves the pen by
 export class Drawing {
   #canvas;
   #changed;
+  #said;
   #strokes = [];
   #picture = null; // { file, image }
+  #history = []; // what was there before each change
   #pen = null; // where the keyboard's pen is
-  #isDown = false;
+  #pointer = null; // the one that draws; others, as of a palm, do not
 
-  constructor(canvas, changed) {
+  // `changed` is called after each change, `said` with words about the keyboard's pen.
+  constructor(canvas, changed, said) {
     this.#canvas = canvas;
     this.#changed = changed;
+    this.#said = said;
     this.width = 28;
+    this.isDown = false;
     canvas.addEventListener("pointerdown", (event) => this.#begin(event));
     canvas.addEventListener("pointermove", (event) => this.#go(event));
-    for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => this.#end());
+    for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, (event) => this.#end(event));
     canvas.addEventListener("keydown", (event) => this.#press(event));
-    canvas.addEventListener("blur", () => { this.#pen = null; this.#isDown = false; this.#paint(); });
+    canvas.addEventListener("blur", () => { if (this.#pen) { this.#pen = null; this.isDown = false; this.#update(); } });
     this.#paint();
   }
 
   get isEmpty() { return !this.#strokes.length && !this.#picture; }
 
-  // The picture's own name, if it is a file.
-  get fileName() { return this.#picture?.file.name ?? null; }
+  get file() { return this.#picture?.file ?? null; }
+
+  // Whether this browser cannot show the picture; the service may read it.
+  get isHidden() { return Boolean(this.#picture?.failed); }
 
   // What is sent: the file itself, or the drawing as a PNG file.
   async blob() {
@@ -46,49 +53,66 @@ export class Drawing {
   }
 
   async show(file) {
-    const image = await createImageBitmap(file).catch(() => null); // the service may read what this browser cannot
-    this.#picture = { file, image };
+    this.#keep();
+    const picture = { file, image: null };
     this.#strokes = [];
+    this.#picture = picture;
     this.#update();
+    picture.image = await createImageBitmap(file).catch(() => null);
+    picture.failed = !picture.image;
+    if (this.#picture === picture) { this.#paint(); if (picture.failed) this.#changed(); }
   }
 
   undo() {
-    if (this.#picture) this.#picture = null;
-    else this.#strokes.pop();
-    this.#isDown = false;
-    this.#update();
+    const before = this.#history.pop();
+    if (before) this.#set(before.strokes, before.picture);
   }
 
   clear() {
-    this.#picture = null;
-    this.#strokes = [];
-    this.#isDown = false;
+    if (this.isEmpty) return;
+    this.#keep();
+    this.#set([], null);
+  }
+
+  #set(strokes, picture) {
+    this.#strokes = strokes;
+    this.#picture = picture;
+    this.isDown = false;
     this.#update();
   }
 
+  #keep() {
+    this.#history.push({ strokes: [...this.#strokes], picture: this.#picture });
+  }
+
   #begin(event) {
-    if (event.button) return;
+    if (event.button || this.isDown) return;
+    this.#pointer = event.pointerId;
     this.#canvas.setPointerCapture(event.pointerId);
     this.#pen = null;
     this.#startStroke(this.#place(event));
   }
 
   #startStroke(point) {
+    this.#keep();
     this.#picture = null;
     this.#strokes.push({ width: this.width, points: [point] });
-    this.#isDown = true;
+    this.isDown = true;
     this.#update();
   }
 
   #go(event) {
-    if (!this.#isDown || !this.#canvas.hasPointerCapture(event.pointerId)) return;
+    if (!this.isDown || event.pointerId !== this.#pointer) return;
     const events = event.getCoalescedEvents?.() ?? [];
     this.#strokes.at(-1).points.push(...(events.length ? events : [event]).map((one) => this.#place(one)));
     this.#update();
   }
 
-  #end() {
-    if (this.#isDown && !this.#pen) this.#isDown = false;
+  #end(event) {
+    if (!this.isDown || event.pointerId !== this.#pointer) return;
+    this.isDown = false;
+    this.#pointer = null;
+    this.#update();
   }
 
   #place(event) {
@@ -103,11 +127,12 @@ export class Drawing {
       const [x, y] = this.#pen ?? [side / 2, side / 2];
       const [right, down] = moves[event.key];
       this.#pen = [Math.min(side, Math.max(0, x + right * STEP)), Math.min(side, Math.max(0, y + down * STEP))];
-      if (this.#isDown) this.#strokes.at(-1).points.push(this.#pen);
-      if (this.#isDown) this.#update(); else this.#paint();
+      if (this.isDown) { this.#strokes.at(-1).points.push(this.#pen); this.#update(); } else this.#paint();
     } else if (event.key === " ") {
       this.#pen ??= [side / 2, side / 2];
-      if (this.#isDown) { this.#isDown = false; this.#paint(); } else this.#startStroke(this.#pen);
+      const at = this.#pen.map((one) => Math.round((100 * one) / side));
+      if (this.isDown) { this.isDown = false; this.#update(); } else this.#startStroke(this.#pen);
+      this.#said(`pen ${this.isDown ? "down" : "up"}, ${at[0]} % from the left, ${at[1]} % from the top`);
     } else if (event.key === "Backspace" || (event.key === "z" && (event.ctrlKey || event.metaKey))) this.undo();
     else if (event.key === "Escape") this.clear();
     else return;
@@ -128,20 +153,20 @@ export class Drawing {
       const { left, top, scale } = this.placeOf(this.#picture.image.width, this.#picture.image.height);
       context.drawImage(this.#picture.image, left, top, this.#picture.image.width * scale, this.#picture.image.height * scale);
     }
-    context.strokeStyle = context.fillStyle = "#000";
+    context.strokeStyle = "#000";
     context.lineCap = context.lineJoin = "round";
     for (const { width: line, points } of this.#strokes) {
       context.lineWidth = line;
       context.beginPath();
       context.moveTo(...points[0]);
-      for (const point of points.length > 1 ? points : [points[0]]) context.lineTo(...point);
+      for (const point of points) context.lineTo(...point);
       context.stroke();
     }
     if (cursor && this.#pen) this.#paintPen(context);
   }
 
   #paintPen(context) {
-    context.strokeStyle = this.#isDown ? "#a13d8f" : "#777";
+    context.strokeStyle = this.isDown ? "#a13d8f" : "#777";
     context.lineWidth = 3;
     context.beginPath();
     context.arc(...this.#pen, this.width / 2 + 4, 0, 2 * Math.PI);

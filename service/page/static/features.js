@@ -1,13 +1,14 @@
-// The section of feature vectors: sliders within the range seen in training, and the answer follows.
-import { predict, takesFeatures, title } from "./api.js";
-import { Answer, number, spoken, textElement } from "./answer.js";
+// The section of feature vectors: while one moves sliders, the answer follows.
+import { predict, Rejected, takesFeatures, title } from "./api.js";
+import { Answer, brief, number, spoken, textElement } from "./answer.js";
 import { curlOfJson } from "./curl.js";
 import { Latest } from "./latest.js";
 import { drawMap } from "./surface.js";
 
 const STEPS = 200; // of a slider
 const BEYOND = 0.25; // of the range, on both sides: values there get a warning
-const SETTLED = 500; // milliseconds
+const SETTLED = 500; // milliseconds without a change, after which a screen reader speaks
+const STALE = 300; // milliseconds after which an answer to other values is shown no more
 
 const isKnown = (feature) => Number.isFinite(feature.minimum) && Number.isFinite(feature.maximum);
 const lowest = (feature) => (isKnown(feature) ? feature.minimum : -1);
@@ -25,16 +26,16 @@ export function startFeatures(models) {
   element("vector-answer").append(answer.element);
   let [model] = vectors;
   let fields = []; // for each feature { value(), set(value) }
-  let settled;
+  let [settled, waiting, generation] = [0, 0, 0];
 
   element("vector-model").append(...vectors.map((one, i) => new Option(title(one), String(i))));
   const first = vectors.findIndex((one) => one.name === "iris");
   element("vector-model").value = String(Math.max(0, first));
 
-  const row = () => Object.fromEntries(model.features.map((feature, i) => [feature.name, fields[i].value()]));
-
   function choose() {
     model = vectors[Number(element("vector-model").value)];
+    answer.empty();
+    element("map").hidden = true;
     answer.title = title(model);
     element("vector-summary").textContent = `${model.task}, ${model.features.length} feature${model.features.length > 1 ? "s" : ""}, `
       + `${model.labels.length ? `labels ${model.labels.join(", ")}` : model.targets.map((target) => target.name).join(", ")}`;
@@ -43,25 +44,50 @@ export function startFeatures(models) {
     changed();
   }
 
+  function say(words) {
+    element("vector-spoken").textContent = words;
+  }
+
+  function refuse(message) {
+    answer.reject(message);
+    element("vector-brief").textContent = message;
+    say(message);
+  }
+
   function changed() {
+    generation += 1;
+    clearTimeout(settled);
+    clearTimeout(waiting);
+    const wrong = fields.find((field) => !field.isValid());
+    if (wrong) {
+      live.cancel();
+      refuse(`enter a number for ${wrong.name}`);
+      return;
+    }
+    waiting = setTimeout(() => answer.empty(), STALE);
     live.submit(ask);
   }
 
   async function ask(signal) {
-    const asked = model;
-    const body = { instances: [row()] };
+    const [asked, number, values, started] = [model, generation, fields.map((field) => field.value()), performance.now()];
+    const body = { instances: [Object.fromEntries(asked.features.map((feature, i) => [feature.name, values[i]]))] };
     element("features-curl").textContent = curlOfJson(asked, body);
-    clearTimeout(settled);
-    try {
-      const found = await predict(asked, body, "", signal);
-      answer.show(found, asked.targets);
-      settled = setTimeout(() => { element("vector-spoken").textContent = spoken(found); }, SETTLED);
-    } catch (error) {
+    const found = await predict(asked, body, "", signal).catch((error) => {
       if (error.name === "AbortError") throw error;
-      answer.reject(error.message);
-      element("vector-spoken").textContent = error.message;
+      return error;
+    });
+    if (signal.aborted || asked !== model || (number !== generation && performance.now() - started > STALE)) return;
+    if (number === generation) clearTimeout(waiting);
+    if (found instanceof Error) refuse(found.message);
+    else {
+      answer.show(found, asked.targets);
+      element("vector-brief").textContent = brief(found);
+      settled = setTimeout(() => say(spoken(found)), SETTLED);
     }
-    await drawMap(element("map"), asked, fields.map((field) => field.value()), signal);
+    await drawMap(element("map"), asked, values, signal).catch((error) => {
+      element("map").hidden = true; // the answer stands without it
+      if (!(error instanceof Rejected) && error.name !== "AbortError") throw error;
+    });
   }
 
   for (const [name, share] of Object.entries(EXAMPLES)) {
@@ -78,12 +104,14 @@ export function startFeatures(models) {
     });
     element("examples").append(button);
   }
-  element("surface").addEventListener("pointerdown", (event) => {
+  const moveTo = (event) => {
+    if (!event.buttons) return;
     const box = event.target.getBoundingClientRect();
     const shares = [(event.clientX - box.left) / box.width, 1 - (event.clientY - box.top) / box.height];
-    model.features.forEach((feature, i) => fields[i].set(lowest(feature) + shares[i] * (highest(feature) - lowest(feature))));
+    model.features.forEach((feature, i) => fields[i].set(lowest(feature) + Math.min(1, Math.max(0, shares[i])) * (highest(feature) - lowest(feature))));
     changed();
-  });
+  };
+  for (const kind of ["pointerdown", "pointermove"]) element("surface").addEventListener(kind, moveTo);
   element("sliders").addEventListener("submit", (event) => event.preventDefault());
   element("vector-model").addEventListener("change", choose);
   choose();
@@ -101,7 +129,7 @@ function labelled(feature, input, more = []) {
   return field;
 }
 
-// A slider, and beside it the number, which may be outside the slider's range.
+// A slider, and the number, which may be outside its range.
 function numberField(feature, changed) {
   const [low, high] = [lowest(feature), highest(feature)];
   const margin = BEYOND * (high - low);
@@ -112,25 +140,32 @@ function numberField(feature, changed) {
   exact.setAttribute("aria-label", `${feature.name}, as a number`);
   const missing = document.createElement("input");
   missing.type = "checkbox";
+  missing.setAttribute("aria-label", `${feature.name} is missing`);
+  const isValid = () => missing.checked || (exact.value !== "" && exact.validity.valid);
   const set = (value) => {
     slider.value = value;
-    exact.value = number(value);
+    exact.value = Number(value.toPrecision(7));
     missing.checked = false;
   };
-  slider.addEventListener("input", () => { exact.value = number(Number(slider.value)); missing.checked = false; changed(); });
-  exact.addEventListener("input", () => { if (exact.value) { slider.value = exact.value; missing.checked = false; changed(); } });
+  slider.addEventListener("input", () => { set(Number(slider.value)); changed(); });
+  exact.addEventListener("input", () => {
+    slider.value = exact.value;
+    missing.checked = false;
+    exact.setAttribute("aria-invalid", String(!isValid()));
+    changed();
+  });
   missing.addEventListener("change", changed);
-  const range = textElement("small", isKnown(feature) ? `${number(feature.minimum)} to ${number(feature.maximum)} seen in training` : "the training range is not known");
+  const range = textElement("small", isKnown(feature) ? `${number(feature.minimum)} to ${number(feature.maximum)} seen in training` : "range unknown");
   const absent = textElement("label", "missing");
   absent.prepend(missing);
   set((low + high) / 2);
   const element = labelled(feature, slider, [exact, range, ...(feature.may_be_missing ? [absent] : [])]);
-  return { element, set, value: () => (missing.checked ? null : Number(exact.value)) };
+  return { element, set, isValid, name: feature.name, value: () => (missing.checked ? null : Number(exact.value)) };
 }
 
 function wordField(feature, changed) {
   const select = document.createElement("select");
   select.append(...feature.categories.map((word) => new Option(word)), ...(feature.may_be_missing ? [new Option("missing", "\0")] : []));
   select.addEventListener("change", changed);
-  return { element: labelled(feature, select), set: (word) => { select.value = word; }, value: () => (select.value === "\0" ? null : select.value) };
+  return { element: labelled(feature, select), isValid: () => true, set: (word) => { select.value = word; }, value: () => (select.value === "\0" ? null : select.value) };
 }

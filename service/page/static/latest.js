@@ -1,4 +1,4 @@
-// Runs one task at a time; of those that are asked for meanwhile only the latest is run, and it is always run.
+// Runs one task at a time; of those that come meanwhile only the latest is run, and always.
 export class Latest {
   #next = null;
   #running = false;
@@ -28,9 +28,7 @@ export class Latest {
       try {
         await task(this.#controller.signal);
       } catch (error) {
-        if (error.name !== "AbortError") throw error;
-      } finally {
-        if (!this.#next) this.#controller = null;
+        if (error.name !== "AbortError") reportError(error); // and the next task is run all the same
       }
       if (this.#next) await new Promise((resolve) => setTimeout(resolve, this.pause));
     }

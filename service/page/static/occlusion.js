@@ -1,4 +1,4 @@
-// Which ink mattered: by how much the probability falls when a patch of the image is covered, for all patches at once.
+// Which ink mattered: how far the probability falls when a patch is covered, for all patches in one request.
 import { infer } from "./api.js";
 
 const PATCH = 5; // pixels a side
@@ -18,7 +18,7 @@ export async function pixelsOf(uri) {
   return { pixels: Uint8Array.from({ length: data.length / 4 }, (_, i) => data[4 * i]), width: image.width, height: image.height };
 }
 
-// The fall of the label's probability at each pixel, 0 to 1, as the mean of the patches that cover it.
+// The fall of the probability at each pixel, 0 to 1: the mean of the patches that cover it.
 export async function occlusionMap(model, { pixels, width, height }, label, signal) {
   const patches = [];
   for (let top = 1 - PATCH + STRIDE; top < height; top += STRIDE) {
@@ -64,7 +64,7 @@ function boxOf({ pixels, width }) {
   return right < 0 ? null : [left, top, right + 1 - left, bottom + 1 - top];
 }
 
-// Paint the map over the drawing. `ink` says where in the picture the image is from, `place` where that is on the canvas.
+// Paint the map over the drawing: `ink` says where the image is in the picture, `place` where that is on the canvas.
 export function paintMap(canvas, map, image, ink, place) {
   const context = canvas.getContext("2d");
   context.clearRect(0, 0, canvas.width, canvas.height);
@@ -73,7 +73,9 @@ export function paintMap(canvas, map, image, ink, place) {
   if (!box || strongest <= 0) return 0;
   const heat = new OffscreenCanvas(image.width, image.height);
   const picture = new ImageData(image.width, image.height);
-  map.forEach((value, at) => picture.data.set([255, 96, 0, 215 * Math.sqrt(value / strongest) * (image.pixels[at] > INK / 2 ? 1 : 0.25)], 4 * at));
+  map.forEach((value, at) => {
+    if (image.pixels[at] > INK / 2) picture.data.set([255, 96, 0, 215 * Math.sqrt(value / Math.max(strongest, 0.1))], 4 * at);
+  });
   heat.getContext("2d").putImageData(picture, 0, 0);
   const [left, top, width, height] = ink.box;
   const [across, down] = [(width / box[2]) * place.scale, (height / box[3]) * place.scale];

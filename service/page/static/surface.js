@@ -1,4 +1,4 @@
-// What a model of one or two features predicts everywhere in their ranges, from one request of a batch.
+// What a model of one or two features predicts in all of their ranges, from one request.
 import { infer } from "./api.js";
 import { number } from "./answer.js";
 
@@ -20,9 +20,10 @@ export async function drawMap(figure, model, values, signal) {
     drawn = { model, picture };
     figure.querySelector("figcaption").textContent = caption(model);
     canvas.setAttribute("aria-label", caption(model));
+    figure.querySelector("ul").replaceChildren(...legend(model, picture.range));
   }
   const context = canvas.getContext("2d");
-  context.putImageData(drawn.picture, 0, 0);
+  context.putImageData(drawn.picture.data, 0, 0);
   const at = features.map((feature, i) => (values[i] - feature.minimum) / (feature.maximum - feature.minimum));
   const [x, y] = [at[0] * canvas.width, features.length === 2 ? (1 - at[1]) * canvas.height : null];
   context.lineWidth = 3;
@@ -38,9 +39,21 @@ export async function drawMap(figure, model, values, signal) {
 function caption(model) {
   const [first, second] = model.features;
   const across = `${first.name} from ${number(first.minimum)} (left) to ${number(first.maximum)} (right)`;
-  const what = model.labels.length ? "The labels, stronger where they are more probable" : "The predicted values";
-  return second ? `${what}: ${across}; ${second.name} from ${number(second.minimum)} (bottom) to ${number(second.maximum)} (top). Click to move the point.`
-    : `${what}: ${across}. Click to move the line.`;
+  const kind = second ? "The labels, stronger where they are more probable" : "The probabilities of the labels, 0 (bottom) to 1 (top)";
+  const what = model.labels.length ? kind : "The predicted values";
+  return second ? `${what}: ${across}; ${second.name} from ${number(second.minimum)} (bottom) to ${number(second.maximum)} (top)` : `${what}: ${across}`;
+}
+
+// The colour of each label, or of the lowest and the highest value.
+function legend(model, [low, high]) {
+  const names = model.labels.length ? model.labels.slice(0, COLOURS.length) : model.features.length === 1
+    ? model.targets.map((target) => `${target.name}, ${number(low)} (bottom) to ${number(high)} (top)`) : [`up to ${number(high)}; white: ${number(low)}`];
+  return names.map((name, i) => {
+    const [item, chip] = [document.createElement("li"), document.createElement("i")];
+    chip.style.background = `rgb(${COLOURS[i].join(" ")})`;
+    item.append(chip, name);
+    return item;
+  });
 }
 
 function grid(features, side) {
@@ -67,7 +80,7 @@ async function surface(model, canvas, signal) {
   small.getContext("2d").putImageData(picture, 0, 0);
   const context = canvas.getContext("2d", { willReadFrequently: true });
   context.drawImage(small, 0, 0, canvas.width, canvas.height);
-  return context.getImageData(0, 0, canvas.width, canvas.height);
+  return { data: context.getImageData(0, 0, canvas.width, canvas.height), range: [low, high] };
 }
 
 async function curve(model, canvas, signal) {
@@ -88,7 +101,7 @@ async function curve(model, canvas, signal) {
     }
     context.stroke();
   }
-  return context.getImageData(0, 0, canvas.width, canvas.height);
+  return { data: context.getImageData(0, 0, canvas.width, canvas.height), range: [low, high] };
 }
 
 function range(values) {
