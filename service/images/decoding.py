@@ -13,6 +13,7 @@ from PIL import Image, Jpeg2KImagePlugin, JpegImagePlugin, WebPImagePlugin
 from service.errors import BadRequest
 from service.images import heic
 from service.images.decoding_memory import decoding_memory, is_run_length_encoded
+from service.images.deep_colours import has_deep_colours, scale_deep_colours
 from service.images.file_formats import ImageData, extract_image_data
 from service.images.greyscale_picture import WORKING_PIXELS, Picture, greyscale, in_colour, in_memory
 from service.images.limits import PixelBudget
@@ -141,6 +142,10 @@ class EncodedImage:
             return Picture(self.image.size, _eight_bit_mode(self.image), self.image.has_transparency_data, bands)
         if isinstance(self.image, WebPImagePlugin.WebPImageFile):
             return in_memory(decode_webp(self.image))
+        is_deep = has_deep_colours(self.image)
+        self.image.load()  # now, before there is memory for anything else
+        if is_deep:
+            scale_deep_colours(self.image, self.data.file)
         return in_memory(self.image)
 
 
