@@ -105,8 +105,8 @@ def _visible(image: Image.Image) -> Image.Image:
 
 def _extreme_levels(image: Image.Image) -> tuple[int, int]:
     """The lowest and the highest level of all channels."""
-    levels: list[int] = np.ravel(np.asarray(image.getextrema())).astype(int).tolist()
-    return min(levels), max(levels)
+    bands: list[Any] = [image.getextrema()] if image.mode == "L" else [*image.getextrema()]
+    return min(lowest for lowest, _ in bands), max(highest for _, highest in bands)
 
 
 def _rows(picture: Picture) -> int:
