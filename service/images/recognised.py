@@ -30,6 +30,11 @@ UNPACKED = "send the pictures in it as files of their own"
 AN_ANSWER = "it may be the answer of a server that had no picture: look at how the file was fetched"
 FETCHED = "the service fetches nothing: send the content of the file"
 
+# It has no signature: no palette and no place of one, or a palette; then sizes, and the bits of a pixel.
+TGA = (
+    rb".\0[\x02\x03\x0a\x0b]\0{5}.{8}[\x08\x0f\x10\x18\x20][\0-\x3f]"
+    rb"|.\x01[\x01\x09].{4}[\x0f\x10\x18\x20].{8}[\x08\x10][\0-\x3f]"
+)
 HEXADECIMAL_BEGINNING = (
     rb'["]?(?:\\+x|0x)?(?:89\s?50\s?4e\s?47|ff\s?d8\s?ff|47\s?49\s?46\s?38|52\s?49\s?46\s?46[0-9a-f\s]{10}'
     rb"|42\s?4d[0-9a-f\s]{16}|49\s?49\s?2a\s?00|4d\s?4d\s?00\s?2a)"
@@ -73,7 +78,11 @@ FILES = _kinds(
     (rb"8BP[SB]", "a Photoshop file", AS_PNG),
     (rb"gimp xcf", "a GIMP file", AS_PNG),
     (rb"\xff\x0a|\0\0\0\x0cJXL ", "a JPEG XL file", AS_PNG),
-    (rb"P7\n|P[Ff]\n|P[Ff]4?\r?\n", "a Netpbm file of another kind (PAM, PFM)", "save it as PPM, PGM or PNG"),
+    (rb"P7\r?\n|PF4?\r?\n", "a Netpbm file of another kind (PAM, or PFM in colour)", "save it as PPM, PGM or PNG"),
+    (TGA, "a TGA file (Targa)", AS_PNG),
+    (rb"\x0a[\0\x02-\x05]\x01[\x01\x02\x04\x08].{61}[\x01-\x04]", "a PCX file", AS_PNG),
+    (rb"\x28\0{3}.{8}\x01\0[\x01\x04\x08\x10\x18\x20]\0", "a bitmap without the header of its file (DIB)", AS_PNG),
+    (rb"BLP[12]|DanM|LinS|Image type: ", "a picture in an unusual format", AS_PNG),
     (
         rb"icns|qoif|DDS |\x76\x2f\x31\x01|#\?RADIANCE|\x01\xda[\0\x01][\x01\x02]|AT&TFORM|SIMPLE  =",
         "a picture in an unusual format",
@@ -101,6 +110,7 @@ TEXTS = _kinds(
     (rb"version https://git-lfs", "a Git LFS pointer, not the file", "git lfs pull"),
     (rb"<!doctype html|<html|<head|<body", "an HTML page", AN_ANSWER),
     (rb"<svg|<.{0,4000}<svg", "an SVG drawing", AS_PNG),
+    (rb"(?:/\*.{0,1000}\*/\s*)?#define |/\* XPM", "a bitmap as source text (XBM, XPM)", AS_PNG),
     (rb"<\?xml|<[a-z]+[ >]", "an XML document", AN_ANSWER),
     (rb"[{\[]", "a JSON text", f"{AN_ANSWER}, or send it as application/json"),
     (rb"HTTP/\d", "an HTTP response with its head", "save it without the head: curl without -i"),
@@ -148,6 +158,11 @@ def recognise_hexadecimal(text: bytes) -> str:
     """What to say of hexadecimal digits in place of base64; empty for other text."""
     kind = _first(TEXTS, text[:SHOWN])
     return f"it is {kind.name}: {kind.advice}" if kind and kind.name == HEXADECIMAL else ""
+
+
+def is_targa(data: Bytes) -> bool:
+    """Whether it may be a TGA file, some of which begin as cursors do."""
+    return re.match(TGA, bytes(data[:SHOWN]), re.DOTALL) is not None
 
 
 def was_taken_for_text(data: Bytes) -> str:
