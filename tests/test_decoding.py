@@ -32,14 +32,15 @@ def sixteen_bit(factor: int = 257) -> Image.Image:
     return Image.fromarray(np.asarray(SEVEN).astype(np.uint16) * factor)
 
 
-def deep_png(factor: int, opacity: int | None = None) -> bytes:
-    """Colours of 16 bits that are 0 to 255 times the factor."""
-    channels = [np.asarray(SEVEN).astype(np.uint16) * factor] * 3
+def deep_png(factor: int, opacity: int | None = None, *, grey: bool = False) -> bytes:
+    """Colours of 16 bits, or grey, that are 0 to 255 times the factor."""
+    channels = [np.asarray(SEVEN).astype(np.uint16) * factor] * (1 if grey else 3)
     if opacity is not None:
         channels.append(np.full_like(channels[0], opacity))
     samples = np.dstack(channels).astype(">u2")
     rows = b"".join(b"\0" + row.tobytes() for row in samples)
-    header = Header(*SEVEN.size, 16, 2 if opacity is None else 6, 0, 0, 0).encode()
+    colour_type = 2 * (not grey) + 4 * (opacity is not None)
+    header = Header(*SEVEN.size, 16, colour_type, 0, 0, 0).encode()
     return write_png([(b"IHDR", [header]), (b"IDAT", [zlib.compress(rows)]), (b"IEND", [])])
 
 
@@ -95,6 +96,8 @@ FILES = {
     "float TIFF far from zero": encoded(Image.fromarray(np.asarray(SEVEN) / np.float32(10) + 1e5), "TIFF"),
     **{f"16-bit colour PNG of {n} times 8 bits": deep_png(n) for n in (1, 4, 16, 64, 257)},
     **{f"16-bit colour TIFF of {n} times 8 bits, {order}": deep_tiff(n, order) for n in (1, 4, 257) for order in "<>"},
+    **{f"16-bit grey PNG with opacity, {n} times 8 bits": deep_png(n, opacity=65535, grey=True) for n in (1, 4, 257)},
+    "16-bit grey PNG with opacity of 8 bits": deep_png(1, opacity=255, grey=True),
     "16-bit colour PNG with opacity of 16 bits": deep_png(1, opacity=65535),
     "16-bit colour PNG with opacity of 8 bits": deep_png(1, opacity=255),
     **{f"mask of 0 to {most}": encoded(mask(most)) for most in (1, 3, 7, 15)},

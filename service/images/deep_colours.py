@@ -13,7 +13,8 @@ from PIL import Image, ImageChops
 
 from service.images.greyscale_picture import BAND_PIXELS
 
-DEEP = re.compile(r"((?:RGB|RGBA|RGBX|CMYK);16)([BLN])\Z")  # Pillow's name for samples as they are in a file
+DEEP = re.compile(r"((?:LA|RGB|RGBA|RGBX|CMYK);16)([BLN])\Z")  # Pillow's name for samples as they are in a file
+GREY, AS_COLOURS = "LA;16", "RGBA"  # Pillow has no name for it in the other order, but one for four bytes a pixel
 RANGES = ((0, 255), (3, 1023), (15, 4095), (63, 16383))  # the most that the upper byte may be, and the range
 
 SWAPPED = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
@@ -39,12 +40,16 @@ def scale_deep_colours(image: Image.Image, file: bytes) -> None:
     of_upper = [level for full in fulls for level in _levels(256, full)]
     of_lower = [level for full in fulls for level in _levels(1, full)]
     with Image.open(io.BytesIO(file), formats=(image.format or "",)) as lower:
+        is_grey = _raw_mode(lower.tile[0]).startswith(GREY)
         lower.tile = [tile._replace(args=_swapped(tile.args)) for tile in lower.tile]
         lower.load()
         rows = max(1, BAND_PIXELS // image.width)
         for top in range(0, image.height, rows):
             box = (0, top, image.width, min(top + rows, image.height))
-            image.paste(ImageChops.add(image.crop(box).point(of_upper), lower.crop(box).point(of_lower)), box)
+            part = lower.crop(box)
+            if is_grey:
+                part = Image.merge("RGBA", [part.getchannel(channel) for channel in "GGGA"])
+            image.paste(ImageChops.add(image.crop(box).point(of_upper), part.point(of_lower)), box)
 
 
 def _raw_mode(tile: Any) -> str:
@@ -71,5 +76,7 @@ def _swapped(args: Any) -> Any:
     """The arguments of a decoder that takes the other byte of each sample."""
     raw_mode, *others = args if isinstance(args, tuple) else (args,)
     found = DEEP.match(str(raw_mode))
-    swapped = found[1] + SWAPPED[found[2]] if found else raw_mode
+    swapped = raw_mode
+    if found:
+        swapped = AS_COLOURS if found[1] == GREY else found[1] + SWAPPED[found[2]]
     return (swapped, *others) if isinstance(args, tuple) else swapped
