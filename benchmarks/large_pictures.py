@@ -65,10 +65,10 @@ def _animated(mode: str, file_format: str, side: int) -> bytes:
     return file.getvalue()
 
 
-def _png(colour_type: int, depth: int, side: int, *, interlaced: bool = False) -> bytes:
-    """What Pillow cannot write: 16-bit colours, and interlaced files."""
+def _png(colour_type: int, depth: int, side: int, *, interlaced: bool = False, most: int = 255) -> bytes:
+    """What Pillow cannot write: 16-bit colours, and interlaced files; of 16 bits both bytes are alike, 0 to `most`."""
     channels = {0: 1, 2: 3, 4: 2, 6: 4}[colour_type]
-    grey = np.asarray(seven(side))
+    grey = np.asarray(seven(side)) // np.uint8(255 // most)
     packer = zlib.compressobj(1)
     packed = []
     for top, left, down, across in ADAM7 if interlaced else ((0, 0, 1, 1),):
@@ -133,6 +133,9 @@ LARGE_PICTURES: dict[str, Draw] = {
     **_in_modes("PNG", "P", note=", transparent", transparency=0, compress_level=1),
     "PNG RGB, 16 bits": partial(_png, 2, 16),
     "PNG RGBA, 16 bits": partial(_png, 6, 16),
+    "PNG RGB, 16 bits, 10 in use": partial(_png, 2, 16, most=3),
+    "PNG L, mask": partial(_png, 0, 8, most=1),
+    "PNG RGB, mask": partial(_png, 2, 8, most=1),
     "PNG L, interlaced": partial(_png, 0, 8, interlaced=True),
     "PNG RGB, interlaced": partial(_png, 2, 8, interlaced=True),
     "PNG RGBA, interlaced": partial(_png, 6, 8, interlaced=True),

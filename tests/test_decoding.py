@@ -2,6 +2,8 @@
 
 import io
 import struct
+import zlib
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from PIL import Image, ImageFile
 
 from service.errors import BadRequest, PayloadTooLarge
 from service.images.decoding import Geometry, decode_image, open_image
+from service.images.file_formats.png import Header, write_png
 from service.images.limits import PixelBudget
 from service.images.network_input import read_digit
 from service.images.normaliser import is_normalised
@@ -28,6 +31,37 @@ def encoded(image: Image.Image, file_format: str = "PNG", **options: object) -> 
 def sixteen_bit(factor: int = 257) -> Image.Image:
     """Samples of 16 bits that are 0 to 255 times the factor: 4 for a camera of 10 bits, 16 for one of 12."""
     return Image.fromarray(np.asarray(SEVEN).astype(np.uint16) * factor)
+
+
+def deep_png(factor: int, opacity: int | None = None, *, grey: bool = False) -> bytes:
+    """Colours of 16 bits, or grey, that are 0 to 255 times the factor."""
+    channels = [np.asarray(SEVEN).astype(np.uint16) * factor] * (1 if grey else 3)
+    if opacity is not None:
+        channels.append(np.full_like(channels[0], opacity))
+    samples = np.dstack(channels).astype(">u2")
+    rows = b"".join(b"\0" + row.tobytes() for row in samples)
+    colour_type = 2 * (not grey) + 4 * (opacity is not None)
+    header = Header(*SEVEN.size, 16, colour_type, 0, 0, 0).encode()
+    return write_png([(b"IHDR", [header]), (b"IDAT", [zlib.compress(rows)]), (b"IEND", [])])
+
+
+def deep_tiff(factor: int, order: str) -> bytes:
+    """The same, uncompressed."""
+    samples = np.repeat(np.asarray(SEVEN).astype(f"{order}u2")[:, :, np.newaxis] * factor, 3, 2).astype(f"{order}u2")
+    at = 8 + 2 + 9 * 12 + 4
+    values = [(256, 240), (257, 240), (258, at), (259, 1), (262, 2), (273, at + 6), (277, 3), (278, 240)]
+    entries = [struct.pack(f"{order}HHIHH", tag, 3, 1, value, 0) for tag, value in values]
+    entries[2] = struct.pack(f"{order}HHII", 258, 3, 3, at)
+    entries.append(struct.pack(f"{order}HHII", 279, 4, 1, samples.nbytes))
+    directory = struct.pack(f"{order}H", 9) + b"".join(entries)
+    magic = b"II*\0" if order == "<" else b"MM\0*"
+    bits = struct.pack(f"{order}3H", 16, 16, 16)
+    return magic + struct.pack(f"{order}I", 8) + directory + bytes(4) + bits + samples.tobytes()
+
+
+def mask(most: int) -> Image.Image:
+    """Numbers of 0 to the most in 8 bits, as masks of segmentation have them."""
+    return SEVEN.point(lambda level: round(level * most / 255))
 
 
 def sixteen_bit_pgm(maxval: int) -> bytes:
@@ -57,6 +91,23 @@ FILES = {
     "16-bit PNG of 8 bits": encoded(sixteen_bit(1)),
     "16-bit PNG of 10 bits": encoded(sixteen_bit(4)),
     "16-bit TIFF of 12 bits": encoded(sixteen_bit(16), "TIFF"),
+    "16-bit TIFF of 0 and 1": encoded(Image.fromarray((np.asarray(SEVEN) >= 128).astype(np.uint16)), "TIFF"),
+    "16-bit TIFF with an offset": encoded(Image.fromarray(np.asarray(SEVEN).astype(np.uint16) * 4 + 30000), "TIFF"),
+    "float TIFF with an offset": encoded(Image.fromarray(np.asarray(SEVEN) / np.float32(10_000) + 0.5), "TIFF"),
+    "float TIFF far from zero": encoded(Image.fromarray(np.asarray(SEVEN) / np.float32(10) + 1e5), "TIFF"),
+    **{f"16-bit colour PNG of {n} times 8 bits": deep_png(n) for n in (1, 4, 16, 64, 257)},
+    **{f"16-bit colour TIFF of {n} times 8 bits, {order}": deep_tiff(n, order) for n in (1, 4, 257) for order in "<>"},
+    **{f"16-bit grey PNG with opacity, {n} times 8 bits": deep_png(n, opacity=65535, grey=True) for n in (1, 4, 257)},
+    "16-bit grey PNG with opacity of 8 bits": deep_png(1, opacity=255, grey=True),
+    "16-bit colour PNG with opacity of 16 bits": deep_png(1, opacity=65535),
+    "16-bit colour PNG with opacity of 8 bits": deep_png(1, opacity=255),
+    **{f"mask of 0 to {most}": encoded(mask(most)) for most in (1, 3, 7, 15)},
+    "mask in colour": encoded(mask(1).convert("RGB")),
+    "mask of one colour": encoded(Image.merge("RGB", [mask(1), mask(0), mask(0)])),
+    "mask as palette": encoded(mask(1).convert("P")),
+    "mask as BMP": encoded(mask(1), "BMP"),
+    "mask as PGM": encoded(mask(1), "PPM"),
+    "mask of 2 and 3": encoded(mask(1).point(lambda level: level + 2)),
     "32-bit TIFF": encoded(Image.fromarray(np.asarray(SEVEN).astype(np.int32)), "TIFF"),
     "float TIFF": encoded(Image.fromarray(np.asarray(SEVEN).astype(np.float32) / 255), "TIFF"),
     "grey and alpha": encoded(SEVEN.convert("LA")),
@@ -127,6 +178,41 @@ def test_an_exif_orientation_stored_as_a_fraction_is_used_only_if_it_is_an_integ
     exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 1) + entry
     orientation = decode_image(encoded(SEVEN, "JPEG", exif=exif), PixelBudget(10**6)).orientation
     assert (orientation, type(orientation)) == (expected, int)
+
+
+@pytest.mark.parametrize("factor", [1, 4, 16, 257])
+@pytest.mark.parametrize("make", [deep_png, lambda factor: deep_tiff(factor, ">")], ids=["PNG", "TIFF"])
+def test_colours_of_16_bits_are_scaled_as_grey_of_16_bits_is(make: Callable[[int], bytes], factor: int) -> None:
+    grey = decode_image(encoded(sixteen_bit(factor)), PixelBudget(10**6)).pixels
+    assert np.abs(decode_image(make(factor), PixelBudget(10**6)).pixels.astype(int) - grey).max() <= 1
+
+
+@pytest.mark.parametrize("level", [0, 1, 15, 16, 255])
+def test_a_picture_of_one_level_stays_as_it_is(level: int) -> None:
+    for mode in ("L", "RGB"):
+        blank = Image.new("L", (50, 40), level).convert(mode)
+        assert np.all(decode_image(encoded(blank), PixelBudget(10**6)).pixels == level)
+
+
+def test_a_dark_picture_with_a_few_lighter_pixels_stays_as_it_is() -> None:
+    dark = mask(15).resize((300, 300))
+    dark.putpixel((298, 297), 16)
+    assert np.array_equal(decode_image(encoded(dark), PixelBudget(10**6)).pixels, np.asarray(dark))
+
+
+@pytest.mark.parametrize(
+    ("samples", "said"),
+    [
+        (np.asarray(SEVEN, np.float32) / 127.5 - 1, "its samples are -1 to 1: 0 to 1, 255 or 65535 is expected"),
+        (np.asarray(SEVEN, np.int32) - 300, "its samples are -300 to -45: 0 to 1, 255 or 65535 is expected"),
+        (np.full((20, 20), np.nan, np.float32), r"some of its samples are infinite or no number \(NaN\)"),
+    ],
+)
+def test_deep_samples_of_no_usual_range_are_said_to_be_unsupported_and_not_damaged(
+    samples: np.ndarray, said: str
+) -> None:
+    with pytest.raises(BadRequest, match=f"^an unsupported kind of TIFF: {said}: save it as PNG$"):
+        decode_image(encoded(Image.fromarray(samples), "TIFF"), PixelBudget(10**6))
 
 
 def test_a_12_megapixel_photo_is_accepted() -> None:

@@ -270,3 +270,31 @@ def test_the_animation_of_an_avif_file_is_left_out() -> None:
     assert b"moov" in file
     assert b"moov" not in opened.data.file
     assert np.abs(opened.decode().pixels.astype(int) - np.asarray(SEVEN)).mean() < 3
+
+
+NOT_READ: dict[str, tuple[bytes, str]] = {
+    **{f"TGA {mode}": (encoded(SEVEN.convert(mode), "TGA"), "TGA") for mode in ("L", "LA", "P", "RGB", "RGBA")},
+    "TGA, run-length": (encoded(SEVEN.convert("RGB"), "TGA", compression="tga_rle"), "TGA"),
+    **{f"PCX {mode}": (encoded(SEVEN.convert(mode), "PCX"), "PCX") for mode in ("1", "L", "P", "RGB")},
+    "DIB": (encoded(SEVEN.convert("RGB"), "DIB"), "without the header of its file"),
+    "XBM": (encoded(SEVEN.convert("1"), "XBM"), "source text"),
+    "BLP": (encoded(SEVEN.convert("P"), "BLP"), "unusual format"),
+    "PFM in colour": (b"PF\n2 2\n-1.0\n" + bytes(48), "PFM in colour"),
+}
+
+
+@pytest.mark.parametrize(("file", "name"), NOT_READ.values(), ids=NOT_READ)
+def test_a_picture_of_another_format_is_named(file: bytes, name: str) -> None:
+    with pytest.raises(BadRequest, match=f"^not an image in a supported format .*: it is .*{name}.*: save it as"):
+        open_image(file, PixelBudget(BUDGET))
+
+
+def test_a_pfm_in_grey_is_read() -> None:
+    samples = np.asarray(SEVEN)[::-1] / np.float32(255)
+    picture = decode_image(b"Pf\n%d %d\n-1.0\n" % SEVEN.size + samples.astype("<f4").tobytes(), PixelBudget(BUDGET))
+    assert np.array_equal(picture.pixels, np.asarray(SEVEN))
+
+
+def test_a_damaged_cursor_is_said_to_be_damaged() -> None:
+    with pytest.raises(BadRequest, match=r"^a damaged image: "):
+        decode_image(b"\0\0\2\0\1\0\x20\x20\0\0\0\0\0\0\x99\0\0\0\x16\0\0\0", PixelBudget(BUDGET))

@@ -202,6 +202,72 @@ def test_zeros_in_place_of_the_rest_of_a_jpeg_are_missing_rows() -> None:
         decode_image(JPEG[: len(JPEG) // 2] + bytes(len(JPEG) // 2), PixelBudget(10**6))
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"optimize": True}, {"subsampling": 0}, {"quality": 95}, {"restart_marker_rows": 1}]
+)
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_a_whole_jpeg_file_of_any_kind_is_read_without_a_warning(mode: str, options: dict[str, int]) -> None:
+    for size in ((8, 8), (9, 17), (240, 240), (1500, 1300)):
+        file = encoded(SEVEN.resize(size).convert(mode), "JPEG", **options)
+        assert decode_image(file, PixelBudget(10**7)).warnings == ()
+
+
+def test_the_padding_of_a_camera_before_the_end_of_a_jpeg_file_is_no_damage() -> None:
+    for padding in (b"\xff", bytes(1000), b"\0\xff\0\xff"):
+        assert decode_image(JPEG[:-2] + padding + JPEG[-2:], PixelBudget(10**6)).warnings == ()
+
+
+NOISE = np.random.default_rng(0).integers(0, 30, (400, 400)).astype(np.uint8)
+SCANNED = encoded(Image.fromarray(np.asarray(SEVEN.resize((400, 400))) // 2 + NOISE), "JPEG", quality=85)
+HALF = len(SCANNED) // 2
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        SCANNED[:HALF] + SCANNED[HALF - 1000 :],
+        SCANNED[:HALF] + SCANNED[HALF + 1000 :],
+        SCANNED[: HALF - 2000] + bytes(2000) + SCANNED[HALF:],
+        SCANNED[: HALF // 4] + SCANNED[-HALF // 4 :],
+        SCANNED[:HALF] + b"\xff\xe5" + SCANNED[HALF + 2 :],
+    ],
+    ids=["a block twice", "a block lost", "zeros", "most of it lost", "a marker that cannot be there"],
+)
+def test_a_jpeg_whose_data_do_not_end_with_its_rows_is_not_read_without_a_word(damaged: bytes) -> None:
+    try:
+        (warning,) = decode_image(damaged, PixelBudget(10**6)).warnings
+    except BadRequest as error:
+        assert "of its rows are missing" in str(error)  # noqa: PT017 - it may be either, by the picture
+    else:
+        assert warning.startswith("the file seems damaged, its digit may be another: its data end ")
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}], ids=["sequential", "progressive"])
+@pytest.mark.parametrize(
+    ("changed", "to", "said"),
+    [
+        (b"\n", b"\r\n", "a carriage return was put before each line feed"),
+        (b"\r", b"", "its carriage returns were taken out or replaced"),
+        (b"\r", b"\n", "its carriage returns were taken out or replaced"),
+        (b"\n", b"", "its line feeds were taken out or replaced"),
+    ],
+)
+def test_a_jpeg_whose_line_breaks_were_changed_is_rejected(
+    changed: bytes, to: bytes, said: str, options: dict[str, int]
+) -> None:
+    whole = encoded(Image.open(io.BytesIO(SCANNED)), "JPEG", **options)
+    scan = whole.index(b"\xff\xda")
+    scan += 2 + whole[scan + 3]
+    with pytest.raises(BadRequest, match=f"a damaged image: {said}: read and send the file as bytes, not as text"):
+        decode_image(whole[:scan] + whole[scan:].replace(changed, to), PixelBudget(10**6))
+
+
+def test_a_jpeg_whose_bytes_became_question_marks_is_rejected() -> None:
+    text = SCANNED.decode("cp1252", "replace").encode("cp1252", "replace")
+    with pytest.raises(BadRequest, match="its bytes that are no characters were taken out or replaced"):
+        decode_image(text, PixelBudget(10**6))
+
+
 def test_white_space_before_a_picture_is_left_out_with_a_warning() -> None:
     picture = decode_image(b"\r\n " + encoded(SEVEN, "PNG"), PixelBudget(10**6))
     assert picture.warnings == ("white space before the file's first byte was left out",)

@@ -4,6 +4,7 @@ import base64
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from conftest import MODELS
@@ -108,6 +109,60 @@ def test_a_picture_beside_a_table_is_an_error_of_a_vector_model(app: DigitalisAp
 def test_a_boundary_may_have_spaces_around_it_and_stand_anywhere(app: DigitalisApp, parameters: str) -> None:
     form = form_of(('name="file"; filename="3.png"', FILE))
     assert label(predict(app, form, f"multipart/form-data; {parameters}")) == "3"
+
+
+def test_a_text_whose_plus_signs_became_spaces_is_mended(app: DigitalisApp) -> None:
+    assert "+" in STANDARD
+    for text in (STANDARD, SPELLINGS["a data URI"], SPELLINGS["lines of 76 characters"], SPELLINGS["without padding"]):
+        spaced = text.replace("+", " ")
+        assert decode_base64(spaced) == FILE
+        assert label(predict(app, spaced.encode(), "text/plain")) == "3"
+
+
+@pytest.mark.parametrize("length", [4, 8, 64, 10])
+def test_a_text_in_groups_of_one_length_has_no_plus_signs_put_in(length: int) -> None:
+    text = base64.b64encode(b"a picture without a plus sign " * 10).decode()
+    grouped = " ".join(text[start : start + length] for start in range(0, len(text), length))
+    assert decode_base64(grouped) == b"a picture without a plus sign " * 10
+
+
+FORMS = {
+    "escaped": urlencode({"image": STANDARD}),
+    "not escaped": f"image={STANDARD}",
+    "a data URI": urlencode({"image": SPELLINGS["a data URI"]}),
+    "a data URI that is not escaped": f"image={SPELLINGS['a data URI']}",
+    "escapes in small letters": urlencode({"image": SPELLINGS["a data URI"]})
+    .replace("%2B", "%2b")
+    .replace("%3A", "%3a"),
+    "lines": urlencode({"image": SPELLINGS["lines of 76 characters"]}),
+    "URL-safe": urlencode({"image": SPELLINGS["URL-safe"]}),
+    "beside other fields": urlencode({"csrf": "x" * 32, "images[]": STANDARD, "name": "3.png"}),
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
+def test_a_picture_may_be_a_field_of_a_form_in_one_line(app: DigitalisApp, form: str) -> None:
+    assert label(predict(app, form.encode(), "application/x-www-form-urlencoded; charset=UTF-8")) == "3"
+
+
+def test_every_picture_of_a_form_in_one_line_has_a_prediction(app: DigitalisApp) -> None:
+    form = f"first={STANDARD}&second={STANDARD}&third=3".encode()
+    response = predict(app, form, "application/x-www-form-urlencoded")
+    assert [one["label"] for one in response.json()["predictions"]] == ["3", "3"]
+    response = predict(app, f"first={STANDARD}&second={STANDARD[:400]}".encode(), "application/x-www-form-urlencoded")
+    assert response.status == 400
+    assert response.json()["error"].startswith("field 2 (second): a damaged image: it is truncated")
+
+
+def test_a_file_of_that_type_is_a_file_whatever_is_in_it(app: DigitalisApp) -> None:
+    file = FILE + b"&picture=" + STANDARD.encode() + b"&" * 2000
+    assert label(predict(app, file, "application/x-www-form-urlencoded")) == "3"
+
+
+def test_a_form_of_too_many_fields_is_rejected(app: DigitalisApp) -> None:
+    form = b"a=1&" * 1000 + f"picture={STANDARD}".encode()
+    response = predict(app, form, "application/x-www-form-urlencoded")
+    assert (response.status, response.json()["error"]) == (413, "the form has over 1,000 fields: send several requests")
 
 
 @pytest.mark.parametrize("boundary", ["a/b", "a=b", "a:b", "a?b", "a,b", "----x/=:?,'()+_.-y"])

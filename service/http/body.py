@@ -8,13 +8,14 @@ from typing import IO, NamedTuple
 from service.errors import BadRequest, PayloadTooLarge, UnsupportedMediaType
 from service.http.messages import JSON, Request
 from service.http.multipart import Upload, parse_files
+from service.http.urlencoded import URLENCODED, form_pictures
 
 CSV = "text/csv"
 FORM = "multipart/form-data"
 IMAGE = "image/*"
 JSON_LINES = "application/x-ndjson"
 # The types that curl, a browser's fetch, and clients that set none send for any body: then the first bytes decide.
-UNTYPED = ("", "application/octet-stream", "application/x-www-form-urlencoded", "text/plain")
+UNTYPED = ("", "application/octet-stream", URLENCODED, "text/plain")
 # Other names of these types: those of browsers on Windows, of spreadsheets, of older programs, of SageMaker.
 OTHER_NAMES = {
     "application/x-image": IMAGE,
@@ -61,6 +62,10 @@ class Body(NamedTuple):
 def read_body(request: Request) -> Body:
     """The files of a form, or the bytes; raises 400 for a malformed form, and what `read_decompressed` raises."""
     data = read_decompressed(request)
+    if request.media_type == URLENCODED and (pictures := form_pictures(data)):
+        if len(data) > DECOMPRESSED_AT_ONCE:
+            request.reserve_body(len(data))
+        return Body(FORM, files=pictures)
     if request.media_type == FORM:
         return Body(FORM, files=parse_files(data, request.environ["CONTENT_TYPE"]))
     return Body(request.media_type, data)

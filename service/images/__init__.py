@@ -9,7 +9,9 @@
     pillow_decoders    ... where Pillow would take more than there need be
     png_bands          ... large PNG files, a band of rows at a time
     greyscale_picture  ... any of Pillow's modes to greyscale or colour, reduced first
+    deep_colours       ... with 16 bits a sample, of which Pillow keeps the upper 8
     orientation        ... which side is up
+    reading            ... as Pillow reads a file, and whether a JPEG file has as many data as rows
     missing_rows       ... of JPEG files that end too soon
     recognised         what a file is that is no picture, and what its sender can do
     rejected_files     what is said of files that cannot be decoded

@@ -10,6 +10,8 @@ from service.images.recognised import SIGNATURE, recognise_hexadecimal
 DATA_URI = re.compile(rb"\s*data:([^,]{0,200}),", re.IGNORECASE)
 LOOKS_LIKE_BASE64 = re.compile(rb"[A-Za-z0-9+/_=\s-]{32,}")
 NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
+SPACES = re.compile(rb"[A-Za-z0-9/] +[A-Za-z0-9/]")  # inside of a line
+SHOWN_GROUPS = 8  # of letters between spaces
 SHOWN = 64  # bytes from which a text is told from a file: no picture begins with so many letters
 NETPBM = re.compile(rb"P[1-7]\s")  # a picture that may begin with digits and white space
 PRINTED = re.compile(rb"b['\"]")
@@ -51,7 +53,7 @@ def decode_base64(text: str | bytes | memoryview) -> bytes:
         data = data[uri.end() :]
     if hexadecimal := recognise_hexadecimal(data):
         raise BadRequest(f"no base64: {hexadecimal}")
-    data = data.translate(URL_SAFE, WHITE_SPACE).rstrip(b"=")
+    data = _with_plus_signs(data).translate(URL_SAFE, WHITE_SPACE).rstrip(b"=")
     if not data:
         raise BadRequest("the base64 text is empty")
     if wrong := NOT_BASE64.search(data):
@@ -60,3 +62,17 @@ def decode_base64(text: str | bytes | memoryview) -> bytes:
     if len(data) % 4 == 1:
         raise BadRequest(f"{len(data)} characters of base64: one or two are missing at its end")
     return binascii.a2b_base64(data + b"=" * (-len(data) % 4))
+
+
+def _with_plus_signs(data: bytes) -> bytes:
+    """A text with `+` in place of each space, if something took it for a part of a URL, and has made spaces of them.
+
+    Then there are spaces inside of its lines, no `+` at all, and the text between them is not of one length.
+    """
+    if b"+" in data or b"-" in data or b"_" in data or not SPACES.search(data):
+        return data
+    text = data.strip(WHITE_SPACE)
+    characters = len(text) - sum(text.count(character) for character in (b" ", b"\t", b"\r", b"\n", b"\f", b"\v"))
+    groups = {len(group) for group in text.split(b" ", SHOWN_GROUPS)[:-1]}
+    is_grouped = len(groups) == 1 and characters % 4 == 0
+    return data if is_grouped else text.replace(b" ", b"+")

@@ -13,6 +13,7 @@ from PIL import Image, Jpeg2KImagePlugin, JpegImagePlugin, WebPImagePlugin
 from service.errors import BadRequest
 from service.images import heic
 from service.images.decoding_memory import decoding_memory, is_run_length_encoded
+from service.images.deep_colours import has_deep_colours, scale_deep_colours
 from service.images.file_formats import ImageData, extract_image_data
 from service.images.greyscale_picture import WORKING_PIXELS, Picture, greyscale, in_colour, in_memory
 from service.images.limits import PixelBudget
@@ -20,6 +21,7 @@ from service.images.missing_rows import fill_missing_rows
 from service.images.orientation import is_turned, read_orientation, upright
 from service.images.pillow_decoders import DRAFT_SIZE, decode_icon, decode_webp, reduce_jpeg2000
 from service.images.png_bands import can_decode_in_bands, decode_png_bands
+from service.images.reading import ImageReader
 from service.images.recognised import without_white_space
 from service.images.rejected_files import damage_is_a_bad_request
 
@@ -50,8 +52,8 @@ COPIES = {
     "AVIF": 3,
     "HEIF": 3,
 }  # of a file while it is decoded; of others one
+NO_END = "the file has no end marker: a part of it may be missing"
 COLOUR_BYTES = 6  # of a pixel, beyond what greyscale takes: two copies of three bytes
-MAX_READS = 250_000  # of a file, by Pillow's own code: it reads some formats byte by byte
 
 heic.register_decoders()
 Image.MAX_IMAGE_PIXELS = None  # `PixelBudget` is checked before anything is decoded; Pillow would only warn
@@ -96,6 +98,7 @@ class EncodedImage:
 
     image: Image.Image
     data: ImageData
+    reader: ImageReader
     width: int
     height: int
     memory: int
@@ -121,14 +124,17 @@ class EncodedImage:
         return self.memory + COLOUR_BYTES * self.image.width * self.image.height
 
     def _missing(self, picture: Picture) -> tuple[str, ...]:
-        """What is said of a file without its end; the rows that a JPEG file has no data of are filled."""
-        if not self.data.lacks_end:
+        """What is said of a file that has no end, or whose data do not fit; a JPEG file's missing rows are filled."""
+        damage = self.reader.scan_damage()
+        if not (damage or self.data.lacks_end):
             return ()
-        missing = fill_missing_rows(picture.image) if self.image.format == "JPEG" and picture.image else 0
-        if missing:
-            share = f"{missing / self.image.height:.1%} of its rows"
-            return (f"the file ends too soon: {share} are missing, at the bottom",)
-        return ("the file has no end marker: a part of it may be missing",)
+        if self.image.format != "JPEG" or not picture.image:
+            return (NO_END,)
+        missing = fill_missing_rows(picture.image, damage or "it is truncated")
+        rows = f": {missing / self.image.height:.1%} of its rows are missing, at the bottom" if missing else ""
+        if damage:
+            return (f"the file seems damaged, its digit may be another: {damage}{rows}",)
+        return (f"the file ends too soon{rows}" if missing else NO_END,)
 
     def _picture(self) -> Picture:
         if self.in_bands:
@@ -138,6 +144,10 @@ class EncodedImage:
             return in_memory(decode_icon(self.data.bitmap))
         if isinstance(self.image, WebPImagePlugin.WebPImageFile):
             return in_memory(decode_webp(self.image))
+        is_deep = has_deep_colours(self.image)
+        self.image.load()  # now, before there is memory for anything else
+        if is_deep:
+            scale_deep_colours(self.image, self.data.file)
         return in_memory(self.image)
 
 
@@ -152,18 +162,21 @@ def open_image(data: bytes | memoryview, budget: PixelBudget) -> EncodedImage:
         return replace(open_image(bare, budget), warnings=("white space before the file's first byte was left out",))
     with damage_is_a_bad_request(data):
         extracted = extract_image_data(data)
-        image = Image.open(_BoundedReader(extracted.file), formats=PILLOW_FORMATS)
+        reader = ImageReader(extracted.file)
+        image = Image.open(reader, formats=PILLOW_FORMATS)
         width, height = image.size
         budget.spend(width, height, _weight(image))
         if isinstance(image, JpegImagePlugin.JpegImageFile):
             image.draft(None, (DRAFT_SIZE, DRAFT_SIZE))
             image.decodermaxblock = len(extracted.file)  # libjpeg may go over all that it has, each time it gets more
+            if extracted.scan_end:
+                reader.read_scan(extracted.scan_end)
         if isinstance(image, Jpeg2KImagePlugin.Jpeg2KImageFile) and extracted.codestream:
             reduce_jpeg2000(image, extracted.codestream)
         in_bands = image.format == "PNG" and width * height > WORKING_PIXELS and can_decode_in_bands(extracted.file)
         memory = decoding_memory(image, (width, height), extracted, in_bands=in_bands)
         memory += COPIES.get(image.format or "", 1) * len(data)
-        return EncodedImage(image, extracted, width, height, memory, in_bands)
+        return EncodedImage(image, extracted, reader, width, height, memory, in_bands)
 
 
 def decode_image(data: bytes | memoryview, budget: PixelBudget) -> DecodedImage:
@@ -176,18 +189,6 @@ def encode_png(image: NDArray[np.uint8]) -> bytes:
     file = io.BytesIO()
     Image.fromarray(image).save(file, "PNG")
     return file.getvalue()
-
-
-class _BoundedReader(io.BytesIO):
-    """A file that may be read `MAX_READS` times."""
-
-    reads = 0
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        self.reads += 1
-        if self.reads > MAX_READS:
-            raise ValueError("it consists of too many small parts")
-        return super().read(size)
 
 
 def _weight(image: Image.Image) -> int:

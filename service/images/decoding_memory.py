@@ -7,6 +7,7 @@ from typing import Any
 
 from PIL import BmpImagePlugin, GifImagePlugin, Image, JpegImagePlugin, TiffImagePlugin, WebPImagePlugin
 
+from service.images.deep_colours import has_deep_colours
 from service.images.file_formats import Codestream, ImageData
 from service.images.greyscale_picture import BAND_PIXELS, DEEP_MODES, reduction_factor
 
@@ -41,7 +42,8 @@ def decoding_memory(image: Image.Image, full_size: tuple[int, int], data: ImageD
     """
     pixels = image.width * image.height
     stored = 0 if in_bands else stored_bytes(image.mode, pixels)
-    while_decoding = stored + _decoder_bytes(image, full_size, data)
+    is_decoded_twice = has_deep_colours(image) and not in_bands
+    while_decoding = stored * (1 + is_decoded_twice) + _decoder_bytes(image, full_size, data)
     afterwards = stored + _greyscale_bytes(image, pixels, in_bands=in_bands)
     return BAND_BYTES * min(pixels, BAND_PIXELS) + SEGMENTER_BYTES + max(while_decoding, afterwards)
 

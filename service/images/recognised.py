@@ -47,6 +47,11 @@ FETCHED = "the service fetches nothing: send the content of the file"
         "send its bytes, or base64",
     ),
 )
+# It has no signature: no palette and no place of one, or a palette; then sizes, and the bits of a pixel.
+TGA = (
+    rb".\0[\x02\x03\x0a\x0b]\0{5}.{8}[\x08\x0f\x10\x18\x20][\0-\x3f]"
+    rb"|.\x01[\x01\x09].{4}[\x0f\x10\x18\x20].{8}[\x08\x10][\0-\x3f]"
+)
 SIGNATURE = re.compile(
     rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff[\xc0-\xfe]|GIF8[79]a|RIFF.{4}WEBPVP8|BM.{4}\0{4}|II\*\0|MM\0\*|"
     + _ftyp(*sorted(BRANDS)),
@@ -85,7 +90,11 @@ FILES = _kinds(
     (rb"8BP[SB]", "a Photoshop file", AS_PNG),
     (rb"gimp xcf", "a GIMP file", AS_PNG),
     (rb"\xff\x0a|\0\0\0\x0cJXL ", "a JPEG XL file", AS_PNG),
-    (rb"P7\n|P[Ff]\n|P[Ff]4?\r?\n", "a Netpbm file of another kind (PAM, PFM)", "save it as PPM, PGM or PNG"),
+    (rb"P7\r?\n|PF4?\r?\n", "a Netpbm file of another kind (PAM, or PFM in colour)", "save it as PPM, PGM or PNG"),
+    (TGA, "a TGA file (Targa)", AS_PNG),
+    (rb"\x0a[\0\x02-\x05]\x01[\x01\x02\x04\x08].{61}[\x01-\x04]", "a PCX file", AS_PNG),
+    (rb"\x28\0{3}.{8}\x01\0[\x01\x04\x08\x10\x18\x20]\0", "a bitmap without the header of its file (DIB)", AS_PNG),
+    (rb"BLP[12]|DanM|LinS|Image type: ", "a picture in an unusual format", AS_PNG),
     (
         rb"icns|qoif|DDS |\x76\x2f\x31\x01|#\?RADIANCE|\x01\xda[\0\x01][\x01\x02]|AT&TFORM|SIMPLE  =",
         "a picture in an unusual format",
@@ -115,6 +124,7 @@ TEXTS = [
         (rb"version https://git-lfs", "a Git LFS pointer, not the file", "git lfs pull"),
         (rb"<!doctype html|<html|<head|<body", "an HTML page", AN_ANSWER),
         (rb"<svg|<.{0,4000}<svg", "an SVG drawing", AS_PNG),
+        (rb"(?:/\*.{0,1000}\*/\s*)?#define |/\* XPM", "a bitmap as source text (XBM, XPM)", AS_PNG),
         (rb"<\?xml|<[a-z]+[ >]", "an XML document", AN_ANSWER),
         (rb"[{\[]", "a JSON text", f"{AN_ANSWER}, or send it as application/json"),
         (rb"HTTP/\d", "an HTTP response with its headers", "save it without them: curl without -i"),
@@ -157,6 +167,11 @@ def recognise(data: Bytes) -> str:
 def recognise_hexadecimal(text: bytes) -> str:
     """What to say of hexadecimal digits in place of base64; empty for other text."""
     return _said_of(HEXADECIMAL) if HEXADECIMAL.beginning.match(text) else ""
+
+
+def is_targa(data: Bytes) -> bool:
+    """Whether it may be a TGA file, some of which begin as cursors do."""
+    return re.match(TGA, bytes(data[:SHOWN]), re.DOTALL) is not None
 
 
 def was_taken_for_text(data: Bytes) -> str:

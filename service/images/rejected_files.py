@@ -9,7 +9,7 @@ from PIL import UnidentifiedImageError
 from service.errors import BadRequest, RequestError, one_line
 from service.images import heic
 from service.images.file_formats import HEIC_BRANDS, UnsupportedKind, describe_tiff
-from service.images.recognised import recognise, was_taken_for_text
+from service.images.recognised import is_targa, recognise, was_taken_for_text
 
 FORMATS = "PNG, JPEG, WebP, BMP, GIF, TIFF, JPEG 2000, AVIF, PPM, PGM, PBM, ICO"
 TIFF_BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -59,7 +59,7 @@ def _unidentified(data: bytes | memoryview) -> str:
 
 
 def _damaged(data: bytes | memoryview, error: Exception) -> str:
-    if _is_heic(data) and not heic.IS_INSTALLED:
+    if (_is_heic(data) and not heic.IS_INSTALLED) or (data[:2] == b"\0\0" and is_targa(data)):
         return _unidentified(data)
     detail = one_line(error)[:MAX_DETAIL]
     if was_text := was_taken_for_text(data):

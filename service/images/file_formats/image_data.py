@@ -35,7 +35,8 @@ class ImageData(NamedTuple):
     `exif` is in the form of a TIFF file. Of a JPEG file with several scans a decoder keeps all coefficients in memory.
     `lacks_end`: the marker with which a file of its format ends is missing. `codestream` is that of a JPEG 2000 file,
     `coded_pixel_bytes` what a pixel of an AVIF or HEIC file takes as its decoder has it. Of an icon's
-    `bitmap` the `file` is the header alone.
+    `bitmap` the `file` is the header alone. `scan_end` is where the data of a JPEG file with one scan should end, in
+    bytes; 0 for other files.
     """
 
     file: bytes
@@ -46,3 +47,4 @@ class ImageData(NamedTuple):
     codestream: Codestream | None = None
     coded_pixel_bytes: float = 0
     bitmap: memoryview | None = None
+    scan_end: int = 0
