@@ -231,7 +231,7 @@ def post_worker_init(worker: Any) -> None:
     models: ModelRepository = worker.wsgi.models
     worker.log.info("Ready: %d models are open", len(models.names()))
     if worker.age == 1:
-        print(startup_banner(models, worker.cfg.bind[0]), flush=True)
+        print(startup_banner(models, worker.cfg.bind[0], page=_settings.page), flush=True)
 
 
 def _log_where_gunicorn_does(log: Any) -> None:

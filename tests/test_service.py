@@ -65,6 +65,7 @@ def iris_models(tmp_path: Path) -> Path:
 def test_the_log_says_where_it_listens_and_shows_requests_that_work(server: RunningService) -> None:
     commands = [line.strip() for line in server.log().splitlines() if line.startswith("  curl ")]
     assert f"Digitalis serves {len(list(MODELS.iterdir()))} models at {server.url}/v1/models. Try:" in server.log()
+    assert f"{server.url}/ in a browser" in server.log()
     assert len(commands) == 2
     for command in commands:
         shown = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, check=True)
