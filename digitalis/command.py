@@ -22,6 +22,7 @@ TRAINING = {
     "recalibrate": "fit temperature and thresholds of image classifiers anew",
     "lectures": "compare figures of the lectures with those of the bundles",
 }
+OWN = {"sign": "sign bundles, so that a service accepts no others"}
 EXAMPLES = """
 examples:
   digitalis train customers.csv --target tier    predict a column of a table from the others
@@ -58,13 +59,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from training.__main__ import main as run_training
 
         return run_training([args.command, *args.arguments], prog="digitalis")
-    close = difflib.get_close_matches(args.command, [*SERVICE, *TRAINING], n=1)
-    hint = f"did you mean {close[0]}?" if close else f"the commands are {', '.join([*SERVICE, *TRAINING])}"
+    if args.command in OWN:
+        from digitalis.sign import main as run_sign
+
+        return run_sign(args.arguments, prog=f"digitalis {args.command}")
+    commands = [*SERVICE, *TRAINING, *OWN]
+    close = difflib.get_close_matches(args.command, commands, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"the commands are {', '.join(commands)}"
     return parser.error(f"no command {args.command!r}: {hint}")
 
 
 def _command_table() -> str:
-    return "\n".join(f"  {name:12} {summary}" for name, summary in (SERVICE | TRAINING).items())
+    return "\n".join(f"  {name:12} {summary}" for name, summary in (SERVICE | TRAINING | OWN).items())
 
 
 def _version() -> str:

@@ -65,9 +65,7 @@ class Settings:
     api_keys: tuple[values.ApiKey, ...] = _setting(
         (), values.api_keys, "none", "API keys with commas between them, such as KEY, or predict+metrics:KEY"
     )
-    api_keys_file: Path | None = _setting(
-        None, values.folder, "none", "a file with such a key in each line, which is read again when it changes"
-    )
+    api_keys_file: Path | None = _setting(None, values.folder, "none", "a file of such keys, read again if it changes")
     allow_anonymous: bool = _setting(
         default=False, parse=values.flag, shown="0", meaning="1: others may reach a service that has no API keys"
     )
@@ -127,6 +125,7 @@ class Settings:
     default_model: str | None = _setting(
         None, values.model_name, "the only one", "the model of `/invocations`, by which SageMaker asks for predictions"
     )
+    public_key: Path | None = _setting(None, values.folder, "none", "a PEM file: only bundles that its key has signed")
     runtime: str = _setting("onnx", values.choice("onnx", "torchscript"), "onnx", "onnx or torchscript")
     device: str = _setting(
         "auto",

@@ -42,6 +42,7 @@ def test_every_setting_can_be_set() -> None:
         "page": "false",
         "allow_anonymous": "true",
         "api_keys_file": "/run/secrets/keys",
+        "public_key": "/etc/digitalis.pub",
         "log_requests": "all",
         "memory_budget_bytes": "700000000",
         "gpu_memory_share": "0.25",

@@ -24,6 +24,7 @@ from service.bundle.manifest import (
     Column,
 )
 from service.bundle.signature import TensorSpec
+from service.bundle.signing import check_signature
 from service.errors import BundleError
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
@@ -39,14 +40,17 @@ class _Format(msgspec.Struct, frozen=True):
     format: Any
 
 
-def load_bundle(folder: Path) -> tuple[Bundle, Contents]:
+def load_bundle(folder: Path, public_key: Path | None = None) -> tuple[Bundle, Contents]:
     """Read the manifest and every file that it names, once; check its schema, then the SHA-256 of each file.
 
-    The bytes that were checked are the bytes that are opened: nothing is read from the folder afterwards. Raises
-    `BundleError`, which names the file, what was expected and what was found.
+    With a `public_key`, a file in PEM, the signature of the manifest is checked before anything else. The bytes that
+    were checked are the bytes that are opened: nothing is read from the folder afterwards. Raises `BundleError`, which
+    names the file, what was expected and what was found.
     """
     path = folder / MANIFEST
     manifest = read_file(path)
+    if public_key:
+        check_signature(folder, manifest, public_key)
     try:
         found = msgspec.json.decode(manifest, type=_Format).format
         if found != FORMAT:

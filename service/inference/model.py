@@ -46,7 +46,7 @@ class Model:
     def open(cls, folder: Path, settings: Settings) -> "Model":
         """Open one version folder: schema, checksums, normaliser, runtime, golden examples; raises `StartError`."""
         started = time.perf_counter()
-        bundle, contents = load_bundle(folder)
+        bundle, contents = load_bundle(folder, settings.public_key)
         try:
             _check_normaliser(bundle)
             model = cls(bundle, place(bundle, contents, settings), bundle_digest(contents), contents.get(REPORT))
