@@ -10,7 +10,7 @@ from pathlib import Path
 EXAMPLES = """
 examples:
   digitalis sign --new-key release.pem              write release.pem, to be kept secret, and release.pub
-  digitalis sign --key release.pem models/iris/4    write models/iris/4/manifest.sig
+  digitalis sign --key release.pem models/iris/5    write models/iris/5/manifest.sig
   DIGITALIS_PUBLIC_KEY=release.pub digitalis serve  serve nothing that this key has not signed
 """
 

@@ -13,8 +13,9 @@ from service.observability.counter_layout import metrics_schema
 from service.observability.middleware import Application, RequestHook, RequestMiddleware
 from service.observability.request_log import RequestLog
 from service.observability.shared_counters import worker_counters
+from service.page.documentation import documentation_page
 from service.page.views import page
-from service.protocols.documentation import documentation_blueprint, page_blueprint
+from service.protocols.documentation import documentation_blueprint
 from service.protocols.health import health, root
 from service.protocols.metrics import metrics
 from service.protocols.sagemaker import sagemaker
@@ -35,7 +36,7 @@ def create_app(settings: Settings | None = None, folders: Iterable[Path] | None 
     settings = settings or decided_settings or Settings.from_env()
     models = ModelRepository.open(settings, folders)
     app = DigitalisApp(settings, models, open_segmenter(settings))
-    documents = documentation_blueprint(app), page_blueprint(models)
+    documents = documentation_blueprint(app), documentation_page(models)
     blueprints = v1, v2, health, page if settings.page else root, sagemaker, metrics, *documents
     for blueprint in blueprints:
         app.register_blueprint(blueprint)

@@ -12,7 +12,7 @@ from urllib.parse import urljoin
 
 import pytest
 from conftest import IRIS_VERSION, MODELS, newest
-from running_service import RunningService
+from running_service import ROOT, RunningService
 
 from service.app import create_app
 from service.http.routing import DigitalisApp
@@ -287,6 +287,12 @@ def test_the_page_runs_no_other_script_than_its_own_and_is_in_no_frame(app: Digi
     assert "elsewhere.example" not in page.text
     with app.test_client().get("/docs/swagger-ui-bundle.js") as file:
         assert "script-src 'self';" in file.headers["Content-Security-Policy"]
+
+
+def test_the_page_has_the_look_and_the_header_of_the_page_of_the_models(app: DigitalisApp) -> None:
+    page = app.test_client().get("/docs/").text
+    assert (ROOT / "service/page/static/look.css").read_text() in page
+    assert '<a href="../">Try the models</a>' in page
 
 
 @pytest.mark.parametrize("prefix", ["", "/prefix"])

@@ -13,9 +13,9 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from conftest import MODELS
+from conftest import MODELS, newest
 from PIL import Image
-from running_service import RunningService
+from running_service import ROOT, RunningService
 
 from service.bundle.golden import read_golden
 from service.bundle.loading import load_bundle
@@ -35,6 +35,7 @@ from training.report.evaluation import Evaluation
 from training.report.page import Report
 
 FOLDERS = find_bundles(MODELS)
+XOR = newest("xor")
 
 
 def pictures(html: bytes) -> list[Image.Image]:
@@ -71,7 +72,7 @@ def test_no_picture_of_a_digit_is_in_a_bundle(name: str) -> None:
     assert "Predictions" not in page
 
 
-@pytest.mark.parametrize("path", ["/v1/models/xor/report", "/v1/models/xor/versions/3/report"])
+@pytest.mark.parametrize("path", ["/v1/models/xor/report", f"/v1/models/xor/versions/{XOR.name}/report"])
 def test_the_service_shows_the_page(service: RunningService, path: str) -> None:
     response = service.client.get(path)
     assert response.status_code == 200
@@ -79,7 +80,7 @@ def test_the_service_shows_the_page(service: RunningService, path: str) -> None:
     assert response.headers["Content-Security-Policy"] == (
         "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox"
     )
-    assert response.content == (MODELS / "xor/3/report.html").read_bytes()
+    assert response.content == (XOR / "report.html").read_bytes()
 
 
 def test_the_command_writes_the_page_and_its_pictures(tmp_path: Path) -> None:
@@ -134,6 +135,12 @@ def test_names_and_summaries_are_escaped(tmp_path: Path) -> None:
     assert b"<script" not in page
     assert b"&lt;b&gt;no&lt;/b&gt;" in page
     assert b"<i>" not in page
+
+
+def test_a_report_has_the_look_of_the_pages_of_the_service(tmp_path: Path) -> None:
+    look = (ROOT / "service/page/static/look.css").read_text().strip()
+    report = Report("1", *restore(*latest_bundle("xor", MODELS), tmp_path))
+    assert look in report.html([]).decode()
 
 
 def test_the_calibration_error_is_the_mean_difference_of_confidence_and_accuracy() -> None:
@@ -195,7 +202,7 @@ def test_one_bundle_that_cannot_be_verified_does_not_stop_the_next_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     missing = str(tmp_path / "iris/1")
-    assert command_line.main(["verify", missing, str(MODELS / "xor/3")]) == 1
+    assert command_line.main(["verify", missing, str(XOR)]) == 1
     printed = capsys.readouterr()
     assert f"1 of 2 bundles failed: {missing}" in printed.err
     assert "TorchScript   256" in printed.out
@@ -235,7 +242,7 @@ def test_one_recipe_that_fails_does_not_stop_the_next_one(capsys: pytest.Capture
 def test_a_bundle_that_cannot_be_restored_is_reported_with_the_reason(
     damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = Path(shutil.copytree(MODELS / "xor/3", tmp_path / "models/xor/3"))
+    folder = Path(shutil.copytree(XOR, tmp_path / "models/xor" / XOR.name))
     manifest = json.loads((folder / "manifest.json").read_text())
     if damage == "no curve":
         del manifest["files"]["curve.json"]
@@ -244,7 +251,10 @@ def test_a_bundle_that_cannot_be_restored_is_reported_with_the_reason(
     (folder / "manifest.json").write_text(json.dumps(manifest))
     arguments = ["report", "xor", "--models-dir", str(tmp_path / "models"), "--out", str(tmp_path)]
     assert command_line.main(arguments) == 1
-    messages = {"no curve": "xor/3 holds no curve.json: train xor again", "another recipe": "its recipe cannot be read"}
+    messages = {
+        "no curve": f"xor/{XOR.name} holds no curve.json: train xor again",
+        "another recipe": "its recipe cannot be read",
+    }
     assert messages[damage] in capsys.readouterr().err
 
 

@@ -171,7 +171,7 @@ def _add_verify(group: Commands) -> None:
         "types, shapes and values of the outputs with the network, at batch sizes 1, 2, 17 and 256.\n\n"
         "example:\n  %(prog)s models/*/*",
     )
-    verify.add_argument("bundles", nargs="+", type=Path, metavar="BUNDLE", help="a folder such as models/iris/4")
+    verify.add_argument("bundles", nargs="+", type=Path, metavar="BUNDLE", help="a folder such as models/iris/5")
     verify.set_defaults(run=commands.verify_bundles)
 
 

@@ -1,6 +1,7 @@
 """The report of one network as an HTML page."""
 
 import base64
+import importlib.resources
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ SCALINGS: dict[Scaling, str] = {
 }
 TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True)
 TEMPLATES.trim_blocks = TEMPLATES.lstrip_blocks = True
+LOOK = (importlib.resources.files("service.page") / "static/look.css").read_text()  # of the pages of the service
 TEMPLATES.filters["b64"] = lambda content: base64.b64encode(content).decode()
 
 
@@ -42,6 +44,7 @@ class Report:
     def html(self, sections: list[Section]) -> bytes:
         """One page that needs no other file: facts, metrics and sections."""
         page = TEMPLATES.get_template("page.html").render(
+            look=LOOK.strip(),
             name=self.recipe.name,
             version=self.version,
             summary=self.recipe.summary,

@@ -21,7 +21,7 @@ from training.report.evaluation import Evaluation, Misclassification
 MAX_LISTED_ROWS, MAX_LISTED_PARAMETERS, MAX_LISTED_FEATURES = 12, 20, 6
 MAX_MISCLASSIFIED, SHOWN_PREDICTIONS = 16, 16
 CORRECT_RGB, WRONG_RGB = "58, 106, 165", "200, 85, 61"  # plots.CLASS_COLOURS
-NO_IMAGES = "Bundles contain no images of the data set: `python -m training report` shows them."
+NO_IMAGES = "Bundles contain no images of the data set: `digitalis report {name}` draws these."
 
 TableRow = tuple[Any, ...]
 
@@ -145,7 +145,7 @@ class SectionWriter:
             rows = [(one.row, _caption(labels[one.true], labels[one.predicted]), False) for one in found]
             picture = plots.plot_images(self.result.evaluation_split, rows, ink_is_high=not self.recipe.pictures)
         elif self.recipe.takes_images:
-            note += f" {NO_IMAGES}"
+            note += " " + NO_IMAGES.format(name=self.recipe.name)
         features = self._features()[:MAX_LISTED_FEATURES] if self._shows_features else ()
         header = (
             "line of the file" if lines else "row",
