@@ -86,11 +86,15 @@ def hidden(view: View) -> View:
     return view
 
 
-def merged(name: str, description: str, *kinds: type[msgspec.Struct]) -> type[msgspec.Struct]:
-    """A type with the fields of all of these types; required are those that all of them require."""
+def merged(name: str, description: str, *kinds: type[msgspec.Struct], **narrowed: Any) -> type[msgspec.Struct]:
+    """A type with the fields of all of these types; required are those that all of them require.
+
+    `narrowed` are the types of fields that have fewer than they could.
+    """
     types: dict[str, Any] = {}
     for field in itertools.chain(*map(msgspec.structs.fields, kinds)):
         types[field.name] = types[field.name] | field.type if field.name in types else field.type
+    types |= narrowed
     required = set.intersection(*({one.name for one in msgspec.structs.fields(kind) if one.required} for kind in kinds))
     fields: list[Any] = [
         (field, kind) if field in required else (field, kind | msgspec.UnsetType, msgspec.UNSET)

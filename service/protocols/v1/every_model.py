@@ -3,15 +3,15 @@
 The types that requests are checked with, and that responses are made of, are those of each model.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from service.http.body import FORM
 from service.http.messages import JSON
 from service.protocols.openapi import merged
 from service.protocols.v1.image_requests import ImageForm
-from service.protocols.v1.options import BodyParameters
 from service.protocols.v1.responses import (
     Classification,
     Classifications,
@@ -23,6 +23,12 @@ from service.protocols.v1.responses import (
 )
 
 
+class Parameters(msgspec.Struct):
+    """What a body may say as `parameters`; they win over the query. `format` is in the document of each model."""
+
+    abstain: Annotated[bool | None, Meta(description="as the query parameter")] = None
+
+
 class PredictRequest(msgspec.Struct):
     """Instances to predict, of one model.
 
@@ -32,7 +38,7 @@ class PredictRequest(msgspec.Struct):
 
     instances: list[Any]
     signature_name: str | None = None
-    parameters: BodyParameters | None = None
+    parameters: Parameters | None = None
 
 
 Prediction: Any = merged(
@@ -48,6 +54,8 @@ Prediction: Any = merged(
     Regression,
     MixturePrediction,
     ItemError,
+    probabilities=dict[str, float],  # a list only with `format`, which changes the types: in a model's own document
+    values=dict[str, float],
 )
 PredictResponse = msgspec.defstruct(
     "PredictResponse",

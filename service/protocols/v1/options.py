@@ -70,6 +70,11 @@ def parameters_of(bundle: Bundle) -> list[Parameter]:
     return of_input + of_items + [ABSTAIN] * (bundle.abstention is not None) + of_outputs
 
 
+def described_parameters(bundle: Bundle) -> list[Parameter]:
+    """Those of the model's own document, whose types are exact: with `errors` any prediction may be missing."""
+    return [parameter for parameter in parameters_of(bundle) if parameter != ERRORS]
+
+
 def read_options(request: Request, bundle: Bundle) -> Options:
     """The options of the query; raises `BadRequest` for an unknown value, or one that the model does not have."""
     if not request.environ.get("QUERY_STRING"):

@@ -30,7 +30,7 @@ class Classification(msgspec.Struct, gc=False):
 
     label: str | None
     probability: float
-    probabilities: dict[str, float]  # or a struct that is encoded as one, and is made in a third of the time; or a list
+    probabilities: dict[str, float] | list[float]  # or a struct that is encoded as a dict, made in a third of the time
     unsure: bool | UnsetType = UNSET
     reason: str | UnsetType = UNSET
     warnings: list[str] | UnsetType = UNSET
@@ -43,7 +43,7 @@ class Regression(msgspec.Struct):
     `warnings` are of features, and of predicted values, outside the training range.
     """
 
-    values: dict[str, float]
+    values: dict[str, float] | list[float]
     warnings: list[str] | UnsetType = UNSET
 
 
@@ -77,7 +77,7 @@ class Classifications(msgspec.Struct):
 
     model_name: str
     model_version: str
-    predictions: list[Classification]
+    predictions: list[Classification | list[float]]
     warnings: list[str] | UnsetType = UNSET
 
 
@@ -86,7 +86,7 @@ class Regressions(msgspec.Struct):
 
     model_name: str
     model_version: str
-    predictions: list[Regression]
+    predictions: list[Regression | list[float]]
     warnings: list[str] | UnsetType = UNSET
 
 

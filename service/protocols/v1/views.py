@@ -29,7 +29,7 @@ from service.protocols.v1.metadata import (
     status_of,
     version_statuses,
 )
-from service.protocols.v1.options import PARAMETERS, parameters_of, read_options
+from service.protocols.v1.options import PARAMETERS, described_parameters, read_options
 from service.protocols.v1.requests import decode, example, media_types
 from service.protocols.v1.responses import encode, response_type
 
@@ -58,7 +58,7 @@ def _predict_response(bundle: Bundle) -> MediaTypes:
     ByModel(RESPONSE, _predict_response),
     ByModel(REQUEST_BODY, media_types),
     PREDICT_ERRORS,
-    ByModel(PARAMETERS, parameters_of),
+    ByModel(PARAMETERS, described_parameters),
     example,
 )
 def predict(request: Request, name: str, version: str | None = None) -> Response:
