@@ -1,10 +1,13 @@
 """The page at `/` in a real browser: drawing, features, models, and its use without a mouse."""
 
+import base64
+import math
 import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from browser import Visit, browser
@@ -197,6 +200,34 @@ def test_pictures_of_any_format_are_read_and_two_models_stand_beside_each_other(
     visit.wait_for("document.querySelectorAll('#answers .bars li').length === 20")
     titles = visit.page.locator("#answers h3").all_inner_texts()
     assert [title.split()[0] for title in titles] == ["digits", "mnist"]
+
+
+@pytest.mark.parametrize(("event", "holder"), [("drop", "dataTransfer"), ("paste", "clipboardData")])
+def test_a_picture_is_dropped_or_pasted(visit: Visit, event: str, holder: str) -> None:
+    picture = base64.b64encode((SAMPLES / "3.png").read_bytes()).decode()
+    visit.page.evaluate(
+        """([event, holder, picture]) => {
+            const data = new DataTransfer(), kind = event === "drop" ? DragEvent : ClipboardEvent;
+            const bytes = Uint8Array.from(atob(picture), (one) => one.charCodeAt(0));
+            data.items.add(new File([bytes], "3.png", {type: "image/png"}));
+            document.querySelector("#drawing").dispatchEvent(
+                new kind(event, {[holder]: data, bubbles: true, cancelable: true}));
+        }""",
+        [event, holder, picture],
+    )
+    visit.wait_for("document.querySelector('#answers .label strong')?.textContent === '3'")
+
+
+@pytest.mark.parametrize(
+    ("label", "stroke"),
+    [
+        ("0", [(0.5 + 0.18 * math.sin(angle), 0.5 - 0.3 * math.cos(angle)) for angle in np.linspace(0, math.tau, 13)]),
+        ("1", [(0.5, 0.2), (0.5, 0.8)]),
+    ],
+)
+def test_digits_are_drawn_with_the_mouse(visit: Visit, label: str, stroke: list[tuple[float, float]]) -> None:
+    visit.draw(*stroke)
+    visit.wait_for("(label) => document.querySelector('#answers .label strong')?.textContent === label", label)
 
 
 def test_the_command_on_the_page_gets_the_same_answer(visit: Visit) -> None:
