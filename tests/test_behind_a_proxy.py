@@ -10,6 +10,7 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 from conftest import IRIS, IRIS_VERSION, SAMPLES
+from in_process import open_app
 from real_nginx import Nginx
 from running_service import ROW, RunningService
 
@@ -64,6 +65,11 @@ def test_error_messages_name_the_path_as_the_client_sees_it(client: httpx.Client
     assert client.get(f"{prefix}/v1/models/iris:predict").json()["error"] == (
         "GET is not allowed for /ml/digits/v1/models/iris:predict: use POST"
     )
+
+
+def test_every_path_of_the_service_begins_in_one_of_the_known_ways() -> None:
+    rules = open_app("iris").url_map.iter_rules()
+    assert {rule.rule.split("/")[1] for rule in rules} - {""} == OWN_PATHS
 
 
 @pytest.mark.parametrize("path", sorted(OWN_PATHS))

@@ -38,7 +38,7 @@ def requires(scope: Scope) -> Callable[[View], View]:
 
 
 def scope_of(view: Callable[..., Any]) -> Scope:
-    """The scope that a view declares; the rarest one, if it declares none."""
+    """The scope that a view declares; the strictest, if it declares none."""
     scope: Scope = getattr(view, "scope", "admin")
     return scope
 
@@ -54,7 +54,8 @@ class AccessControl:
         self._state: object = None
         self._checked_at = 0.0
         if self._file:
-            self._from_file, self._state = _digests(read_keys(self._file)), _state_of(self._file)
+            self._state = _state_of(self._file)  # before the file, so that a change between the two is seen later
+            self._from_file = _digests(read_keys(self._file))
 
     def check(self, environ: WSGIEnvironment, scope: Scope) -> None:
         """Raise `Unauthorized` without a valid key, and `Forbidden` with one that has not this scope."""
