@@ -16,7 +16,7 @@ from wsgiref.types import WSGIEnvironment
 
 from service import app, malloc
 from service.bundle.manifest import ModelId
-from service.errors import StartError
+from service.errors import SettingsError, StartError
 from service.http.access import access_control
 from service.http.routing import DigitalisApp
 from service.inference.repository import ModelRepository, find_bundles
@@ -132,10 +132,10 @@ worker_class = "service.gunicorn_conf.Worker"
 def on_starting(server: Any) -> None:
     """Before the first fork: check that every model opens, and map the memory that all workers share."""
     _log_where_gunicorn_does(server.log)
-    _check_who_may_ask(server)
     # For SIGUSR2: the command of this process. Gunicorn itself would run a `python -m` as a script without its package.
     server.START_CTX["args"] = [sys.executable, *sys.orig_argv[1:]]
     try:
+        _check_who_may_ask(server)
         folders = server.app.folders = find_bundles(_settings.models_dir)
     except StartError as error:
         print(f"digitalis: {error}", file=sys.stderr)
@@ -146,20 +146,14 @@ def on_starting(server: Any) -> None:
 
 
 def _check_who_may_ask(server: Any) -> None:
-    """End the start if others can reach the service, it has no keys, and nothing says that this is meant."""
-    try:
-        access = access_control(_settings)
-    except StartError as error:
-        print(f"digitalis: {error}", file=sys.stderr)
-        sys.exit(2)
+    """Raise `SettingsError` if others can reach the service, it has no keys, and nothing says that this is meant."""
+    access = access_control(_settings)
     reachable = [bind for bind in server.cfg.bind if not is_loopback(bind)]
     if reachable and not access and not _settings.allow_anonymous:
-        print(
-            f"digitalis: {reachable[0]} can be reached by others, and there are no API keys: set DIGITALIS_API_KEYS or "
-            "DIGITALIS_API_KEYS_FILE; or DIGITALIS_ALLOW_ANONYMOUS=1, if everybody who reaches it may ask",
-            file=sys.stderr,
+        raise SettingsError(
+            f"{reachable[0]} can be reached by others, and there are no API keys: set DIGITALIS_API_KEYS or "
+            "DIGITALIS_API_KEYS_FILE; or DIGITALIS_ALLOW_ANONYMOUS=1, if everybody who reaches it may ask"
         )
-        sys.exit(2)
 
 
 def _decide(server: Any, folders: list[Path]) -> None:

@@ -43,7 +43,7 @@ async function jsonOf(response) {
   }
 }
 
-export const modelPath = (model) => `v1/models/${encodeURIComponent(model.name)}/versions/${model.version}`;
+export const modelPath = (model, protocol = "v1") => `${protocol}/models/${encodeURIComponent(model.name)}/versions/${model.version}`;
 
 // The prediction of one instance, with the milliseconds of the round trip and of the server.
 export async function predict(model, body, query = "", signal = undefined) {
@@ -71,7 +71,7 @@ export async function infer(model, array, rows, signal = undefined) {
     parameters: { binary_data_size: array.byteLength },
   };
   const json = new TextEncoder().encode(JSON.stringify({ inputs: [tensor], parameters: { binary_data_output: true } }));
-  const { response } = await send(`v2/models/${encodeURIComponent(model.name)}/versions/${model.version}/infer`, {
+  const { response } = await send(`${modelPath(model, "v2")}/infer`, {
     method: "POST", body: new Blob([json, array]), signal,
     headers: { "Content-Type": "application/octet-stream", "Inference-Header-Content-Length": String(json.length) },
   });

@@ -11,9 +11,14 @@ def check_rows(count: int, settings: Settings, what: str = "rows") -> None:
     _check(count, settings.max_rows, "DIGITALIS_MAX_ROWS", what)
 
 
+def max_lines(max_rows: int) -> int:
+    """How many lines may hold so many rows: as many empty ones, a header, and some at the end."""
+    return 2 * max_rows + EXTRA_LINES
+
+
 def check_lines(count: int, settings: Settings) -> None:
-    """Raise for lines of which there are more than rows and as many empty ones."""
-    if count > 2 * settings.max_rows + EXTRA_LINES:
+    """Raise for more lines than `DIGITALIS_MAX_ROWS` rows may have."""
+    if count > max_lines(settings.max_rows):
         raise PayloadTooLarge(f"{count} lines in one request: at most {settings.max_rows} rows (DIGITALIS_MAX_ROWS)")
 
 

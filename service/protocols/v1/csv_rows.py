@@ -8,13 +8,13 @@ from collections.abc import Collection, Iterator
 from service.bundle.features import parse_number
 from service.bundle.manifest import Column
 from service.errors import BadRequest
+from service.protocols.v1.counts import max_lines
 from service.protocols.v1.csv_text import decode_text, delimiter_of, lines_of, with_point
 from service.protocols.v1.decoded import ItemErrors, Rows
 from service.protocols.v1.feature_values import UnknownValue, feature_list, names_of, number_in_cell
 from service.protocols.v1.joined_lines import CURL, check_joined, reject_joined
 
 UNNAMED = re.compile(r"|Unnamed: \d+")  # the index of pandas: below no name, and as it is named when it is read again
-EXTRA_LINES = 100  # read beyond the limit on rows: a header, empty lines
 
 Order = list[int | None]  # for each feature, the index of its cell in a line
 
@@ -30,7 +30,7 @@ def read_csv(
     width = len(features)
     if len(features) == 1:
         reject_joined(data, features[0])
-    for line, cells in _cells(decode_text(data), names_of(features), 2 * max_rows + EXTRA_LINES):
+    for line, cells in _cells(decode_text(data), names_of(features), max_lines(max_rows)):
         if order is None:
             order = list(range(len(features)))
             if _is_header(cells, features):

@@ -8,14 +8,13 @@ import msgspec
 from service.bundle.manifest import Bundle
 from service.errors import BadRequest
 from service.http.body import FORM, Body
+from service.http.urlencoded import MAX_FIELDS, URLENCODED
 from service.protocols.v1 import vector_requests
 from service.protocols.v1.decoded import DecodedRequest, ItemErrors, Rows
 from service.protocols.v1.feature_values import UnknownValue, number_in_cell
 from service.protocols.v1.options import Options
 
-URLENCODED = "application/x-www-form-urlencoded"
 MAX_BYTES = 2**16  # of a form of numbers
-MAX_FIELDS = 1000
 MAX_SHOWN = 8  # names of fields in a message
 TABLES = (".csv", ".tsv", ".json", ".txt")
 
