@@ -17,7 +17,7 @@ MIN_HEARTBEAT_TIMEOUT = 3  # seconds
 MAX_BATCH = 256  # rows of requests that run as one batch
 SEGMENT = re.compile(r"[A-Za-z0-9_~.-]+")
 OWN_PATHS = {"docs", "invocations", "metrics", "openapi.json", "page", "ping", "v1", "v2"}  # how the service's begin
-# As browsers write it (RFC 6454, 6.2). "null", which they write for local files and frames in a sandbox, names nobody.
+# As browsers write it (RFC 6454, 6.2). "null", which they write for local files and frames in a sandbox, is no origin.
 HOST = r"[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]"
 USUAL_PORT = r"http://.*:80|https://.*:443"
 ORIGIN = re.compile(rf"(?!({USUAL_PORT})$)[a-z][a-z0-9+.-]*://({HOST})(:[1-9][0-9]{{0,4}})?")
