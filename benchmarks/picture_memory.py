@@ -61,14 +61,19 @@ def peak_memory(paths: Iterable[Path]) -> list[tuple[int, int]]:
 
 
 def _decode_each(paths: list[Path]) -> None:
-    small = next(iter(LARGE_PICTURES.values()))(64)
-    read_digit(open_image(small, PixelBudget(10**6)), segmenter())  # imports, and the memory that the libraries keep
+    _read_small_picture()  # imports, and the memory that the libraries keep
     for path in paths:
         child = os.fork()
         if not child:
+            _read_small_picture()  # a fork does not map the pages of libraries that its parent has mapped: 12 MiB
             _decode(path)
             os._exit(0)
         os.waitpid(child, 0)
+
+
+def _read_small_picture() -> None:
+    small = next(iter(LARGE_PICTURES.values()))(64)
+    read_digit(open_image(small, PixelBudget(10**6)), segmenter())
 
 
 def _decode(path: Path) -> None:
