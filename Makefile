@@ -3,6 +3,7 @@ PYTHON ?= python3
 EXTRA := $(shell nvidia-smi -L >/dev/null 2>&1 && echo cuda || echo cpu)
 SERVE := .venv/.installed-$(EXTRA)
 TEST := .venv-test/.installed
+AUDIT := .venv-audit/.installed
 TEST_GPU := .venv-test-gpu/.installed
 CLIENTS := .venv-clients/.installed
 FOREIGN := .venv-foreign/.installed
@@ -13,7 +14,7 @@ RECIPES ?= all
 FUZZ_SECONDS ?= 600
 SOAK_SECONDS ?= 1200
 
-.PHONY: serve test test-slow test-gpu gpu fuzz soak peers check train locks clean help
+.PHONY: serve test test-slow test-gpu gpu fuzz soak peers check audit train locks clean help
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,6 +50,9 @@ check: $(TEST) ## lint, formatting and types
 	.venv-test/bin/ruff format --check .
 	.venv-test/bin/mypy
 
+audit: $(AUDIT) ## known vulnerabilities of the locked packages, and unsafe patterns in the code
+	.venv-audit/bin/python deploy/audit
+
 train: $(TEST) ## train RECIPES (default: all) from scratch and write their bundles
 	.venv-test/bin/python -m training train $(RECIPES)
 
@@ -56,7 +60,7 @@ locks: ## resolve deploy/locks/ again to the newest versions that pyproject.toml
 	deploy/locks/resolve
 
 clean: ## remove all environments and every cache
-	rm -rf .venv .venv-test .venv-test-gpu .venv-clients .venv-foreign .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+	rm -rf .venv .venv-audit .venv-test .venv-test-gpu .venv-clients .venv-foreign .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The lock is installed to the hash, then this project, editable, with no more of its own to fetch.
@@ -79,6 +83,12 @@ $(TEST_GPU): deploy/locks/test-gpu.txt pyproject.toml
 	@$(PYTHON) -m venv --clear .venv-test-gpu
 	@.venv-test-gpu/bin/pip install --quiet --require-hashes -r deploy/locks/test-gpu.txt
 	@.venv-test-gpu/bin/pip install --quiet --no-deps --editable .
+	@touch $@
+
+$(AUDIT): deploy/locks/audit.txt
+	@echo "making .venv-audit: pip-audit and bandit"
+	@$(PYTHON) -m venv --clear .venv-audit
+	@.venv-audit/bin/pip install --quiet --require-hashes -r deploy/locks/audit.txt
 	@touch $@
 
 $(CLIENTS): deploy/locks/clients.txt

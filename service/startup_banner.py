@@ -12,7 +12,7 @@ MAX_NAMED_MODELS = 6  # above this, the banner gives the number of models, not t
 def startup_banner(models: ModelRepository, address: str, *, page: bool) -> str:
     """The URL, and what to try: the `page`, if there is one, and a request for each kind of model that there is."""
     host, _, port = address.rpartition(":")
-    url = f"http://{'localhost' if host in ('0.0.0.0', '[::]') else host}:{port}/v1/models"  # noqa: S104 - compared
+    url = f"http://{'localhost' if host in ('0.0.0.0', '[::]') else host}:{port}/v1/models"  # noqa: S104  # nosec B104
     bundles = [models.find(name).bundle for name in models.names()]
     served = f"{len(bundles)} models" if len(bundles) > MAX_NAMED_MODELS else ", ".join(models.names())
     lines = [f"\nDigitalis serves {served} at {url}. Try:\n"]

@@ -24,7 +24,7 @@ def download(url: str, root: str, entries: Collection[str], folder: Path) -> Non
     only when it is complete. Raises one of `DOWNLOAD_ERRORS`.
     """
     with tempfile.TemporaryFile() as file:
-        with urllib.request.urlopen(url, timeout=TIMEOUT) as response:  # noqa: S310 - a constant of this package
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as response:  # noqa: S310  # nosec B310 - a constant
             shutil.copyfileobj(response, file)
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as staging:
