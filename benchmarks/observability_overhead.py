@@ -63,7 +63,7 @@ def _variants() -> dict[str, Application]:
 
     variants: dict[str, Application] = {NONE: without_observability}
     for name, hooks in _hook_sets():
-        variants[name] = RequestMiddleware(inner, hooks, SharedCounters(schemas).worker())
+        variants[name] = RequestMiddleware(inner, hooks, SharedCounters.of(schemas).worker())
     return variants
 
 

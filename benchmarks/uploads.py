@@ -20,7 +20,6 @@ from service.errors import UnprocessableInput
 from service.images.decoding import DecodedImage, decode_image
 from service.images.limits import PixelBudget
 from service.inference.model import Model
-from service.inference.repository import ModelRepository
 from service.settings import Settings
 from training import normaliser
 from training.datasets.mnist import Mnist
@@ -91,7 +90,7 @@ def generate_uploads(count: int, seed: int, data_dir: Path) -> Iterator[Upload]:
 def open_model(name: str) -> Model:
     """Open the newest version of a bundle in models/ on the CPU."""
     settings = Settings(device="cpu", models_dir=Path(__file__).parent.parent / "models")
-    return ModelRepository.open(settings, sorted((settings.models_dir / name).iterdir())).find(name)
+    return Model.open(max((settings.models_dir / name).iterdir(), key=lambda folder: int(folder.name)), settings)
 
 
 def predict_uploads(corpus: list[Upload], preprocess: Preprocessor, model: Model) -> list[UploadPrediction]:

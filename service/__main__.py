@@ -7,13 +7,11 @@ import socket
 import sys
 import urllib.request
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 try:
     from gunicorn.app.wsgiapp import WSGIApplication
 
-    from service.app import create_app
     from service.errors import StartError
     from service.settings import PREFIX, Settings, inherits_sockets
 except ModuleNotFoundError as error:
@@ -30,19 +28,6 @@ examples:
   DIGITALIS_RUNTIME=torchscript {prog}          a setting from the environment: run model.pt instead of model.onnx
   gunicorn -c python:service.gunicorn_conf 'service.app:create_app()'      the same, with Gunicorn's own options
 """
-
-
-class GunicornApplication(WSGIApplication):  # type: ignore[misc]  # Gunicorn is not typed
-    """Gunicorn, whose workers open the bundles that were there at the start, and no others.
-
-    So a replaced worker serves the same versions as the others, whatever has been written to the folder since.
-    """
-
-    folders: list[Path]  # set by `gunicorn_conf.on_starting`
-
-    def load(self) -> Any:
-        """The application of one worker."""
-        return create_app(folders=self.folders)
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m service") -> int:
@@ -73,7 +58,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m service"
     if not (inherits_sockets() or _port_is_free(settings.bind)):
         return 2
     sys.argv = ["digitalis", "-c", "python:service.gunicorn_conf", "service.app:create_app()"]
-    GunicornApplication("%(prog)s").run()
+    WSGIApplication("%(prog)s").run()
     return 0
 
 
@@ -125,7 +110,7 @@ def _port_is_free(address: str) -> bool:
 
 def _health(settings: Settings) -> int:
     host, _, port = settings.bind.rpartition(":")
-    host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104 - compared, not bound
+    host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104  # nosec B104 - compared, not bound
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # Docker may set http_proxy
     try:
         with direct.open(f"http://{host}:{port}/v2/health/ready", timeout=3):

@@ -7,9 +7,9 @@ from service.errors import SettingsError
 from service.http.cross_origin import CrossOrigin
 from service.http.root_path import RootPath
 from service.http.routing import DigitalisApp
-from service.inference.repository import ModelRepository
+from service.inference.open_models import OpenModels
 from service.inference.segmenter import open_segmenter
-from service.observability.counter_layout import metrics_schema
+from service.model_updates import ModelUpdates
 from service.observability.middleware import Application, RequestHook, RequestMiddleware
 from service.observability.request_log import RequestLog
 from service.observability.shared_counters import worker_counters
@@ -34,13 +34,17 @@ def create_app(settings: Settings | None = None, folders: Iterable[Path] | None 
     bundles that are under `settings.models_dir` now.
     """
     settings = settings or decided_settings or Settings.from_env()
-    models = ModelRepository.open(settings, folders)
-    app = DigitalisApp(settings, models, open_segmenter(settings))
-    documents = documentation_blueprint(app), documentation_page(models)
+    counters = worker_counters()
+    updates = ModelUpdates(settings, OpenModels.at_start(settings, folders), counters)
+    app = DigitalisApp(settings, updates, open_segmenter(settings))
+    if settings.repository_api and not (app.access and app.access.has_key_for("admin")):
+        raise SettingsError(
+            "DIGITALIS_REPOSITORY_API=true needs an API key with the scope admin, such as DIGITALIS_API_KEYS=admin:KEY"
+        )
+    documents = documentation_blueprint(app), documentation_page(app)
     blueprints = v1, v2, health, page if settings.page else root, sagemaker, metrics, *documents
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
-    counters = worker_counters({model.id: metrics_schema(model.bundle) for model in models})
     application: Application = app.wsgi_app
     if settings.cors_origins:
         application = app.cross_origin = CrossOrigin(application, settings.cors_origins)

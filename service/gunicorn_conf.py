@@ -15,12 +15,11 @@ from typing import Any
 from wsgiref.types import WSGIEnvironment
 
 from service import app, malloc
-from service.bundle.manifest import ModelId
 from service.errors import SettingsError, StartError
 from service.http.access import access_control
 from service.http.routing import DigitalisApp
-from service.inference.repository import ModelRepository, find_bundles
-from service.observability.counter_layout import read_metrics_schema
+from service.inference.repository import ModelRepository
+from service.inference.version_folders import find_bundles
 from service.observability.middleware import RequestMiddleware
 from service.observability.shared_counters import SharedCounters, assign_block
 from service.preflight import try_models
@@ -56,7 +55,7 @@ loglevel = _settings.log_level
 logger_class = "service.observability.log_lines.Logger"
 preload_app = False
 control_socket_disable = True  # it would need a writable home
-worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - heartbeats in memory
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  # nosec B108 - heartbeats in memory
 
 
 def _count_response(application: Any, environ: WSGIEnvironment, status: int) -> list[tuple[str, str]]:
@@ -136,13 +135,12 @@ def on_starting(server: Any) -> None:
     server.START_CTX["args"] = [sys.executable, *sys.orig_argv[1:]]
     try:
         _check_who_may_ask(server)
-        folders = server.app.folders = find_bundles(_settings.models_dir)
+        folders = find_bundles(_settings.models_dir)
     except StartError as error:
         print(f"digitalis: {error}", file=sys.stderr)
         sys.exit(2)
     _decide(server, folders)
-    schemas = {ModelId(folder.parent.name, folder.name): read_metrics_schema(folder) for folder in folders}
-    server.counters = SharedCounters(schemas, blocks=2 * server.cfg.workers + SPARE_BLOCKS)
+    server.counters = SharedCounters(blocks=2 * server.cfg.workers + SPARE_BLOCKS)
 
 
 def _check_who_may_ask(server: Any) -> None:
@@ -165,7 +163,7 @@ def _decide(server: Any, folders: list[Path]) -> None:
         settings = _decided(again, folders)
     app.decided_settings = settings
     Worker.options = dataclasses.replace(Worker.options, cores=settings.cores_per_worker)
-    on_reload(server)
+    _keep_workers(server)
 
 
 def _decided(settings: Settings, folders: list[Path]) -> Settings:
@@ -176,6 +174,12 @@ def _decided(settings: Settings, folders: list[Path]) -> Settings:
 
 
 def on_reload(server: Any) -> None:
+    """The new workers serve whatever is in the folder, and are as many as were decided at the start."""
+    server.counters.state.forget_unloaded()
+    _keep_workers(server)
+
+
+def _keep_workers(server: Any) -> None:
     """As many workers as were decided at the start, whatever Gunicorn's options are."""
     if app.decided_settings:
         server.num_workers = app.decided_settings.workers
@@ -223,6 +227,7 @@ def child_exit(server: Any, worker: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     """Log that the worker is ready; the first one prints the URL, and requests to try."""
     models: ModelRepository = worker.wsgi.models
+    worker.wsgi.updates.start()
     worker.log.info("Ready: %d models are open", len(models.names()))
     if worker.age == 1:
         print(startup_banner(models, worker.cfg.bind[0], page=_settings.page), flush=True)

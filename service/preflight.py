@@ -112,6 +112,7 @@ def _check_names(settings: Settings, models: ModelRepository) -> None:
     asked = {
         "CUDA_FROM_ROWS": (settings.cuda_from_rows, names | {str(model_id) for model_id in ids}),
         "BATCHING": (settings.batching, names),
+        "VERSIONS": (settings.versions, names),
         "DEFAULT_MODEL": ([settings.default_model] if settings.default_model else [], names),
     }
     for setting, (named, allowed) in asked.items():

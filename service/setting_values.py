@@ -1,18 +1,18 @@
 """What the text of a setting may be: each function returns its value, or raises `ValueError` with what is expected."""
 
+import dataclasses
 import ipaddress
 import math
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
+from service.errors import SettingsError
 from service.worker.memory import LARGEST_SHARE, MemoryBudget
 
-SCOPES = ("predict", "metrics", "admin")
-MIN_KEY = 16  # characters
-KEY = re.compile(rf"[A-Za-z0-9._~+/=-]{{{MIN_KEY},256}}")
-EVERY_INTERFACE = "0.0.0.0"  # noqa: S104
+EVERY_INTERFACE = "0.0.0.0"  # noqa: S104  # nosec B104
+SECRET = "DIGITALIS_API_KEYS"  # noqa: S105 - a name, whose value is in no message
 MIN_HEARTBEAT_TIMEOUT = 3  # seconds
 MAX_BATCH = 256  # rows of requests that run as one batch
 SEGMENT = re.compile(r"[A-Za-z0-9_~.-]+")
@@ -21,6 +21,23 @@ OWN_PATHS = {"docs", "invocations", "metrics", "openapi.json", "page", "ping", "
 HOST = r"[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]"
 USUAL_PORT = r"http://.*:80|https://.*:443"
 ORIGIN = re.compile(rf"(?!({USUAL_PORT})$)[a-z][a-z0-9+.-]*://({HOST})(:[1-9][0-9]{{0,4}})?")
+
+
+def setting(default: Any, parse: Callable[[str], Any], shown: str, meaning: str) -> Any:
+    """A field of the settings: its default (or what makes it), its parser, and what is said of it."""
+    metadata = {"parse": parse, "shown": shown, "meaning": meaning}
+    if callable(default):
+        return dataclasses.field(default_factory=default, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def parsed(name: str, text: str, parse: Callable[[str], Any]) -> Any:
+    """The value of a variable; raises `SettingsError`, which names it and what is expected."""
+    try:
+        return parse(text)
+    except ValueError as expected:
+        shown = name if name == SECRET else f"{name}={text!r}"
+        raise SettingsError(f"{shown}: expected {expected}") from None
 
 
 def address(text: str) -> str:
@@ -72,36 +89,6 @@ def origins(text: str) -> tuple[str, ...]:
     return found
 
 
-class ApiKey(NamedTuple):
-    """A key, and what it is for."""
-
-    scopes: frozenset[str]
-    key: str
-
-
-def api_key(text: str) -> ApiKey:
-    """`key`, which may predict, or `scope+scope:key`; the message never has the key."""
-    scopes, colon, key = text.strip().rpartition(":")
-    names = frozenset(scopes.split("+")) if colon else frozenset(SCOPES[:1])
-    if not names <= {*SCOPES}:
-        raise ValueError(f"scopes of {', '.join(SCOPES)}, such as predict+metrics:KEY")
-    if not KEY.fullmatch(key):
-        raise ValueError(f"keys of {MIN_KEY} characters or more: letters, digits and . _ ~ + / = -")
-    return ApiKey(names, key)
-
-
-def api_keys(text: str) -> tuple[ApiKey, ...]:
-    """Keys with commas between them."""
-    return tuple(api_key(one) for one in text.split(","))
-
-
-def flag(text: str) -> bool:
-    """`1` or `true`, `0` or `false`."""
-    if text not in ("1", "0", "true", "false"):
-        raise ValueError("1 or 0")
-    return text in ("1", "true")
-
-
 def is_loopback(bind: str) -> bool:
     """Whether nobody but processes of this machine reaches an address, or a socket in the file system."""
     if bind.startswith(("unix:", "fd://")):
@@ -142,6 +129,13 @@ def seconds(text: str) -> int:
     return int(text)
 
 
+def poll_seconds(text: str) -> float:
+    """Seconds between two looks at something; 0 for never."""
+    if not re.fullmatch(r"0|[1-9][0-9]{0,3}(\.[0-9]{1,3})?|0\.[1-9][0-9]{0,2}", text):
+        raise ValueError("a number of seconds from 0.1 up, or 0")
+    return float(text)
+
+
 def choice(*choices: str) -> Callable[[str], str]:
     """A parser of these words."""
 
@@ -154,10 +148,10 @@ def choice(*choices: str) -> Callable[[str], str]:
 
 
 def boolean(text: str) -> bool:
-    """`true` or `false`."""
-    if text not in ("false", "true"):
+    """`true` or `false`; 1 and 0 say the same."""
+    if text not in ("false", "true", "0", "1"):
         raise ValueError("true or false")
-    return text == "true"
+    return text in ("true", "1")
 
 
 def device(text: str) -> str:

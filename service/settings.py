@@ -8,25 +8,20 @@ must not be ignored silently. Only the names that Kubernetes injects for a Servi
 import dataclasses
 import difflib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from service import setting_values as values
+from service.api_keys import ApiKey, parse_keys
 from service.cores import available_cores
 from service.errors import SettingsError
+from service.inference.version_policy import VersionPolicy, parse_policies
 from service.kubernetes import is_injected
+from service.setting_values import setting
 
 PREFIX = "DIGITALIS_"
 PORT = "PORT"  # as Cloud Run, Heroku and others set it
 OTEL_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_TRACES_EXPORTER")
-
-
-def _setting(default: Any, parse: Callable[[str], Any], shown: str, meaning: str) -> Any:
-    metadata = {"parse": parse, "shown": shown, "meaning": meaning}
-    if callable(default):
-        return dataclasses.field(default_factory=default, metadata=metadata)
-    return dataclasses.field(default=default, metadata=metadata)
 
 
 def tracing_enabled(environ: Mapping[str, str] = os.environ) -> bool:
@@ -50,143 +45,156 @@ def inherits_sockets(environ: Mapping[str, str] = os.environ) -> bool:
 class Settings:
     """Every setting with its default and its meaning; the variable of `field` is `DIGITALIS_<FIELD>`."""
 
-    bind: str = _setting(
+    bind: str = setting(
         "127.0.0.1:8000",
         values.address,
         "127.0.0.1:8000",
         "host:port to listen on; the variable PORT replaces the port",
     )
-    root_path: str = _setting(
+    root_path: str = setting(
         "",
         values.root_path,
         "empty",
         "the path of the service behind a proxy, stripped there or not, such as /ml/digits",
     )
-    api_keys: tuple[values.ApiKey, ...] = _setting(
-        (), values.api_keys, "none", "API keys with commas between them, such as KEY, or predict+metrics:KEY"
+    api_keys: tuple[ApiKey, ...] = setting(
+        (), parse_keys, "none", "API keys with commas between them, such as KEY, or predict+metrics:KEY"
     )
-    api_keys_file: Path | None = _setting(None, values.folder, "none", "a file of such keys, read again if it changes")
-    allow_anonymous: bool = _setting(
-        default=False, parse=values.flag, shown="0", meaning="1: others may reach a service that has no API keys"
+    api_keys_file: Path | None = setting(None, values.folder, "none", "a file of such keys, read again if it changes")
+    allow_anonymous: bool = setting(
+        default=False, parse=values.boolean, shown="0", meaning="1: others may reach a service that has no API keys"
     )
-    page: bool = _setting(
+    page: bool = setting(
         default=True, parse=values.boolean, shown="true", meaning="true or false: whether `/` is a page for browsers"
     )
-    cors_origins: tuple[str, ...] = _setting(
+    cors_origins: tuple[str, ...] = setting(
         (),
         values.origins,
         "off",
         "origins whose pages may send requests from a browser, such as https://app.example.org, with commas; or *",
     )
-    workers: int = _setting(available_cores, values.count, "one per core", "worker processes; each opens every model")
-    request_threads: int = _setting(
+    workers: int = setting(available_cores, values.count, "one per core", "worker processes; each opens every model")
+    request_threads: int = setting(
         4, values.count, "4", "slow requests that one worker runs at a time, if each takes over 250 ms; others wait"
     )
-    queue_timeout_ms: int = _setting(
+    queue_timeout_ms: int = setting(
         1000,
         values.count,
         "1000",
         "milliseconds that a request may wait; one that is expected to wait for half of it gets 503 at once",
     )
-    max_queued: int = _setting(1000, values.count, "1000", "requests of one worker that may wait; further ones get 503")
-    max_connections: int = _setting(
+    max_queued: int = setting(1000, values.count, "1000", "requests of one worker that may wait; further ones get 503")
+    max_connections: int = setting(
         2048, values.count, "2048", "connections of one worker; when all are in use, idle ones are closed"
     )
-    memory_budget_bytes: int = _setting(
+    memory_budget_bytes: int = setting(
         256 * 2**20,
         values.count,
         "268435456",
         "bytes that the requests of one worker may hold: bodies, pictures while they are decoded, responses",
     )
-    keepalive: int = _setting(
+    keepalive: int = setting(
         75,
         values.keepalive,
         "75",
         "seconds for which an idle connection stays open: more than those of the load balancer or the proxy in front",
     )
-    read_timeout: int = _setting(
+    read_timeout: int = setting(
         30,
         values.count,
         "30",
         "seconds in which a head must arrive, and a body or the reading of a response go on by 8 KiB for each of them",
     )
-    answer_timeout: int = _setting(
+    answer_timeout: int = setting(
         60, values.count, "60", "seconds after which a request without a response gets 504, and its worker is replaced"
     )
-    heartbeat_timeout: int = _setting(
+    heartbeat_timeout: int = setting(
         12, values.heartbeat, "12", "seconds without a heartbeat after which a worker is killed and replaced"
     )
-    intra_op_threads: int | None = _setting(
+    intra_op_threads: int | None = setting(
         None, values.count, "cores / workers", "threads of one inference, in each worker"
     )
-    models_dir: Path = _setting(
+    models_dir: Path = setting(
         Path("models"), values.folder, "models", "the folder that contains the bundles, as name/version/"
     )
-    default_model: str | None = _setting(
+    models_poll_seconds: float = setting(
+        1.0, values.poll_seconds, "1", "seconds between two looks for new versions in that folder; 0: at SIGHUP only"
+    )
+    versions: Mapping[str, VersionPolicy] = setting(
+        dict,
+        parse_policies,
+        "the newest",
+        "the version for requests that name none, and a canary with its share of them: iris=4,mnist=8+9:0.1",
+    )
+    repository_api: bool = setting(
+        default=False,
+        parse=values.boolean,
+        shown="false",
+        meaning="true or false: whether models can be loaded and unloaded over HTTP, with a key of the scope admin",
+    )
+    default_model: str | None = setting(
         None, values.model_name, "the only one", "the model of `/invocations`, by which SageMaker asks for predictions"
     )
-    public_key: Path | None = _setting(None, values.folder, "none", "a PEM file: only bundles that its key has signed")
-    runtime: str = _setting("onnx", values.choice("onnx", "torchscript"), "onnx", "onnx or torchscript")
-    device: str = _setting(
+    public_key: Path | None = setting(None, values.folder, "none", "a PEM file: only bundles that its key has signed")
+    runtime: str = setting("onnx", values.choice("onnx", "torchscript"), "onnx", "onnx or torchscript")
+    device: str = setting(
         "auto",
         values.device,
         "auto",
         "auto (each model where it is faster, by the rows of a batch: on the CPU or on cuda:0), cpu, cuda, or cuda:N",
     )
-    cuda_from_rows: Mapping[str, int | None] = _setting(
+    cuda_from_rows: Mapping[str, int | None] = setting(
         dict,
         values.rows_by_model,
         "measured",
         "with the device auto: rows from which a batch of a model goes to the GPU, such as mnist=16,iris=never",
     )
-    gpu_memory_share: float = _setting(
+    gpu_memory_share: float = setting(
         0.5,
         values.share,
         "0.5",
         "share of the free GPU memory that all workers together may take: fewer are started if need be",
     )
-    batching: Mapping[str, tuple[int, float]] = _setting(
+    batching: Mapping[str, tuple[int, float]] = setting(
         dict,
         values.batching,
         "off",
         "by model, rows that several requests may run as one batch, and how long one waits for others: wide=32:2ms",
     )
-    data_dir: Path = _setting(Path("data"), values.folder, "data", "training: the folder that MNIST is downloaded to")
-    abstain: bool = _setting(
+    data_dir: Path = setting(Path("data"), values.folder, "data", "training: the folder that MNIST is downloaded to")
+    abstain: bool = setting(
         default=False,
         parse=values.boolean,
         shown="false",
         meaning="true or false: the default of `?abstain=`; true leaves out the label of unsure predictions",
     )
-    max_body_bytes: int = _setting(
+    max_body_bytes: int = setting(
         16 * 2**20, values.count, "16777216", "largest request body, before and after decompression"
     )
-    max_image_pixels: int = _setting(
+    max_image_pixels: int = setting(
         64_000_000,
         values.count,
         "64000000",
         "largest image, width times height; four times that for all images of a request",
     )
-    max_files: int = _setting(
-        256, values.count, "256", "most image files in a request: in a form, or in JSON as base64"
-    )
-    max_rows: int = _setting(10_000, values.count, "10000", "most instances or CSV rows in a request")
-    graceful_timeout: int = _setting(
+    max_files: int = setting(256, values.count, "256", "most image files in a request: in a form, or in JSON as base64")
+    max_rows: int = setting(10_000, values.count, "10000", "most instances or CSV rows in a request")
+    graceful_timeout: int = setting(
         30, values.count, "30", "seconds that requests in flight have to finish after SIGTERM"
     )
-    drain_delay: int = _setting(
+    drain_delay: int = setting(
         0, values.seconds, "0", "seconds after SIGTERM for which everything is still served, while readiness fails"
     )
-    log_level: str = _setting(
+    log_level: str = setting(
         "info", values.choice("debug", "info", "warning", "error"), "info", "debug, info, warning or error"
     )
-    log_requests: str = _setting(
+    log_requests: str = setting(
         "slow",
         values.choice("all", "slow", "none"),
         "slow",
         "which requests are logged: all; slow, rejected and failed ones (slow); none",
     )
-    slow_ms: int = _setting(1000, values.count, "1000", "milliseconds from which a request is slow")
+    slow_ms: int = setting(1000, values.count, "1000", "milliseconds from which a request is slow")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
@@ -195,13 +203,13 @@ class Settings:
         found = {}
         for name, text in environ.items():
             if name in fields:
-                found[fields[name].name] = _parsed(name, text, fields[name].metadata["parse"])
+                found[fields[name].name] = values.parsed(name, text, fields[name].metadata["parse"])
             elif name.startswith(PREFIX) and not is_injected(name, text):
                 close = difflib.get_close_matches(name, fields, n=1, cutoff=0.8)
                 hint = f"did you mean {close[0]}?" if close else f"the settings are {', '.join(fields)}"
                 raise SettingsError(f"{name} is not a setting: {hint}")
         if PORT in environ:
-            found["bind"] = values.with_port(found.get("bind"), _parsed(PORT, environ[PORT], values.port))
+            found["bind"] = values.with_port(found.get("bind"), values.parsed(PORT, environ[PORT], values.port))
         settings = cls(**found)
         settings.check_consistency()
         return settings
@@ -238,12 +246,3 @@ class Settings:
         """Name, default and meaning of every setting, for `--help` and docs/settings.md."""
         fields = [(PREFIX + field.name.upper(), field.metadata) for field in dataclasses.fields(cls)]
         return [(name, about["shown"], about["meaning"]) for name, about in fields]
-
-
-def _parsed(name: str, text: str, parse: Callable[[str], Any]) -> Any:
-    """The value of a variable; raises `SettingsError`, which names it and what is expected."""
-    try:
-        return parse(text)
-    except ValueError as expected:
-        shown = name if name == f"{PREFIX}API_KEYS" else f"{name}={text!r}"  # no key in a log
-        raise SettingsError(f"{shown}: expected {expected}") from None

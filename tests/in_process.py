@@ -11,7 +11,7 @@ from wsgiref.util import setup_testing_defaults
 
 from service.app import create_app
 from service.http.routing import DigitalisApp
-from service.inference.repository import find_bundles
+from service.inference.version_folders import find_bundles
 from service.settings import Settings
 from service.worker.wsgi import run_wsgi
 

@@ -9,14 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import IRIS, IRIS_VERSION, MODELS, newest
+from model_folder import edit_manifest, flip_byte
 from running_service import failed_start
 
+from service.app import create_app
 from service.bundle.loading import load_bundle
 from service.bundle.manifest import FORMAT, ModelId
 from service.errors import BundleError, ModelUnavailable
 from service.images.normaliser import NORMALISER, is_normalised
 from service.inference.model import Model
-from service.inference.repository import ModelRepository, find_bundles
+from service.inference.version_folders import find_bundles
 from service.settings import Settings
 
 Damage = Callable[[Path], object]
@@ -26,11 +28,6 @@ Damage = Callable[[Path], object]
 def bundle(tmp_path: Path) -> Path:
     """A copy of the Iris bundle, to be damaged."""
     return Path(shutil.copytree(IRIS, tmp_path / "models/iris" / IRIS_VERSION))
-
-
-def edit_manifest(folder: Path, **changes: object) -> None:
-    manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps(manifest | changes))
 
 
 def edit_golden(folder: Path, edit: Callable[[dict[str, dict[str, list[list[float]]]]], None]) -> None:
@@ -45,12 +42,6 @@ def edit_golden(folder: Path, edit: Callable[[dict[str, dict[str, list[list[floa
 def edit_histogram(folder: Path, **changes: object) -> None:
     first, *rest = json.loads((folder / "manifest.json").read_text())["baseline"]
     edit_manifest(folder, baseline=[first | changes, *rest])
-
-
-def flip_byte(folder: Path) -> None:
-    content = bytearray((folder / "model.onnx").read_bytes())
-    content[len(content) // 2] ^= 0xFF
-    (folder / "model.onnx").write_bytes(content)
 
 
 def replace_network(folder: Path) -> None:
@@ -217,7 +208,7 @@ def test_the_newest_version_that_opens_is_the_default_and_another_is_unavailable
     damaged = Path(shutil.copytree(bundle, bundle.parent / "99"))
     edit_manifest(damaged, version="99")
     flip_byte(damaged)
-    models = ModelRepository.open(Settings(device="cpu"), find_bundles(bundle.parent.parent))
+    models = create_app(Settings(device="cpu"), find_bundles(bundle.parent.parent)).models
     models.check_every_model_opens()
     assert models.find("iris").id == ("iris", IRIS_VERSION)
     assert models.versions("iris") == [IRIS_VERSION]
@@ -241,7 +232,7 @@ def test_an_unexpected_exception_makes_one_bundle_unavailable_and_is_logged_with
         return real_open(folder, settings)
 
     monkeypatch.setattr(Model, "open", fail_for_iris)
-    models = ModelRepository.open(Settings(device="cpu"), [bundle, newest("wine")])
+    models = create_app(Settings(device="cpu"), [bundle, newest("wine")]).models
     assert models.names() == ["wine"]
     assert models.unavailable == {ModelId("iris", IRIS_VERSION): "too deep"}
     (record,) = caplog.records
@@ -255,7 +246,7 @@ def test_an_unexpected_exception_makes_one_bundle_unavailable_and_is_logged_with
 def test_a_repository_of_which_nothing_opens_is_an_error(bundle: Path) -> None:
     (bundle / "manifest.json").unlink()
     with pytest.raises(BundleError, match=f"no bundle can be opened: iris/{IRIS_VERSION}/manifest.json: No such file"):
-        ModelRepository.open(Settings(device="cpu"), [bundle])
+        create_app(Settings(device="cpu"), [bundle])
 
 
 def test_hidden_folders_are_ignored(bundle: Path) -> None:

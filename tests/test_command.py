@@ -1,5 +1,6 @@
 """The command `digitalis`, and the options of the service."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -67,8 +68,7 @@ def test_a_wrong_command_line_says_what_would_be_right(arguments: tuple[str, ...
 
 def test_an_option_wins_over_the_environment(tmp_path: Path) -> None:
     """It is served from a folder that is not the source's, by the option's models and not by those of the variable."""
-    (tmp_path / "served").mkdir()
-    (tmp_path / "served/iris").symlink_to(MODELS / "iris")
+    shutil.copytree(MODELS / "iris", tmp_path / "served/iris")
     options = ("serve", "--bind", "{address}", "--models", str(tmp_path / "served"), "--workers", "1")
     with RunningService(tmp_path / "log", (DIGITALIS, *options), bind="127.0.0.1:1", models_dir="nowhere") as service:
         assert httpx.get(f"{service.url}/v1/models", timeout=DEADLINE).json() == {"models": ["iris"]}

@@ -24,7 +24,7 @@ from service.bundle.manifest import Bundle
 from service.bundle.signature import NUMPY_DTYPES, Arrays
 from service.inference.model import Model
 from service.inference.placement import PlacedRuntime
-from service.inference.repository import find_bundles
+from service.inference.version_folders import find_bundles
 from service.settings import Settings
 
 FOLDERS = find_bundles(MODELS)

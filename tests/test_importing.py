@@ -26,7 +26,7 @@ from service.bundle.signature import NUMPY_DTYPES, Datatype
 from service.http.routing import DigitalisApp
 from service.images.decoding import decode_image, encode_png
 from service.images.limits import PixelBudget
-from service.inference.repository import find_bundles
+from service.inference.version_folders import find_bundles
 from service.settings import Settings
 from training.__main__ import main
 from training.errors import CannotImport

@@ -1,6 +1,7 @@
 """Signals to a running service: shutdown with a drain delay, reload, a new parent, workers that stop or are killed."""
 
 import os
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -132,11 +133,10 @@ def test_a_new_parent_can_be_ended_again_and_the_service_stays_ready(tmp_path: P
 
 def test_sigusr2_leaves_the_old_parent_serving_if_the_new_one_cannot_start(tmp_path: Path) -> None:
     models = tmp_path / "models"
-    models.mkdir()
-    (models / "iris").symlink_to(ROOT / "models/iris")
+    shutil.copytree(ROOT / "models/iris", models / "iris")
     with RunningService(tmp_path / "log", models_dir=str(models)) as server:
         (worker,) = server.workers()
-        (models / "iris").unlink()
+        shutil.rmtree(models / "iris")
         server.process.send_signal(signal.SIGUSR2)
         server.wait_for_log("no bundle there; DIGITALIS_MODELS_DIR names the folder")
         wait_until(lambda: server.workers() == [worker])

@@ -115,7 +115,7 @@ def test_a_request_without_a_response_is_counted_once_and_no_longer_in_flight() 
     def application(_environ: dict[str, Any], _start: Any) -> list[bytes]:
         raise SystemExit
 
-    counters = SharedCounters({})
+    counters = SharedCounters()
     with pytest.raises(SystemExit):
         RequestMiddleware(application, [], counters.worker())({}, lambda *_: None)
     assert sum(counters.unattributed()) == 1
@@ -136,7 +136,7 @@ def test_a_request_without_a_response_is_counted_once_and_no_longer_in_flight() 
     ],
 )
 def test_a_rejection_by_the_server_has_the_name_that_the_application_would_give_it(status: int, reason: str) -> None:
-    worker = SharedCounters({}).worker()
+    worker = SharedCounters().worker()
     timer = RequestTimer(worker, "id")
     RequestMiddleware(lambda *_: [], [], worker).record({TIMER: timer}, status)
     assert timer.reason == reason
@@ -147,7 +147,7 @@ def test_a_failure_to_record_a_request_is_logged_and_the_response_is_sent(caplog
         start("200 OK", [])
         return [b"body"]
 
-    counters, sent = SharedCounters({}), list[str]()
+    counters, sent = SharedCounters(), list[str]()
     middleware = RequestMiddleware(application, [FailingHook()], counters.worker())
     assert list(middleware({}, lambda status, *_: sent.append(status))) == [b"body"]
     assert sent == ["200 OK"]
@@ -157,7 +157,7 @@ def test_a_failure_to_record_a_request_is_logged_and_the_response_is_sent(caplog
 
 def test_a_timeout_that_races_a_late_response_is_counted_once() -> None:
     """Both finish the request at the same time, from two threads: exactly one of them counts it."""
-    counters = SharedCounters({})
+    counters = SharedCounters()
     worker = counters.worker()
     for _ in range(200):
         timer, barrier = RequestTimer(worker, "id"), threading.Barrier(2)

@@ -19,7 +19,10 @@ from service.http.routing import DigitalisApp
 from service.settings import Settings
 
 # Extensions that the service lacks, the page itself, and aliases.
-HIDDEN_VIEWS = {"v2.not_implemented", "swagger_ui.show", "sagemaker.ping", "sagemaker.invocations", "page.file"}
+HIDDEN_VIEWS = {
+    "v2.not_implemented", "v2.repository.load", "v2.repository.unload", "swagger_ui.show", "sagemaker.ping",
+    "sagemaker.invocations", "page.file",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from service.bundle.loading import load_bundle
 from service.bundle.manifest import Preprocess
 from service.http.routing import DigitalisApp
 from service.images.fitting import fit
-from service.inference.repository import find_bundles
+from service.inference.version_folders import find_bundles
 from service.settings import Settings
 from training.__main__ import main
 from training.datasets.dataset import Split

@@ -15,7 +15,7 @@ from service.app import create_app
 from service.errors import BadRequest
 from service.http.routing import DigitalisApp
 from service.images.base64_text import decode_base64, is_base64
-from service.inference.repository import find_bundles
+from service.inference.version_folders import find_bundles
 from service.settings import Settings
 
 FILE = (ROOT / "samples/3.png").read_bytes()

@@ -17,7 +17,7 @@ from torch.nn import BatchNorm1d
 
 from service.bundle.loading import load_bundle
 from service.bundle.manifest import REPORT, Column
-from service.inference.repository import find_bundles
+from service.inference.version_folders import find_bundles
 from training.bundles.golden_examples import golden_examples
 from training.bundles.model_files import signature_of
 from training.datasets import open_dataset

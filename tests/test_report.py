@@ -20,7 +20,7 @@ from running_service import ROOT, RunningService
 from service.bundle.golden import read_golden
 from service.bundle.loading import load_bundle
 from service.bundle.manifest import REPORT, Column
-from service.inference.repository import find_bundles
+from service.inference.version_folders import find_bundles
 from training import __main__ as command_line
 from training.bundles.restore import latest_bundle, read_curve, restore
 from training.compare import compare, split_training_data, variants

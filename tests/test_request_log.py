@@ -96,7 +96,7 @@ def test_log_requests_slow_logs_successful_requests_that_take_slow_ms_or_longer(
 
 @pytest.mark.parametrize(("duration_ns", "lines"), [(999_999, 0), (1_000_000, 1)])
 def test_a_request_is_slow_from_slow_ms_on(duration_ns: int, lines: int, caplog: pytest.LogCaptureFixture) -> None:
-    timer = RequestTimer(SharedCounters({}).worker(), "mine")
+    timer = RequestTimer(SharedCounters().worker(), "mine")
     timer.durations_ns = (0, 0, 0, duration_ns)
     with caplog.at_level("INFO"):
         RequestLog("slow", slow_ms=1).on_response(timer, {}, 200)
@@ -109,7 +109,7 @@ def test_an_overload_does_not_fill_the_log(mode: str, lines: int, caplog: pytest
     log = RequestLog(mode, 1000)
     with caplog.at_level(logging.INFO, "service.requests"):
         for at in (5.0, 5.1, 5.9, 6.1, 6.2):
-            timer = RequestTimer(SharedCounters({}).worker(), "")
+            timer = RequestTimer(SharedCounters().worker(), "")
             timer.finish(503)
             timer.finished_at = int(at * 1e9)
             log.on_response(timer, {}, 503)
@@ -267,7 +267,7 @@ def test_faults_of_the_service_are_errors_and_what_it_rejects_is_not(
     status: int, level: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level("INFO"):
-        RequestLog("slow", slow_ms=1).on_response(RequestTimer(SharedCounters({}).worker(), "mine"), {}, status)
+        RequestLog("slow", slow_ms=1).on_response(RequestTimer(SharedCounters().worker(), "mine"), {}, status)
     assert [record.levelname for record in caplog.records] == [level]
 
 

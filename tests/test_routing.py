@@ -156,7 +156,7 @@ def test_only_predictions_are_on_the_fast_path(app: DigitalisApp) -> None:
         ("GET", "/openapi.json", "documentation.openapi"),
         ("GET", "/ping", "sagemaker.ping"),
         ("GET", "/invocations", None),
-        ("POST", "/v2/repository/index", "v2.index"),
+        ("POST", "/v2/repository/index", "v2.repository.index"),
         ("GET", "/v1/models/iris:predict", None),
         ("OPTIONS", "/v1/models/iris:predict", "v1.predict"),
         ("POST", "/v1/models/iris:classify", None),

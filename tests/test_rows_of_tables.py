@@ -10,7 +10,7 @@ from in_process import Response, post
 from service.app import create_app
 from service.bundle.loading import load_bundle
 from service.http.routing import DigitalisApp
-from service.inference.repository import find_bundles
+from service.inference.version_folders import find_bundles
 from service.settings import Settings
 
 ROWS = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]

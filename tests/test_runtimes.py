@@ -17,8 +17,8 @@ from service.bundle.signature import Arrays
 from service.errors import BadRequest, DeviceUnavailable, InferenceFailed, ReportNotFound
 from service.inference.model import Model
 from service.inference.placement import place
-from service.inference.repository import find_bundles
 from service.inference.runtimes import MAX_ROWS_CPU, open_runtime
+from service.inference.version_folders import find_bundles
 from service.settings import Settings
 from training.bundles.golden_examples import random_inputs
 from training.bundles.restore import rebuild
@@ -177,7 +177,8 @@ def test_the_reason_why_cuda_cannot_be_used_is_one_line(monkeypatch: pytest.Monk
 def test_small_networks_start_no_threads() -> None:
     """With eight threads for each inference, only the networks of images start seven more."""
     program = (
-        "import os; from service.inference.repository import Model, find_bundles\n"
+        "import os; from service.inference.model import Model\n"
+        "from service.inference.version_folders import find_bundles\n"
         "from service.settings import Settings\n"
         "from pathlib import Path; before = len(os.listdir('/proc/self/task'))\n"
         "models = [Model.open(f, Settings(device='cpu', intra_op_threads=8)) for f in find_bundles(Path('models'))]\n"

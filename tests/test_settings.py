@@ -9,6 +9,7 @@ from service import kubernetes
 from service import settings as module
 from service.cores import available_cores
 from service.errors import SettingsError
+from service.inference.version_policy import VersionPolicy
 from service.settings import Settings
 
 
@@ -48,9 +49,15 @@ def test_every_setting_can_be_set() -> None:
         "gpu_memory_share": "0.25",
         "root_path": "/ml/digits",
         "default_model": "iris",
+        "models_poll_seconds": "0.5",
+        "repository_api": "true",
     }
     assert Settings.from_env({"DIGITALIS_CUDA_FROM_ROWS": "a=never, b/2=16"}).cuda_from_rows == {"a": None, "b/2": 16}
     assert Settings.from_env({"DIGITALIS_BATCHING": "a=32:2ms,b=8:0ms"}).batching == {"a": (32, 0.002), "b": (8, 0)}
+    assert Settings.from_env({"DIGITALIS_VERSIONS": "iris=4, mnist=8+9:0.1"}).versions == {
+        "iris": VersionPolicy("4", None, 0.0, "DIGITALIS_VERSIONS"),
+        "mnist": VersionPolicy("8", "9", 0.1, "DIGITALIS_VERSIONS"),
+    }
     assert Settings.from_env({"DIGITALIS_CORS_ORIGINS": "http://a:3000, https://b.org"}).cors_origins == (
         "http://a:3000",
         "https://b.org",
@@ -60,7 +67,7 @@ def test_every_setting_can_be_set() -> None:
         (frozenset({"metrics"}), "m" * 16),
     )
     for field in dataclasses.fields(Settings):
-        if field.name in ("cuda_from_rows", "batching", "cors_origins", "api_keys"):
+        if field.name in ("cuda_from_rows", "batching", "versions", "cors_origins", "api_keys"):
             continue
         text = texts.get(field.name, "7")
         value = getattr(Settings.from_env({f"DIGITALIS_{field.name.upper()}": text}), field.name)

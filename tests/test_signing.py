@@ -10,9 +10,9 @@ import pytest
 from conftest import newest
 
 from digitalis.command import main
+from service.app import create_app
 from service.bundle.loading import load_bundle
 from service.errors import BundleError, SettingsError
-from service.inference.repository import ModelRepository
 from service.settings import Settings
 
 
@@ -40,7 +40,7 @@ def test_a_signed_bundle_is_served_and_only_its_owner_reads_the_private_key(key:
     assert main(["sign", "--key", str(key), str(bundle)]) == 0
     assert load_bundle(bundle, public(key))[0].name == "iris"
     settings = Settings(device="cpu", workers=1, models_dir=bundle.parent.parent, public_key=public(key))
-    assert ModelRepository.open(settings).names() == ["iris"]
+    assert create_app(settings).models.names() == ["iris"]
 
 
 def test_an_unsigned_bundle_is_refused(key: Path, bundle: Path) -> None:

@@ -13,7 +13,7 @@ from test_tables import customers, table_of
 from service.app import create_app
 from service.bundle.loading import load_bundle
 from service.http.routing import DigitalisApp
-from service.inference.repository import find_bundles
+from service.inference.version_folders import find_bundles
 from service.settings import Settings
 from training.__main__ import main
 

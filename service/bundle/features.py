@@ -45,7 +45,7 @@ def check_values(features: tuple[Column, ...], rows: Floats) -> None:
         raise SignatureMismatch(f"row {row}: {feature.name} = {rows[row, column]:g}, expected one of {codes}{more}")
 
 
-@functools.cache
+@functools.lru_cache(256)
 def _rules(features: tuple[Column, ...]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """For each feature whether it may be missing, and how many categories it has."""
     return (
@@ -54,7 +54,7 @@ def _rules(features: tuple[Column, ...]) -> tuple[NDArray[np.bool_], NDArray[np.
     )
 
 
-@functools.cache
+@functools.lru_cache(256)
 def codes_of(feature: Column) -> Mapping[Any, float]:
     """The number for each word of a feature with categories: its index; and NaN for None, if it may be missing.
 

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,7 @@ def load_bundle(folder: Path, public_key: Path | None = None) -> tuple[Bundle, C
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BundleError(f"{path}: {error}") from None
     _check_consistency(bundle, folder)
+    _check_links(folder, bundle)
     return bundle, {MANIFEST: manifest} | read_files(folder, bundle.files)
 
 
@@ -86,9 +88,19 @@ def sha256(content: bytes) -> str:
 def read_file(path: Path) -> bytes:
     """The content of a file of a bundle; raises `BundleError`."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe would never end
+            raise BundleError(f"{path}: it is not a regular file")
         return path.read_bytes()
     except OSError as error:
         raise BundleError(f"{path}: {error.strerror}") from None
+
+
+def _check_links(folder: Path, bundle: Bundle) -> None:
+    """Raise `BundleError` for a file that is a link out of the folder of all models."""
+    root = folder.parent.parent.resolve()
+    for path in (folder / name for name in (MANIFEST, *bundle.files)):
+        if not path.resolve().is_relative_to(root):
+            raise BundleError(f"{path}: it is a link that leads out of {root}")
 
 
 def _check_consistency(bundle: Bundle, folder: Path) -> None:

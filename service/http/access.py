@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 from wsgiref.types import WSGIEnvironment
 
+from service.api_keys import ApiKey, parse_key
 from service.errors import Forbidden, SettingsError, Unauthorized
-from service.setting_values import ApiKey, api_key
 from service.settings import Settings
 
 Scope = Literal["open", "predict", "metrics", "admin"]
@@ -70,6 +70,10 @@ class AccessControl:
         if scope not in scopes:
             raise Forbidden(f"this API key has the scope {', '.join(sorted(scopes))}, and this path needs {scope}")
 
+    def has_key_for(self, scope: Scope) -> bool:
+        """Whether there is a key with this scope."""
+        return any(scope in scopes for _, scopes in (*self._fixed, *self._from_file))
+
     def _scopes_of(self, key: str) -> frozenset[str] | None:
         """The scopes of a key, None if there is no such key; it takes as long for any key."""
         self._read_again()
@@ -112,7 +116,7 @@ def read_keys(path: Path) -> tuple[ApiKey, ...]:
         if not (text := line.partition("#")[0].strip()):
             continue
         try:
-            keys.append(api_key(text))
+            keys.append(parse_key(text))
         except ValueError as expected:
             raise SettingsError(f"{path}, line {number}: expected {expected}") from None
     if not keys:

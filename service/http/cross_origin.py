@@ -16,7 +16,9 @@ from service.observability.middleware import Application, Headers
 ANY = "*"
 METHODS = "GET, HEAD, POST"
 # Those that a page could not read otherwise, of all that a response of the service may have.
-EXPOSED = "Allow, Inference-Header-Content-Length, Retry-After, Server-Timing, X-Request-ID"
+EXPOSED = (
+    "Allow, Inference-Header-Content-Length, Retry-After, Server-Timing, X-Model-Digest, X-Model-Version, X-Request-ID"
+)
 MAX_AGE = "7200"  # seconds for which a browser need not ask again; Chromium takes no more
 HEADER_NAMES = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,1000}")
 PREFLIGHT_VARY = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"

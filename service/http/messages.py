@@ -127,6 +127,11 @@ class Request(NamedTuple):
         return timer
 
 
+def made_by(model: Model) -> tuple[tuple[str, str], ...]:
+    """The header fields of a response that say which version and content of a model made it."""
+    return ("X-Model-Version", model.bundle.version), ("X-Model-Digest", model.digest)
+
+
 def release_body(environ: WSGIEnvironment) -> None:
     """Give back what `Request.reserve_body` has reserved."""
     environ[MEMORY].release_body(environ.pop(RESERVED_BODY))

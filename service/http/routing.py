@@ -25,6 +25,7 @@ from service.http.messages import RESERVED_BODY, Request, Response, decode_path,
 from service.http.root_path import RootPath
 from service.images.normaliser import SegmentFunction
 from service.inference.repository import ModelRepository
+from service.model_updates import ModelUpdates
 from service.observability.middleware import Headers, RequestMiddleware
 from service.settings import Settings
 
@@ -61,7 +62,7 @@ class MsgspecJSON(JSONProvider):
 
 
 class DigitalisApp(flask.Flask):
-    """A Flask application with its settings, models and segmenter, and with what is around it.
+    """A Flask application with its settings, its models, which may change, its segmenter, and what is around it.
 
     `middleware` counts requests; `cross_origin` and `prefix` are there if the settings ask for them.
     """
@@ -72,18 +73,23 @@ class DigitalisApp(flask.Flask):
     cross_origin: CrossOrigin | None = None
     prefix: RootPath | None = None
 
-    def __init__(self, settings: Settings, models: ModelRepository, segment: SegmentFunction) -> None:
+    def __init__(self, settings: Settings, updates: ModelUpdates, segment: SegmentFunction) -> None:
         super().__init__("service", static_folder=None)
         self.settings = settings
-        self.models = models
+        self.updates = updates
         self.segment = segment
         self.access = access_control(settings)
         self.before_request(self._check_access)
         self.url_map.converters["model"] = ModelConverter
         self.url_map.merge_slashes = False  # it would respond with a redirect, in HTML
-        self.register_error_handler(HTTPException, lambda error: handle_http_exception(error, models.names()))
+        self.register_error_handler(HTTPException, lambda error: handle_http_exception(error, self.models.names()))
         self.register_error_handler(Exception, handle_exception)
         self._cached_fast_match = functools.lru_cache(1024)(self._match_fast_view)
+
+    @property
+    def models(self) -> ModelRepository:
+        """What is served now; whoever asks keeps what they get, as the next answer may be another."""
+        return self.updates.current()
 
     def wsgi_app(self, environ: WSGIEnvironment, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Handle one request: on the fast path if its view is marked for it, otherwise as Flask does."""

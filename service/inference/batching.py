@@ -67,6 +67,13 @@ class BatchingRuntime:
         self._batch_seconds = 0.0  # that a batch takes, on average over the latest ones
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def close(self) -> None:
+        """Let the thread end when no request waits; one that comes later starts another."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
 
     def run(self, inputs: Arrays, wait: Wait = wait_for) -> Arrays:
         """Outputs for inputs that fit the signature.
@@ -111,16 +118,21 @@ class BatchingRuntime:
             return True
 
     def _run_batches(self) -> None:
-        while True:
-            calls = self._next_batch()
+        while calls := self._next_batch():
             started = self._clock()
             self._run_batch(calls)
             self._batch_seconds += LATEST_WEIGHT * (self._clock() - started - self._batch_seconds)
 
     def _next_batch(self) -> list[_Call]:
-        """Wait for the first call, and then until the batch is full or that call has waited for long enough."""
+        """Wait for the first call, and then until the batch is full or that call has waited for long enough.
+
+        Empty if the runtime is closed, and no call waits: then the thread ends.
+        """
         with self._changed:
             while (left := self._seconds_left()) is None or left > 0:
+                if left is None and self._closed:
+                    self._thread = None
+                    return []
                 self._changed.wait(left)
             calls, rows = [], 0
             while self._calls and rows + self._calls[0].rows <= self.options.max_rows:

@@ -102,6 +102,11 @@ class Model:
                 )
             self.batching = BatchingRuntime(self.runtime, BatchingOptions(*options))
 
+    def close(self) -> None:
+        """Called when no new request gets this model; those that have it are still answered."""
+        if self.batching:
+            self.batching.close()
+
     def report(self) -> bytes:
         """The bundle's HTML report; raises `ReportNotFound` if it has none."""
         if self._report is None:

@@ -1,53 +1,72 @@
-"""The models by name and version, and the version folders under `models/`."""
+"""The models by name and version, and which of the versions answers requests that name none."""
 
 import difflib
-import logging
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 
-from service.bundle.loading import VERSION
 from service.bundle.manifest import ModelId
-from service.errors import BundleError, DeviceUnavailable, ModelNotFound, ModelUnavailable, RequestError
+from service.errors import BundleError, ModelNotFound, ModelUnavailable, RequestError
 from service.inference.model import Model
-from service.settings import Settings
-
-log = logging.getLogger(__name__)
+from service.inference.version_policy import VersionPolicy
 
 MAX_COMPARED = 100  # characters of an unknown name: comparing takes time in proportion to their square
 
 
-class ModelRepository:
-    """The models found under one folder, by name and version; the highest version that opens is the default.
+class Canary:
+    """A version that gets an exact share of the requests, evenly among the others."""
 
-    `unavailable` has the versions that cannot be opened, with the reason.
+    def __init__(self, model: Model, share: float) -> None:
+        self.model = model
+        self.share = share
+        self._requests = itertools.count()  # one step of it is not interrupted by other threads
+
+    def is_next(self) -> bool:
+        """Whether this request is for it."""
+        number = next(self._requests)
+        return int((number + 1) * self.share) > int(number * self.share)
+
+
+class ModelRepository:
+    """The models of one moment, by name and version; what changes is another repository.
+
+    `unavailable` has the versions that cannot be opened, with the reason; `policies` which version answers requests
+    that name none. `settled` are the versions that may do so, by default all: another worker may not have the others
+    yet. Where a pinned version is not there, the version of `before` goes on. `unloaded` models are not served.
     """
 
-    def __init__(self, models: Iterable[Model], unavailable: Mapping[ModelId, str] | None = None) -> None:
+    def __init__(
+        self,
+        models: Iterable[Model],
+        unavailable: Mapping[ModelId, str] | None = None,
+        policies: Mapping[str, VersionPolicy] | None = None,
+        settled: Mapping[str, set[str]] | None = None,
+        before: Mapping[str, str] | None = None,
+        unloaded: Iterable[str] = (),
+    ) -> None:
         self._versions: dict[str, dict[str, Model]] = {}
         for model in sorted(models, key=lambda model: _newest_first(model.id)):
             self._versions.setdefault(model.bundle.name, {})[model.bundle.version] = model
         self.unavailable = dict(sorted((unavailable or {}).items(), key=lambda item: _newest_first(item[0])))
+        self.policies = policies or {}
+        self.unloaded = frozenset(unloaded)
+        self.defaults: dict[str, Model] = {}
+        self.canaries: dict[str, Canary] = {}
+        self.settled = {name: (settled or {}).get(name) or set(versions) for name, versions in self._versions.items()}
+        for name, versions in self._versions.items():
+            self._choose(name, versions, (before or {}).get(name))
 
-    @classmethod
-    def open(cls, settings: Settings, folders: Iterable[Path] | None = None) -> "ModelRepository":
-        """Open these version folders, by default all under `settings.models_dir`.
-
-        One that cannot be opened is logged, and the others are served. Raises `StartError` if none can be opened, or
-        if the device or the runtime is not available.
-        """
-        models, unavailable = [], {}
-        for folder in find_bundles(settings.models_dir) if folders is None else folders:
-            try:
-                models.append(Model.open(folder, settings))
-            except DeviceUnavailable:
-                raise
-            except Exception as error:  # noqa: BLE001 - whatever is wrong with one bundle, the others are served
-                model_id = ModelId(folder.parent.name, folder.name)
-                _log_unavailable(model_id, error)
-                unavailable[model_id] = str(error).removeprefix(f"{folder.parent.parent}/")
-        if not models:
-            raise BundleError(f"no bundle can be opened: {'; '.join(unavailable.values())}")
-        return cls(models, unavailable)
+    def _choose(self, name: str, versions: Mapping[str, Model], before: str | None) -> None:
+        """The default of a model, and its canary."""
+        policy = self.policy(name)
+        candidates = [version for version in versions if version in self.settled[name]]
+        if policy.version is None:
+            chosen = next((version for version in candidates if version != policy.canary), candidates[0])
+        else:
+            chosen = policy.version if policy.version in candidates else before or ""
+        if chosen in versions:
+            self.defaults[name] = versions[chosen]
+        if policy.canary in candidates and policy.canary != chosen and policy.canary_share:
+            self.canaries[name] = Canary(versions[policy.canary], policy.canary_share)
 
     def __iter__(self) -> Iterator[Model]:
         """Every model: sorted by name, the newest version of each first."""
@@ -64,82 +83,63 @@ class ModelRepository:
     def versions(self, name: str) -> list[str]:
         """The versions of one model that are open, the newest first; raises `ModelNotFound`, `ModelUnavailable`."""
         if name not in self._versions:
-            raise self._not_found(name, None)
+            raise self.not_found(name, None)
         return list(self._versions[name])
 
+    def policy(self, name: str) -> VersionPolicy:
+        """Which version of a model is to answer requests that name none."""
+        return self.policies.get(name, VersionPolicy())
+
+    def get(self, model_id: ModelId) -> Model | None:
+        """One version, or None."""
+        return self._versions.get(model_id.name, {}).get(model_id.version)
+
     def find(self, name: str, version: str | None = None) -> Model:
-        """One model, by default its newest version that opens.
+        """One model, by default its default version.
 
         Raises `ModelNotFound`, which lists what there is, and `ModelUnavailable`, with the reason.
         """
-        models = self._versions.get(name, {})
-        if version in models:
-            return models[version]
-        if version is None and models:
-            return next(iter(models.values()))
-        raise self._not_found(name, version)
+        found = self.defaults.get(name) if version is None else self._versions.get(name, {}).get(version)
+        if found is None:
+            raise self.not_found(name, version)
+        return found
+
+    def find_for_prediction(self, name: str, version: str | None = None) -> Model:
+        """As `find`; but a canary gets its share of the requests that name no version."""
+        if version is None and name in self.canaries and self.canaries[name].is_next():
+            return self.canaries[name].model
+        return self.find(name, version)
 
     def check_every_model_opens(self) -> None:
-        """Raise `BundleError` for the first model of which no version can be opened."""
+        """Raise `BundleError` for the first model of which no version, or not the pinned one, can be opened."""
         for model_id, reason in self.unavailable.items():
             if model_id.name not in self._versions:
                 raise BundleError(f"no version of {model_id.name} can be opened: {reason}")
+        for name in self._versions:
+            if name not in self.defaults:
+                raise BundleError(self._pinned(name))
 
-    def _not_found(self, name: str, version: str | None) -> RequestError:
+    def not_found(self, name: str, version: str | None = None) -> RequestError:
         """Why there is no such model, or no such version of it."""
         for model_id, reason in self.unavailable.items():
             if model_id.name == name and version in (None, model_id.version):
                 return ModelUnavailable(f"{model_id} cannot be opened: {reason}")
         if name in self._versions:
+            if version is None:
+                return ModelUnavailable(self._pinned(name))
             versions = ", ".join(self._versions[name])
             return ModelNotFound(f"no version {version!r} of {name}: the versions are {versions}")
+        if name in self.unloaded:
+            return ModelUnavailable(f"{name} is unloaded: POST /v2/repository/models/{name}/load opens it again")
         close = difflib.get_close_matches(name[:MAX_COMPARED].lower(), self._versions, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
         return ModelNotFound(f"no model {name!r}: {hint}the models are {', '.join(self._versions)}")
 
-
-def find_bundles(models_dir: Path) -> list[Path]:
-    """The version folders under `models/`, sorted; raises `BundleError` if there are none.
-
-    Hidden names are skipped; other names in a model's folder than versions are logged, and skipped too.
-    """
-    try:
-        models = _visible(models_dir)
-    except OSError as error:
-        raise BundleError(
-            f"{models_dir.absolute()}: {error.strerror}; DIGITALIS_MODELS_DIR names a folder that the service can read"
-        ) from None
-    folders = [folder for model in models for folder in _version_folders(model)]
-    if not folders:
-        raise BundleError(
-            f"{models_dir.absolute()}: no bundle there; DIGITALIS_MODELS_DIR names the folder that contains "
-            "<name>/<version>/manifest.json, and `python -m training train iris` makes one"
-        )
-    return folders
-
-
-def _version_folders(model: Path) -> list[Path]:
-    """The version folders of one model. Whatever else is there, or cannot be read, is logged."""
-    folders = []
-    try:
-        for path in _visible(model) if model.is_dir() else []:
-            if path.is_dir() and VERSION.fullmatch(path.name):
-                folders.append(path)
-            else:
-                log.warning("skipped: %s: a version folder is <name>/<version>/, named by an integer from 1 up", path)
-    except OSError as error:
-        log.warning("skipped: %s: %s", error.filename, error.strerror)
-    return folders
-
-
-def _log_unavailable(model_id: ModelId, error: Exception) -> None:
-    """With a traceback, unless the message says all."""
-    log.error("%s is not served: %s", model_id, error, exc_info=None if isinstance(error, BundleError) else error)
-
-
-def _visible(folder: Path) -> list[Path]:
-    """What is in a folder, but hidden names. `Path.glob` would show a folder that cannot be read as an empty one."""
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    def _pinned(self, name: str) -> str:
+        """Why a model with versions has no default one."""
+        policy = self.policies[name]
+        versions = ", ".join(self._versions[name])
+        return f"{policy.source} pins version {policy.version} of {name}: the versions that are open are {versions}"
 
 
 def _newest_first(model_id: ModelId) -> tuple[str, int]:

@@ -59,7 +59,7 @@ def _is_within(value: float, bounds: tuple[float, float]) -> bool:
     return bounds[0] <= value <= bounds[1]
 
 
-@functools.cache
+@functools.lru_cache(256)
 def _training_ranges(features: tuple[Column, ...]) -> tuple[Floats, Floats, list[tuple[float, float]]]:
     """Minima and maxima as FP32, so that the extremes of the training data are inside; and as pairs of numbers."""
     minima = np.array([feature.minimum for feature in features], np.float32)

@@ -1,11 +1,9 @@
 """Which counters each model has, and the offset of each in the model's part of a worker's block."""
 
-from pathlib import Path
-
 import msgspec
 
 from service.bundle.baseline import BaselineHistogram, Fraction
-from service.bundle.manifest import MANIFEST, Bundle
+from service.bundle.manifest import Bundle
 
 PROTOCOLS = ("v1", "v2")
 STATUSES = (200, 400, 401, 403, 404, 405, 408, 413, 415, 422, 429, 500, 501, 503, 504)
@@ -39,14 +37,6 @@ class MetricsSchema(msgspec.Struct, frozen=True):
 def metrics_schema(bundle: Bundle) -> MetricsSchema:
     """What is counted of this bundle's predictions."""
     return MetricsSchema(bundle.labels, bundle.label_fractions, bundle.baseline)
-
-
-def read_metrics_schema(folder: Path) -> MetricsSchema:
-    """The same from a bundle's folder, without checking the bundle; empty if its manifest cannot be read."""
-    try:
-        return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=MetricsSchema)
-    except (OSError, msgspec.DecodeError):
-        return MetricsSchema()  # opening the bundle raises the error
 
 
 class CounterLayout:

@@ -59,7 +59,7 @@ def bin_counts(baseline: tuple[BaselineHistogram, ...], rows: Floats) -> list[ND
     ]
 
 
-@functools.cache
+@functools.lru_cache(256)
 def _edges(baseline: tuple[BaselineHistogram, ...]) -> list[Floats]:
     """The edges of each histogram, as FP32 like the rows."""
     return [np.array(histogram.edges, np.float32) for histogram in baseline]

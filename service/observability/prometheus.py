@@ -48,6 +48,7 @@ def _choose_encoder(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], 
 class _Collector:
     def __init__(self, counters: SharedCounters, models: ModelRepository) -> None:
         self._counters = counters
+        self._counted = counters.counted  # models may come and go meanwhile
         self._models = models
 
     def describe(self) -> Iterable[Metric]:
@@ -56,7 +57,7 @@ class _Collector:
 
     def collect(self) -> Iterator[Metric]:
         """Every family; apart from `digitalis_requests` only of models that have had a request."""
-        snapshots = {model_id: ModelSnapshot.read(self._counters, model_id) for model_id in self._counters.schemas}
+        snapshots = {model_id: ModelSnapshot.read(self._counters, found) for model_id, found in self._counted.items()}
         active = {model_id: found for model_id, found in snapshots.items() if any(found.requests.values())}
         yield from self._requests(snapshots)
         yield from self._rejections(active)
@@ -105,7 +106,7 @@ class _Collector:
         labels = (*MODEL_LABELS, "label")
         family = CounterMetricFamily("digitalis_predictions", "Rows by their most likely label", labels=labels)
         for model_id, found in active.items():
-            for label, count in zip(self._counters.schemas[model_id].labels, found.label_counts, strict=True):
+            for label, count in zip(self._counted[model_id].schema.labels, found.label_counts, strict=True):
                 family.add_metric((*model_id, label), count)
         yield family
 
@@ -115,7 +116,7 @@ class _Collector:
         name, meaning = "digitalis_feature_training_ratio", "Fraction of the training rows in the bin"
         fractions = GaugeMetricFamily(name, meaning, labels=labels)
         for model_id, found in active.items():
-            schema = self._counters.schemas[model_id]
+            schema = self._counted[model_id].schema
             values = [(one.name, one.bins, one.fractions) for one in schema.baseline]
             counts = [*found.drift_bins]
             if schema.label_fractions:
@@ -142,12 +143,19 @@ class _Collector:
             runtime = {"runtime": model.runtime.name, "device": model.runtime.device}
             info.add_metric(model.id, runtime | {"digest": model.digest, "task": model.bundle.task})
             loaded.add_metric(model.id, model.load_seconds)
+        name, meaning = "digitalis_model_traffic_ratio", "Share of the requests without a version that the version gets"
+        traffic = GaugeMetricFamily(name, meaning, labels=MODEL_LABELS)
+        for name, model in self._models.defaults.items():
+            canary = self._models.canaries.get(name)
+            traffic.add_metric(model.id, 1 - canary.share if canary else 1)
+            if canary:
+                traffic.add_metric(canary.model.id, canary.share)
         unavailable = GaugeMetricFamily(
             "digitalis_model_unavailable", "Versions that cannot be opened", labels=MODEL_LABELS
         )
         for model_id in self._models.unavailable:
             unavailable.add_metric(model_id, 1)
-        yield from (info, loaded, cuda, unavailable)
+        yield from (info, loaded, cuda, traffic, unavailable)
 
     def _processes(self) -> Iterator[Metric]:
         in_flight = GaugeMetricFamily("digitalis_requests_in_flight", "Requests in progress", labels=("worker",))

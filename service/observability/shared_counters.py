@@ -1,21 +1,28 @@
-"""Counters in memory that all worker processes share: a block for each worker, in it a part for each model.
+"""Counters in memory that all worker processes share: a header for each worker, and a part for each version.
 
-A block begins with a header: the process id, the requests in flight, and the requests for no model, by status.
+A header has the process id, the requests in flight, and the requests for no model, by status. A part has the counters
+of its version for each worker.
 """
 
 import logging
 import mmap
 import os
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
 from service.bundle.manifest import ModelId
+from service.errors import BundleError
 from service.observability.counter_layout import STATUSES, CounterLayout, MetricsSchema
 from service.observability.prediction_stats import PendingPredictions
+from service.shared_state import CounterBlock, SharedState, State, memory_file
 
 ITEM_BYTES = 8
+MEMORY_BYTES = 256 * 2**20  # what is not used takes no memory
+REUSED_AFTER = 180.0  # seconds for which no worker has had a version open: longer than any request takes
 IN_FLIGHT = 1  # offset in the header; the process id is at 0
 UNATTRIBUTED = 2
 HEADER = UNATTRIBUTED + len(STATUSES)
@@ -23,65 +30,111 @@ HEADER = UNATTRIBUTED + len(STATUSES)
 log = logging.getLogger(__name__)
 
 
-class SharedCounters:
-    """The counters of some models, in a block for each worker; created before the fork, so that workers share them.
+class Counted(NamedTuple):
+    """A version whose requests are counted: what of it, the offset of each counter, and where all of them begin."""
 
-    `layouts` are relative to the model's part of a block.
+    schema: MetricsSchema
+    layout: CounterLayout  # relative to the version's part of a block
+    start: int
+
+
+class SharedCounters:
+    """Counters of each version, one of each for every block of a worker; created before the fork.
+
+    Where the counters of a version are is in the shared state, and `counted` has those that this worker knows. Versions
+    come and go: the counters of one that no worker has had open for some minutes are given to another.
     """
 
-    def __init__(self, schemas: Mapping[ModelId, MetricsSchema], blocks: int = 1) -> None:
-        self.schemas = dict(schemas)
-        self.layouts = {model_id: CounterLayout(schema) for model_id, schema in self.schemas.items()}
-        self._offsets: dict[ModelId, int] = {}
-        end = HEADER
-        for model_id, layout in self.layouts.items():
-            self._offsets[model_id], end = end, end + layout.size
-        self._block_size = end
+    def __init__(self, blocks: int = 1, state: SharedState | None = None) -> None:
+        self.state = state or SharedState()
         self.blocks = blocks
-        memory = mmap.mmap(-1, blocks * self._block_size * ITEM_BYTES)
+        self.counted: dict[ModelId, Counted] = {}
+        file = memory_file()
+        os.truncate(file, MEMORY_BYTES)
+        memory = mmap.mmap(file, MEMORY_BYTES)
+        os.close(file)
         self.cells = memoryview(memory).cast("q")
         self.cell_array = np.frombuffer(memory, np.int64)  # the same memory, for operations on many counters
 
-    def cover(self, schemas: Mapping[ModelId, MetricsSchema]) -> bool:
-        """Whether all of these models have counters. One whose bundle has been mended since has others."""
-        return self.schemas.items() >= schemas.items()
+    @classmethod
+    def of(cls, schemas: Mapping[ModelId, MetricsSchema]) -> "SharedCounters":
+        """Counters of one process."""
+        counters = cls()
+        with counters.state.change() as state:
+            counters.set_models(state, {str(one): (one, schema) for one, schema in schemas.items()}, set())
+        return counters
+
+    def set_models(
+        self, state: State, models: Mapping[str, tuple[ModelId, MetricsSchema]], in_use: Collection[str]
+    ) -> None:
+        """Count these versions, each by the key of its content; `in_use` are the keys of all workers."""
+        now = time.monotonic()
+        for key, part in state.counters.items():
+            if key in in_use or key in models:
+                part.unused_since = None
+            elif part.unused_since is None:
+                part.unused_since = now
+        counted = {}
+        for key, (model_id, schema) in models.items():
+            layout = CounterLayout(schema)
+            if key not in state.counters:
+                state.counters[key] = self._new_part(state, layout.size * self.blocks, now)
+            counted[model_id] = Counted(schema, layout, state.counters[key].start)
+        self.counted = counted
+
+    def _new_part(self, state: State, size: int, now: float) -> CounterBlock:
+        """One that nobody uses any more, if it is as large; otherwise the next cells."""
+        for key, part in state.counters.items():
+            if part.size == size and part.unused_since is not None and now - part.unused_since > REUSED_AFTER:
+                del state.counters[key]
+                self.cell_array[part.start : part.start + size] = 0
+                return CounterBlock(part.start, size)
+        start = state.counters_end or self.blocks * HEADER
+        if (start + size) * ITEM_BYTES > MEMORY_BYTES:
+            raise BundleError(f"there is no room for the counters of more versions in {MEMORY_BYTES:,} bytes")
+        state.counters_end = start + size
+        return CounterBlock(start, size)
 
     def worker(self, block: int = 0) -> "WorkerCounters":
         """Write access to one block. Resets the requests in flight, which were of the block's previous process."""
         return WorkerCounters(self, block)
 
-    def block_offset(self, block: int) -> int:
-        """Where a block begins."""
-        return block * self._block_size
+    def find(self, model_id: ModelId) -> Counted:
+        """Where the counters of a version are; one that is not counted has none."""
+        return self.counted.get(model_id, NOT_COUNTED)
 
-    def model_offset(self, model_id: ModelId, block: int) -> int:
-        """Where a model's part of a block begins."""
-        return block * self._block_size + self._offsets[model_id]
-
-    def total(self, model_id: ModelId) -> list[int]:
-        """A model's counters, summed over all workers.
+    def total(self, counted: Counted) -> list[int]:
+        """The counters of a version, summed over all workers; those of one that is not counted are 0.
 
         While requests are being counted, the latest may be in some of the counters only. The time of the last inference
         is no sum: see `last_inference_ms`.
         """
-        size = self.layouts[model_id].size
-        starts = (self.model_offset(model_id, block) for block in range(self.blocks))
-        return [sum(column) for column in zip(*(self.cells[at : at + size] for at in starts), strict=True)]
+        _, layout, start = counted
+        if not start:
+            return [0] * layout.size
+        cells = self.cell_array[start : start + self.blocks * layout.size]
+        summed: list[int] = cells.reshape(self.blocks, layout.size).sum(axis=0).tolist()
+        return summed
 
-    def last_inference_ms(self, model_id: ModelId) -> int:
+    def last_inference_ms(self, counted: Counted) -> int:
         """When the model last predicted: Unix time in milliseconds, 0 for never."""
-        offset = self.layouts[model_id].last_ms
-        return max(self.cells[self.model_offset(model_id, block) + offset] for block in range(self.blocks))
+        _, layout, start = counted
+        if not start:
+            return 0
+        return max(self.cells[start + block * layout.size + layout.last_ms] for block in range(self.blocks))
 
     def processes(self) -> list[tuple[int, int, int]]:
         """Block, process id and requests in flight of each worker that has started."""
-        starts = [(block, self.block_offset(block)) for block in range(self.blocks)]
+        starts = [(block, block * HEADER) for block in range(self.blocks)]
         return [(block, self.cells[at], self.cells[at + IN_FLIGHT]) for block, at in starts if self.cells[at]]
 
     def unattributed(self) -> list[int]:
         """Requests that concerned no model, for each of `STATUSES`."""
-        starts = (self.block_offset(block) + UNATTRIBUTED for block in range(self.blocks))
+        starts = (block * HEADER + UNATTRIBUTED for block in range(self.blocks))
         return [sum(column) for column in zip(*(self.cells[at : at + len(STATUSES)] for at in starts), strict=True)]
+
+
+NOT_COUNTED = Counted(MetricsSchema(), CounterLayout(MetricsSchema()), 0)
 
 
 class WorkerCounters:
@@ -92,17 +145,33 @@ class WorkerCounters:
         self.cells = shared.cells
         self.pending = PendingPredictions(shared.cell_array)
         self.lock = threading.Lock()
-        self.header_offset = shared.block_offset(block)
+        self._block = block
+        self.header_offset = block * HEADER
         self.cells[self.header_offset], self.cells[self.header_offset + IN_FLIGHT] = os.getpid(), 0
-        self.absolute_layouts = {
-            model_id: CounterLayout(schema, shared.model_offset(model_id, block))
-            for model_id, schema in shared.schemas.items()
-        }
+        self.absolute_layouts: dict[ModelId, CounterLayout] = {}
+        self._find_layouts()
+
+    def set_models(
+        self, state: State, models: Mapping[str, tuple[ModelId, MetricsSchema]], in_use: Collection[str]
+    ) -> None:
+        """As `SharedCounters.set_models`; predictions of versions that are counted no longer are counted first."""
+        self.flush()
+        self.shared.set_models(state, models, in_use)
+        self._find_layouts()
 
     def flush(self) -> None:
         """Count the predictions that are still pending."""
         with self.lock:
             self.pending.flush()
+
+    def _find_layouts(self) -> None:
+        before = self.absolute_layouts
+        found = {}
+        for model_id, (schema, layout, start) in self.shared.counted.items():
+            at = start + self._block * layout.size
+            is_same = model_id in before and before[model_id].requests == at
+            found[model_id] = before[model_id] if is_same else CounterLayout(schema, at)
+        self.absolute_layouts = found
 
 
 _assigned: tuple[SharedCounters, int] | None = None
@@ -114,12 +183,12 @@ def assign_block(shared: SharedCounters, block: int) -> None:
     _assigned = shared, block
 
 
-def worker_counters(schemas: Mapping[ModelId, MetricsSchema]) -> WorkerCounters:
-    """The block that this process was assigned; without one, or if a model is missing from it, counters of its own."""
+def worker_counters() -> WorkerCounters:
+    """The block that this process was assigned; without one, or if there are not so many, counters of its own."""
     if _assigned is None:
-        return SharedCounters(schemas).worker()
+        return SharedCounters().worker()
     shared, block = _assigned
-    if block < shared.blocks and shared.cover(schemas):
+    if block < shared.blocks:
         return shared.worker(block)
-    log.warning("More workers or other models than at the start: the metrics of this worker are its own")
-    return SharedCounters(schemas).worker()
+    log.warning("More workers than at the start: the metrics of this worker are its own")
+    return SharedCounters(shared.blocks, shared.state).worker()

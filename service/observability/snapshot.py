@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from service.bundle.manifest import ModelId
 from service.observability.counter_layout import (
     CONFIDENCE_BOUNDS,
     CONFIDENCE_UNIT,
@@ -14,7 +13,7 @@ from service.observability.counter_layout import (
     ROWS_BOUNDS,
     STATUSES,
 )
-from service.observability.shared_counters import SharedCounters
+from service.observability.shared_counters import Counted, SharedCounters
 
 NANOSECONDS = 1_000_000_000  # in a second
 SECONDS = [bound / NANOSECONDS for bound in DURATION_BOUNDS]
@@ -50,9 +49,9 @@ class ModelSnapshot:
     failure_ns: int
 
     @classmethod
-    def read(cls, counters: SharedCounters, model_id: ModelId) -> Self:
+    def read(cls, counters: SharedCounters, counted: Counted) -> Self:
         """Read the counters of one model."""
-        cells, layout = counters.total(model_id), counters.layouts[model_id]
+        cells, layout = counters.total(counted), counted.layout
         kinds = [(protocol, status) for protocol in PROTOCOLS for status in STATUSES]
         return cls(
             dict(zip(kinds, cells[layout.requests :], strict=False)),

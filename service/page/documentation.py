@@ -11,7 +11,7 @@ from werkzeug.http import parse_date
 
 from service import __version__
 from service.http.access import requires
-from service.inference.repository import ModelRepository
+from service.http.routing import DigitalisApp
 
 HERE = Path(__file__).parent
 INLINE_SCRIPT = re.compile("<script>(.*?)</script>", re.DOTALL)
@@ -22,13 +22,18 @@ HEADER = f"""<header>
 </header>"""
 
 
-def documentation_page(models: ModelRepository) -> flask.Blueprint:
+def documentation_page(app: DigitalisApp) -> flask.Blueprint:
     """The page with Swagger UI: it shows the document of the service or, chosen at its top, that of a model.
 
     All its URLs are relative to the page, `/docs/`, since a proxy may have put a prefix before all paths.
     """
-    documents = [{"name": "all models", "url": "../openapi.json"}]
-    documents += [{"name": name, "url": f"../v1/models/{name}/openapi.json"} for name in models.names()]
+    documents: list[dict[str, str]] = []
+
+    def list_documents() -> None:
+        names = app.models.names()
+        documents[:] = [{"name": "all models", "url": "../openapi.json"}]
+        documents.extend({"name": name, "url": f"../v1/models/{name}/openapi.json"} for name in names)
+
     options = {
         "app_name": "Digitalis",
         "url": None,  # one of `urls`
@@ -41,6 +46,7 @@ def documentation_page(models: ModelRepository) -> flask.Blueprint:
     }
     page: flask.Blueprint = get_swaggerui_blueprint(".", None, options, blueprint_name="swagger_ui")
     page.url_prefix = "/docs"
+    page.before_request(list_documents)  # into the list that Swagger UI has got: the models change
     page.before_request(_replace_dates_out_of_range)
     page.after_request(_restrict)
     page.after_request(_add_look)  # before `_restrict`: Flask calls the last one first

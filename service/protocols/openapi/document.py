@@ -127,7 +127,7 @@ class _Builder:
 
     def _operation_id(self, rule: Rule) -> str:
         """The name of the view, with the protocol; and the variables that not all of its rules have."""
-        blueprint, _, name = rule.endpoint.rpartition(".")
+        blueprint, name = rule.endpoint.partition(".")[0], rule.endpoint.rpartition(".")[2]
         rules = list(self._app.url_map.iter_rules(rule.endpoint))
         everywhere = set.intersection(*(set(one.arguments) for one in rules))
         more = [variable for variable in VARIABLE.findall(rule.rule) if variable not in everywhere]

@@ -97,12 +97,12 @@ def _sent(body: Body, request: Request) -> list[File]:
     return [(i, f"{file.kind} {i + 1} ({file.name})", file.data) for i, file in enumerate(files)]
 
 
-@functools.cache
+@functools.lru_cache(256)
 def _instance_type(dimensions: int, pixel: Any) -> Any:
     return nested(pixel, dimensions) | ImageFile | str
 
 
-@functools.cache
+@functools.lru_cache(256)
 def _decoder(dimensions: int, pixel: Any) -> msgspec.json.Decoder[Any]:
     """The V1 request of an image model: arrays of pixels, or image files in base64."""
     instances = nested(_instance_type(dimensions, pixel), 1)

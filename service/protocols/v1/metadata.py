@@ -28,14 +28,34 @@ class VersionStatus(msgspec.Struct):
     status: ErrorStatus = msgspec.field(default_factory=ErrorStatus)
 
 
+class Traffic(msgspec.Struct):
+    """Which version answers requests that name none, and the canary that gets `canary_share` of them.
+
+    `policy` is `newest` or `pinned`, `source` where that is from (the setting, the file beside the versions, or empty
+    for the default), and `problem` what is wrong with it now: until that is mended, what was said before holds.
+    """
+
+    version: str | None
+    policy: Literal["newest", "pinned"]
+    canary: str | None
+    canary_share: float
+    source: str
+    problem: str
+
+
 class ModelStatus(msgspec.Struct):
-    """What clients need to know of a model; the ranges of `features` and `targets` are those of the training data."""
+    """What clients need to know of a model; the ranges of `features` and `targets` are those of the training data.
+
+    `workers` of the service have this version open.
+    """
 
     name: str
     ready: bool
     version: str
     versions: list[str]
     model_version_status: list[VersionStatus]
+    traffic: Traffic
+    workers: int
     task: Task
     signature: Signature
     labels: tuple[str, ...]
@@ -82,17 +102,35 @@ class TensorFlowServingMetadata(msgspec.Struct):
 
 def version_statuses(models: ModelRepository, name: str) -> list[VersionStatus]:
     """Every version of a model, the newest first, and whether it can be opened."""
-    failed = [
-        VersionStatus(model_id.version, "END", ErrorStatus("FAILED_PRECONDITION", reason))
-        for model_id, reason in models.unavailable.items()
-        if model_id.name == name
-    ]
-    available = [VersionStatus(version) for version in models.versions(name)]
-    return sorted(available + failed, key=lambda status: -int(status.version))
+    statuses = {version: VersionStatus(version) for version in models.versions(name)}
+    for model_id, reason in models.unavailable.items():
+        if model_id.name == name:  # a version that is open may have become damaged: it serves on
+            status = statuses.setdefault(model_id.version, VersionStatus(model_id.version, "END"))
+            status.status = ErrorStatus("FAILED_PRECONDITION", reason)
+    return sorted(statuses.values(), key=lambda status: -int(status.version))
 
 
-def status_of(model: Model, versions: list[str], statuses: list[VersionStatus]) -> ModelStatus:
-    """The status of a model that has these versions."""
+def traffic_of(models: ModelRepository, name: str, problem: str) -> Traffic:
+    """Where requests that name no version go."""
+    policy, default, canary = models.policy(name), models.defaults.get(name), models.canaries.get(name)
+    if not problem and policy.version and (default is None or default.bundle.version != policy.version):
+        problem = f"version {policy.version} is not open"
+    elif not problem and policy.canary and canary is None and policy.canary_share:
+        problem = f"version {policy.canary} is not open"
+    return Traffic(
+        version=default.bundle.version if default else None,
+        policy="pinned" if policy.version else "newest",
+        canary=canary.model.bundle.version if canary else None,
+        canary_share=canary.share if canary else 0.0,
+        source=policy.source,
+        problem=problem,
+    )
+
+
+def status_of(
+    model: Model, versions: list[str], statuses: list[VersionStatus], traffic: Traffic, workers: int
+) -> ModelStatus:
+    """The status of a model that has these versions, and is open in so many workers."""
     bundle = model.bundle
     return ModelStatus(
         name=bundle.name,
@@ -100,6 +138,8 @@ def status_of(model: Model, versions: list[str], statuses: list[VersionStatus]) 
         version=bundle.version,
         versions=versions,
         model_version_status=statuses,
+        traffic=traffic,
+        workers=workers,
         task=bundle.task,
         signature=bundle.signature,
         labels=bundle.labels,

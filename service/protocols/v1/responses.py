@@ -236,7 +236,7 @@ def _classification(
     return Classification(None if abstain else label, confidence, probabilities, unsure=True, reason=reason)
 
 
-@functools.cache
+@functools.lru_cache(256)
 def _by_name(names: tuple[str, ...]) -> Callable[..., Any]:
     """A struct whose fields are called so, made from the numbers of all of them in order."""
     fields = [(f"field_{i}", float) for i in range(len(names))]

@@ -103,7 +103,7 @@ def _value_type(spec: TensorSpec) -> Any:
     return row | element if spec.shape[1:] == (1,) else row
 
 
-@functools.cache
+@functools.lru_cache(256)
 def _decoder(signature: Signature) -> msgspec.json.Decoder[Any]:
     """The V1 request of these inputs as a type."""
     types = [_value_type(spec) for spec in signature.inputs]

@@ -88,7 +88,7 @@ def media_types(features: tuple[Column, ...]) -> dict[str, Any]:
     return {JSON: _decoder(features)[0].type, CSV: str}
 
 
-@functools.cache
+@functools.lru_cache(256)
 def _instance_type(features: tuple[Column, ...]) -> Any:
     """A row, or named features, as a type, so that parsing finds a wrong name, value or length."""
     names = {f"feature_{i}": feature.name for i, feature in enumerate(features)}
@@ -103,7 +103,7 @@ def _instance_type(features: tuple[Column, ...]) -> Any:
     return row | named
 
 
-@functools.cache
+@functools.lru_cache(256)
 def _decoder(features: tuple[Column, ...]) -> tuple[msgspec.json.Decoder[Any], int]:
     """The V1 request of a vector model as a type, and the number of brackets that an instance has, at most."""
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [

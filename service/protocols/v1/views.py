@@ -16,7 +16,7 @@ from service.errors import (
 )
 from service.http.access import requires
 from service.http.body import read_body
-from service.http.messages import JSON, Request, Response, json_bytes
+from service.http.messages import JSON, Request, Response, json_bytes, made_by
 from service.http.routing import current_app, fast_path
 from service.protocols.openapi import ByModel, MediaTypes, describe
 from service.protocols.parsing import ModelNames
@@ -27,6 +27,7 @@ from service.protocols.v1.metadata import (
     VersionStatus,
     metadata_of,
     status_of,
+    traffic_of,
     version_statuses,
 )
 from service.protocols.v1.options import PARAMETERS, described_parameters, read_options
@@ -67,7 +68,7 @@ def predict(request: Request, name: str, version: str | None = None) -> Response
     Models of images take image files, in a form or as the body (also as `image/png`, `image/jpeg` and so on), and in
     JSON as base64; models of features take rows, in JSON or as `text/csv`. The document of a model has its own types.
     """
-    model = request.models.find(name, version)
+    model = request.models.find_for_prediction(name, version)
     timer = request.timer_for(model, "v1")
     options = read_options(request, model.bundle)
     body = read_body(request)
@@ -78,7 +79,7 @@ def predict(request: Request, name: str, version: str | None = None) -> Response
     if decoded.inputs:  # at least one instance could be read
         outputs = model.predict(decoded.inputs, request.wait)
         timer.mark_predicted(decoded.inputs, outputs)
-    return Response(json_bytes(encode(model.bundle, decoded, outputs, options)))
+    return Response(json_bytes(encode(model.bundle, decoded, outputs, options)), headers=made_by(model))
 
 
 @v1.get("")
@@ -98,7 +99,9 @@ def status(name: str, version: str | None = None) -> flask.Response:
     models = current_app.models
     model = models.find(name, version)
     statuses = version_statuses(models, name) if version is None else [VersionStatus(version)]
-    return flask.jsonify(status_of(model, models.versions(name), statuses))
+    traffic = traffic_of(models, name, current_app.updates.policy_problem(name))
+    workers = current_app.updates.workers()
+    return flask.jsonify(status_of(model, models.versions(name), statuses, traffic, workers.get(str(model.id), 0)))
 
 
 @v1.get("/<model:name>/metadata")

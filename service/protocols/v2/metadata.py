@@ -144,7 +144,9 @@ def index_of(models: ModelRepository, *, ready_only: bool) -> list[IndexEntry]:
     ready = [IndexEntry(*model_id) for model_id in models.model_ids()]
     if ready_only:
         return ready
-    return ready + [IndexEntry(*model_id, "UNAVAILABLE", reason) for model_id, reason in models.unavailable.items()]
+    failed = {one: reason for one, reason in models.unavailable.items() if models.get(one) is None}
+    unavailable = [IndexEntry(*model_id, "UNAVAILABLE", reason) for model_id, reason in failed.items()]
+    return ready + unavailable + [IndexEntry(name, "", "UNAVAILABLE", "unloaded") for name in sorted(models.unloaded)]
 
 
 def config_of(model: Model, max_rows: int, workers: int) -> ModelConfig:
@@ -171,12 +173,13 @@ def _dynamic_batching(options: BatchingOptions) -> DynamicBatching:
 
 def statistics_of(model: Model, counters: SharedCounters) -> ModelStatistics:
     """The statistics of one model. As Triton counts, a success lasts from the first stage to the last."""
-    found = ModelSnapshot.read(counters, model.id)
+    counted = counters.find(model.id)
+    found = ModelSnapshot.read(counters, counted)
     decode, infer, encode, _ = (stage.total for stage in found.stages)
     successes = sum(found.stages[0].counts)
     return ModelStatistics(
         *model.id,
-        last_inference=counters.last_inference_ms(model.id),
+        last_inference=counters.last_inference_ms(counted),
         inference_count=found.rows.total,
         execution_count=successes,
         inference_stats=InferenceStats(

@@ -136,7 +136,7 @@ def _elements(data: bytes, spec: TensorSpec, shape: list[int], *, nullable: bool
     return array.reshape(shape)
 
 
-@functools.cache
+@functools.lru_cache(256)
 def _decoder(kind: Any, depth: int) -> msgspec.json.Decoder[Any]:
     """A decoder of such elements in nested lists."""
     return msgspec.json.Decoder(nested(kind, depth))

@@ -5,7 +5,6 @@ import zlib
 from collections.abc import Sequence
 
 import flask
-import msgspec
 from werkzeug.datastructures import Accept
 from werkzeug.http import parse_accept_header
 
@@ -21,32 +20,26 @@ from service.errors import (
 )
 from service.http.access import requires
 from service.http.body import read_decompressed
-from service.http.messages import ENCODER, JSON, Request, Response
+from service.http.messages import ENCODER, JSON, Request, Response, made_by
 from service.http.routing import current_app, fast_path
 from service.protocols.openapi import ByModel, MediaTypes, Parameter, describe, hidden
-from service.protocols.parsing import ModelNames, decode_json
+from service.protocols.parsing import ModelNames
 from service.protocols.v2.metadata import (
-    IndexEntry,
     ModelConfig,
     ModelMetadata,
     ModelReady,
     ServerMetadata,
     Statistics,
     config_of,
-    index_of,
     metadata_of,
     statistics_of,
 )
+from service.protocols.v2.repository_views import repository
 from service.protocols.v2.requests import InferRequest, decode, example
 from service.protocols.v2.responses import Buffer, InferResponse, encode
 
 v2 = flask.Blueprint("v2", __name__, url_prefix="/v2")
-
-
-class IndexRequest(msgspec.Struct):
-    """The body of an index request: `ready` asks for the versions that are ready only."""
-
-    ready: bool = False
+v2.register_blueprint(repository)
 
 
 BINARY = "application/octet-stream"
@@ -66,7 +59,6 @@ INFER_ERRORS = (
 )
 LENGTH = Parameter(JSON_LENGTH, "header", {"type": "integer", "minimum": 0}, "bytes of JSON before binary tensors")
 INFER_PARAMETERS = ByModel[Sequence[Parameter]]((), lambda _: [LENGTH])
-INDEX_DECODER = msgspec.json.Decoder(IndexRequest)
 ENCODINGS = ("gzip", "deflate", "identity")  # in order of preference
 COMPRESSION_LEVEL = 1  # zlib's fastest: responses are small, and latency matters
 
@@ -81,7 +73,7 @@ def infer(request: Request, name: str, version: str | None = None) -> Response:
 
     They may be binary too, in both directions: the document of a model says how.
     """
-    model = request.models.find(name, version)
+    model = request.models.find_for_prediction(name, version)
     timer = request.timer_for(model, "v2")
     body = read_decompressed(request)
     timer.mark_read()
@@ -90,7 +82,8 @@ def infer(request: Request, name: str, version: str | None = None) -> Response:
     outputs = model.predict(decoded.inputs, request.wait)
     timer.mark_predicted(decoded.inputs, outputs)
     header, tensors = encode(model.bundle, decoded, outputs)
-    return _compressed(request, _with_tensors(ENCODER.encode(header), tensors))
+    response = _with_tensors(ENCODER.encode(header), tensors)
+    return _compressed(request, response._replace(headers=(*response.headers, *made_by(model))))
 
 
 @v2.get("")
@@ -154,20 +147,6 @@ def statistics(name: str | None = None, version: str | None = None) -> flask.Res
     return flask.jsonify(Statistics([statistics_of(model, counters) for model in found]))
 
 
-@v2.post("/repository/index")
-@requires("predict")
-@describe(
-    list[IndexEntry], {JSON: IndexRequest}, [BadRequest, PayloadTooLarge, UnsupportedMediaType, ServiceOverloaded]
-)
-def index() -> flask.Response:
-    """Every version of every model. `{"ready": true}` in the body asks for those that are ready only."""
-    body = read_decompressed(current_app.request_of(flask.request.environ))
-    wanted = decode_json(body, INDEX_DECODER) if body else IndexRequest()
-    return flask.jsonify(index_of(current_app.models, ready_only=wanted.ready))
-
-
-@v2.post("/repository/models/<model:name>/load")
-@v2.post("/repository/models/<model:name>/unload")
 @v2.route("/systemsharedmemory/<path:name>", methods=["GET", "POST"])
 @v2.route("/cudasharedmemory/<path:name>", methods=["GET", "POST"])
 @v2.route("/trace/setting", methods=["GET", "POST"])
@@ -177,7 +156,7 @@ def index() -> flask.Response:
 @hidden
 def not_implemented(**_name: str) -> flask.Response:
     """Extensions of Triton that this service does not implement."""
-    missing = "no shared memory, no trace or log settings, and no loading or unloading over HTTP"
+    missing = "no shared memory, and no trace or log settings"
     raise NotSupported(f"{flask.request.path} is not implemented: this service has {missing}")
 
 

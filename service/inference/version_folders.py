@@ -1,0 +1,79 @@
+"""The version folders under `models/`, and how to see that one has changed."""
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from service.bundle.loading import NAME, VERSION
+from service.bundle.manifest import ModelId
+from service.errors import BundleError
+from service.inference.version_policy import FILE
+
+log = logging.getLogger(__name__)
+
+FolderState = tuple[tuple[str, int, int, int], ...]
+"""Of each file its name, size, time of modification and inode."""
+
+
+def find_bundles(models_dir: Path, *, quiet: bool = False) -> list[Path]:
+    """The version folders under `models/`, sorted; raises `BundleError` if there are none.
+
+    Hidden names are skipped. Other names in a model's folder than versions, and links that lead out of `models/`, are
+    logged unless `quiet`, and skipped too.
+    """
+    try:
+        models = _visible(models_dir)
+    except OSError as error:
+        raise BundleError(
+            f"{models_dir.absolute()}: {error.strerror}; DIGITALIS_MODELS_DIR names a folder that the service can read"
+        ) from None
+    root = models_dir.resolve()
+    folders = []
+    for path, problem in (found for model in models for found in _version_folders(model, root)):
+        if not problem:
+            folders.append(path)
+        elif not quiet:
+            log.warning("skipped: %s: %s", path, problem)
+    if not folders:
+        raise BundleError(
+            f"{models_dir.absolute()}: no bundle there; DIGITALIS_MODELS_DIR names the folder that contains "
+            "<name>/<version>/manifest.json, and `python -m training train iris` makes one"
+        )
+    return folders
+
+
+def model_id_of(folder: Path) -> ModelId:
+    """The model and the version that a version folder is named for."""
+    return ModelId(folder.parent.name, folder.name)
+
+
+def folder_state(folder: Path) -> FolderState:
+    """What changes when a file of the folder does; empty if it cannot be read."""
+    try:
+        with os.scandir(folder) as entries:
+            found = [(entry.name, entry.stat()) for entry in entries]
+    except OSError:
+        return ()
+    return tuple(sorted((name, about.st_size, about.st_mtime_ns, about.st_ino) for name, about in found))
+
+
+def _version_folders(model: Path, root: Path) -> Iterator[tuple[Path, str]]:
+    """What is in the folder of one model; with the problem, if it is no version folder or cannot be read."""
+    try:
+        for path in _visible(model) if model.is_dir() else []:
+            if path.name == FILE:
+                continue
+            if not (path.is_dir() and NAME.fullmatch(model.name) and VERSION.fullmatch(path.name)):
+                yield path, "a version folder is <name>/<version>/, named by an integer from 1 up"
+            elif not path.resolve().is_relative_to(root):
+                yield path, f"it is a link that leads out of {root}"
+            else:
+                yield path, ""
+    except OSError as error:
+        yield Path(error.filename), str(error.strerror)
+
+
+def _visible(folder: Path) -> list[Path]:
+    """What is in a folder, but hidden names. `Path.glob` would show a folder that cannot be read as an empty one."""
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
