@@ -29,6 +29,17 @@ def test_browsers_get_the_page_and_its_policy_allows_nothing_from_elsewhere() ->
     assert "Accept" in response.headers["Vary"]
 
 
+@pytest.mark.parametrize("path", ["/", "/docs/", "/v1/models/iris/report"])
+def test_every_page_says_to_browsers_what_it_may_do_and_who_may_not_reach_it(path: str) -> None:
+    headers = open_app("iris").test_client().get(path, headers=HTML).headers
+    assert headers["Content-Security-Policy"].startswith("default-src 'none'; ")
+    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+    assert headers["X-Frame-Options"] == "DENY"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+
+
 def test_the_page_can_be_switched_off() -> None:
     client = open_app("iris", page=False).test_client()
     assert json.loads(client.get("/", headers=HTML).data)["status"] == "alive"
@@ -36,7 +47,7 @@ def test_the_page_can_be_switched_off() -> None:
 
 
 def test_the_files_are_small_and_name_no_other_host() -> None:
-    assert sum(file.stat().st_size for file in FILES) < 60_000
+    assert sum(file.stat().st_size for file in FILES) < 60 * 1024
     for file in FILES:
         text = file.read_text().replace('xmlns="http://www.w3.org/2000/svg"', "")
         assert not re.search(r"https?://|//[a-z]+\.", text), file

@@ -336,3 +336,26 @@ def test_where_a_key_is_needed_the_page_asks_for_it(running_browser: Browser, tm
         visit.page.get_by_role("button", name="Use it").click()
         visit.wait_for("!document.querySelector('#digits').hidden")
         draw_seven(visit)
+        visit.page.goto(f"{server.url}/#models")
+        with visit.page.expect_download() as report:
+            visit.page.get_by_label(re.compile("^Report of iris ")).click()
+        assert "<title>iris" in report.value.path().read_text()
+        with context.expect_page() as opened:
+            visit.page.get_by_label(re.compile("^Status of iris ")).click()
+        assert '"model_version_status"' in opened.value.inner_text("body")
+        visit.page.goto(f"{server.url}/docs/")
+        visit.page.wait_for_selector(".opblock")  # with the key of the tab
+
+
+def test_where_a_key_is_needed_the_page_of_the_api_asks_for_it(running_browser: Browser, tmp_path: Path) -> None:
+    key = "a-key-of-the-page-012345"
+    with (
+        RunningService(tmp_path / "log", device="cpu", workers="1", api_keys=key) as server,
+        running_browser.new_context() as context,
+    ):
+        page = context.new_page()
+        page.goto(f"{server.url}/docs/")
+        page.get_by_label("This service asks for an API key.").fill(key)
+        page.get_by_role("button", name="Use it").click()
+        page.wait_for_selector(".opblock")
+        assert page.get_by_label("This service asks for an API key.").is_hidden()

@@ -11,6 +11,7 @@ from werkzeug.http import parse_date
 
 from service import __version__
 from service.http.access import requires
+from service.http.page_headers import PAGE_HEADERS
 from service.http.routing import DigitalisApp
 
 HERE = Path(__file__).parent
@@ -19,7 +20,12 @@ STYLE = "".join((HERE / name).read_text() for name in ("static/look.css", "docum
 HEADER = f"""<header>
   <h1>Digitalis <small>{__version__}</small></h1>
   <nav aria-label="Sections"><a href="../">Try the models</a></nav>
-</header>"""
+</header>
+<form id="key-form" class="notice" hidden>
+  <label for="key">This service asks for an API key.</label>
+  <input type="password" id="key" autocomplete="off" required> <button>Use it</button>
+</form>
+<script>{(HERE / "documentation.js").read_text()}</script>"""
 
 
 def documentation_page(app: DigitalisApp) -> flask.Blueprint:
@@ -72,7 +78,7 @@ def _restrict(response: flask.Response) -> flask.Response:
         f"default-src 'none'; script-src {scripts}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
-    response.headers["X-Frame-Options"] = "DENY"
+    response.headers.update(PAGE_HEADERS)
     return response
 
 

@@ -6,6 +6,7 @@ import flask
 
 from service import __version__
 from service.http.access import requires
+from service.http.page_headers import PAGE_HEADERS
 from service.protocols.health import V1Liveness, v1_liveness
 from service.protocols.openapi import describe, hidden
 
@@ -15,9 +16,8 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-HEADERS = {
+HEADERS = PAGE_HEADERS | {
     "Content-Security-Policy": POLICY,
-    "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",  # asked for again each time, and sent only if it has changed
 }
 MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}

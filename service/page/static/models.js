@@ -1,5 +1,5 @@
 // The section of all models: a card for each, with its versions.
-import { BASE, modelPath, title } from "./api.js";
+import { BASE, followWithKey, modelPath, title } from "./api.js";
 import { number, textElement } from "./answer.js";
 
 export function startModels(models) {
@@ -36,6 +36,7 @@ function card(model) {
     const link = textElement("a", name);
     link.href = new URL(path, BASE).href;
     link.setAttribute("aria-label", `${name} of ${title(model)}`);
+    followWithKey(link, path);
     links.append(link, " ");
   }
   element.append(textElement("h3", title(model)), list, more, links);

@@ -17,6 +17,7 @@ from service.errors import (
 from service.http.access import requires
 from service.http.body import read_body
 from service.http.messages import JSON, Request, Response, json_bytes, made_by
+from service.http.page_headers import PAGE_HEADERS
 from service.http.routing import current_app, fast_path
 from service.protocols.openapi import ByModel, MediaTypes, describe
 from service.protocols.parsing import ModelNames
@@ -119,6 +120,6 @@ def metadata(name: str, version: str | None = None) -> flask.Response:
 @describe({"text/html": str}, errors=[*MODEL_ERRORS, ReportNotFound])
 def report(name: str, version: str | None = None) -> flask.Response:
     """The bundle's HTML report. It comes with the bundle, so the browser is told to run no script in it."""
-    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox"
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox"
     page = current_app.models.find(name, version).report()
-    return flask.Response(page, mimetype="text/html", headers={"Content-Security-Policy": policy})
+    return flask.Response(page, mimetype="text/html", headers=PAGE_HEADERS | {"Content-Security-Policy": policy})
