@@ -15,9 +15,9 @@ from pathlib import Path
 from service.bundle.manifest import ModelId
 from service.errors import BundleError, ServiceOverloaded
 from service.inference.model import Model
-from service.inference.open_models import OpenModels
+from service.inference.open_models import OpenModels, served_id
 from service.inference.repository import ModelRepository
-from service.inference.version_folders import find_bundles, model_id_of
+from service.inference.version_folders import find_bundles, policy_folder
 from service.inference.version_policy import VersionPolicy, file_state, read_policy
 from service.observability.counter_layout import metrics_schema
 from service.observability.shared_counters import WorkerCounters
@@ -155,7 +155,7 @@ class ModelUpdates:
                 log.warning("the models stay as they are: %s", error)
             self._complaint = str(error)
             return None
-        return {model_id_of(folder): folder for folder in found}
+        return {served_id(folder, self._settings): folder for folder in found}
 
     def _publish(self, *, strict: bool = False) -> None:
         """Tell the other workers what is open here."""
@@ -172,7 +172,7 @@ class ModelUpdates:
     def _read_policies(self, state: State, names: set[str], *, strict: bool) -> None:
         """Read the policy files that have changed; while one cannot be read, what it said before holds."""
         for name in names:
-            folder = self._settings.models_dir / name
+            folder = policy_folder(self._settings.models_dir, name)
             found, record = file_state(folder), state.policies.get(name, PolicyRecord())
             if found == record.file_state:
                 continue

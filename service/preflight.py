@@ -107,6 +107,11 @@ def _open_and_report(settings: Settings, folders: Iterable[Path], pipe: BinaryIO
 
 def _check_names(settings: Settings, models: ModelRepository) -> None:
     """Raise `SettingsError` for a model of the settings that there is not."""
+    if settings.model_name and set(models.names()) != {settings.model_name}:
+        raise SettingsError(
+            f"DIGITALIS_MODEL_NAME={settings.model_name!r} is for a folder of one model, and {settings.models_dir} has "
+            f"{', '.join(models.names())}"
+        )
     ids = [*models.model_ids(), *models.unavailable]
     names = {name for name, _ in ids}
     asked = {

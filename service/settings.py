@@ -117,6 +117,7 @@ class Settings:
     models_dir: Path = setting(
         Path("models"), values.folder, "models", "the folder that contains the bundles, as name/version/"
     )
+    model_name: str | None = setting(None, values.model_name, "the manifest's", "its name, where there is one model")
     models_poll_seconds: float = setting(
         1.0, values.poll_seconds, "1", "seconds between two looks for new versions in that folder; 0: at SIGHUP only"
     )

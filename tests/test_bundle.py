@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -266,3 +267,31 @@ def test_without_any_bundle_the_start_fails_and_the_error_names_the_folder_and_t
     line = failed.stderr.splitlines()[-1]
     assert line.startswith(f"digitalis: {folder}: ")
     assert "DIGITALIS_MODELS_DIR names" in line
+
+
+def served(models_dir: Path, **settings: Any) -> dict[str, str]:
+    """What is served of a folder: names and versions, with the label of a setosa."""
+    app = create_app(Settings(device="cpu", models_dir=models_dir, **settings))
+    setosa = {"features": np.array([[5.1, 3.5, 1.4, 0.2]], np.float32)}
+    return {str(model.id): model.bundle.labels[model.predict(setosa)["probabilities"].argmax()] for model in app.models}
+
+
+def test_a_single_bundle_may_be_the_folder_of_the_models_as_kserve_mounts_it(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(IRIS, tmp_path / "mnt/models"))
+    assert served(folder) == {f"iris/{IRIS_VERSION}": "setosa"}
+    assert served(folder, model_name="flowers") == {f"flowers/{IRIS_VERSION}": "setosa"}
+    (folder / "serving.toml").write_text(f"version = {IRIS_VERSION}\n")
+    assert served(folder) == {f"iris/{IRIS_VERSION}": "setosa"}
+    flip_byte(folder)
+    with pytest.raises(BundleError, match=r"^no bundle can be opened: model\.onnx: damaged"):
+        served(folder)
+
+
+def test_the_folder_of_the_models_may_have_the_versions_of_one(tmp_path: Path) -> None:
+    shutil.copytree(IRIS, tmp_path / "models" / IRIS_VERSION)
+    other = Path(shutil.copytree(IRIS, tmp_path / "models/99"))
+    edit_manifest(other, version="99")
+    assert served(tmp_path / "models") == {"iris/99": "setosa", f"iris/{IRIS_VERSION}": "setosa"}
+    (tmp_path / "models/serving.toml").write_text(f"version = {IRIS_VERSION}\n")
+    app = create_app(Settings(device="cpu", models_dir=tmp_path / "models", model_name="flowers"))
+    assert str(app.models.find("flowers").id) == f"flowers/{IRIS_VERSION}"

@@ -50,6 +50,7 @@ def test_every_setting_can_be_set() -> None:
         "root_path": "/ml/digits",
         "default_model": "iris",
         "models_poll_seconds": "0.5",
+        "model_name": "flowers",
         "repository_api": "true",
     }
     assert Settings.from_env({"DIGITALIS_CUDA_FROM_ROWS": "a=never, b/2=16"}).cuda_from_rows == {"a": None, "b/2": 16}

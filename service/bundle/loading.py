@@ -23,6 +23,7 @@ from service.bundle.manifest import (
     TORCHSCRIPT,
     Bundle,
     Column,
+    ModelId,
 )
 from service.bundle.signature import TensorSpec
 from service.bundle.signing import check_signature
@@ -41,11 +42,15 @@ class _Format(msgspec.Struct, frozen=True):
     format: Any
 
 
-def load_bundle(folder: Path, public_key: Path | None = None) -> tuple[Bundle, Contents]:
+def load_bundle(
+    folder: Path, public_key: Path | None = None, identity: ModelId | None = None, root: Path | None = None
+) -> tuple[Bundle, Contents]:
     """Read the manifest and every file that it names, once; check its schema, then the SHA-256 of each file.
 
     With a `public_key`, a file in PEM, the signature of the manifest is checked before anything else. The bytes that
-    were checked are the bytes that are opened: nothing is read from the folder afterwards. Raises `BundleError`, which
+    were checked are the bytes that are opened: nothing is read from the folder afterwards. Its name and version must be
+    those of `identity`, by default of the folder, and its files must lie under `root`, by default the folder of all
+    models. Raises `BundleError`, which
     names the file, what was expected and what was found.
     """
     path = folder / MANIFEST
@@ -59,8 +64,8 @@ def load_bundle(folder: Path, public_key: Path | None = None) -> tuple[Bundle, C
         bundle = msgspec.json.decode(manifest, type=Bundle)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BundleError(f"{path}: {error}") from None
-    _check_consistency(bundle, folder)
-    _check_links(folder, bundle)
+    _check_consistency(bundle, folder, identity or ModelId(folder.parent.name, folder.name))
+    _check_links(folder, bundle, (root or folder.parent.parent).resolve())
     return bundle, {MANIFEST: manifest} | read_files(folder, bundle.files)
 
 
@@ -95,32 +100,30 @@ def read_file(path: Path) -> bytes:
         raise BundleError(f"{path}: {error.strerror}") from None
 
 
-def _check_links(folder: Path, bundle: Bundle) -> None:
+def _check_links(folder: Path, bundle: Bundle, root: Path) -> None:
     """Raise `BundleError` for a file that is a link out of the folder of all models."""
-    root = folder.parent.parent.resolve()
     for path in (folder / name for name in (MANIFEST, *bundle.files)):
         if not path.resolve().is_relative_to(root):
             raise BundleError(f"{path}: it is a link that leads out of {root}")
 
 
-def _check_consistency(bundle: Bundle, folder: Path) -> None:
+def _check_consistency(bundle: Bundle, folder: Path, identity: ModelId) -> None:
     """Check what the types of `Bundle` cannot express; raise `BundleError` for the first problem."""
     # Lazily: a check may rely on the ones before it.
-    checks = _identity_problems(bundle, folder), _signature_problems(bundle), _baseline_problems(bundle)
+    checks = _identity_problems(bundle, identity), _signature_problems(bundle), _baseline_problems(bundle)
     for exists, message in itertools.chain(*checks):
         if exists:
             raise BundleError(f"{folder / MANIFEST}: {message}")
 
 
-def _identity_problems(bundle: Bundle, folder: Path) -> Iterator[Problem]:
+def _identity_problems(bundle: Bundle, identity: ModelId) -> Iterator[Problem]:
     """Names, the folder, and the files."""
-    here = (folder.parent.name, folder.name)
     yield (
         not NAME.fullmatch(bundle.name),
         f"name {bundle.name!r} must be lower-case letters, digits, and . _ - between them",
     )
     yield not VERSION.fullmatch(bundle.version), f"version {bundle.version!r} is not an integer from 1 up"
-    yield here != bundle.id, f"it is {bundle.id}, but its folder is {'/'.join(here)}"
+    yield identity != bundle.id, f"it is {bundle.id}, but its folder is {identity}"
     yield GOLDEN not in bundle.files, f"files must include {GOLDEN}"
     yield not {ONNX, TORCHSCRIPT} & set(bundle.files), f"files must include {ONNX} or {TORCHSCRIPT}"
     yield any(Path(name).name != name for name in bundle.files), "files must be plain names, without a folder"

@@ -4,6 +4,8 @@ import logging
 import time
 from pathlib import Path
 
+import msgspec
+
 from service.bundle.features import check_values, has_special_features
 from service.bundle.golden import check_golden
 from service.bundle.loading import bundle_digest, load_bundle
@@ -22,6 +24,7 @@ from service.images.normaliser import NORMALISER
 from service.inference.batching import BatchingOptions, BatchingRuntime, Wait, wait_for
 from service.inference.placement import place
 from service.inference.runtimes import Runtime
+from service.inference.version_folders import is_of_one_model, model_id_of
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -46,7 +49,11 @@ class Model:
     def open(cls, folder: Path, settings: Settings) -> "Model":
         """Open one version folder: schema, checksums, normaliser, runtime, golden examples; raises `StartError`."""
         started = time.perf_counter()
-        bundle, contents = load_bundle(folder, settings.public_key)
+        is_alone = is_of_one_model(folder, settings.models_dir)
+        identity = model_id_of(folder, settings.models_dir)
+        bundle, contents = load_bundle(folder, settings.public_key, identity, settings.models_dir if is_alone else None)
+        if settings.model_name and is_alone:
+            bundle = msgspec.structs.replace(bundle, name=settings.model_name)
         try:
             _check_normaliser(bundle)
             model = cls(bundle, place(bundle, contents, settings), bundle_digest(contents), contents.get(REPORT))

@@ -10,7 +10,7 @@ from service.bundle.manifest import ModelId
 from service.errors import BundleError, DeviceUnavailable
 from service.inference.model import Model
 from service.inference.repository import ModelRepository
-from service.inference.version_folders import FolderState, find_bundles, folder_state, model_id_of
+from service.inference.version_folders import FolderState, find_bundles, folder_state, is_of_one_model, model_id_of
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -43,6 +43,13 @@ class Failure:
     retry_at: float
 
 
+def served_id(folder: Path, settings: Settings) -> ModelId:
+    """The name and version under which a version folder is served."""
+    found = model_id_of(folder, settings.models_dir)
+    is_alone = is_of_one_model(folder, settings.models_dir)
+    return ModelId(settings.model_name, found.version) if settings.model_name and is_alone else found
+
+
 class OpenModels:
     """Opens what is new and closes what is gone.
 
@@ -68,7 +75,7 @@ class OpenModels:
         opened = cls(settings)
         opened._is_starting = True
         for folder in find_bundles(settings.models_dir) if folders is None else folders:
-            opened._open(model_id_of(folder), folder, folder_state(folder))
+            opened._open(served_id(folder, settings), folder, folder_state(folder))
         if not opened._opened:
             reasons = "; ".join(opened.unavailable.values())
             raise BundleError(f"no bundle can be opened: {reasons}")
@@ -133,7 +140,9 @@ class OpenModels:
         except Exception as error:  # whatever is wrong with one bundle, the others are served
             if self._is_starting and isinstance(error, DeviceUnavailable):
                 raise
-            self._fail(model_id, state, error, str(error).removeprefix(f"{folder.parent.parent}/"))
+            is_alone = is_of_one_model(folder, self._settings.models_dir)
+            root = self._settings.models_dir if is_alone else folder.parent.parent
+            self._fail(model_id, state, error, str(error).removeprefix(f"{root}/"))
             return
         self._failures.pop(model_id, None)
         opened = Opened(model, state)

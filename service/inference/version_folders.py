@@ -1,16 +1,28 @@
-"""The version folders under `models/`, and how to see that one has changed."""
+"""The version folders under `models/`, and how to see that one has changed.
+
+The folder may also be that of one model, `<version>/manifest.json`, or a single bundle, `manifest.json`: so KServe puts
+into `/mnt/models` what it has downloaded. Then the manifest says the model's name, or `DIGITALIS_MODEL_NAME`.
+"""
 
 import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from service.bundle.loading import NAME, VERSION
-from service.bundle.manifest import ModelId
+from service.bundle.manifest import MANIFEST, ModelId
 from service.errors import BundleError
 from service.inference.version_policy import FILE
 
 log = logging.getLogger(__name__)
+
+
+class _Identity(msgspec.Struct):
+    name: str = "unnamed"
+    version: str = "1"
+
 
 FolderState = tuple[tuple[str, int, int, int], ...]
 """Of each file its name, size, time of modification and inode."""
@@ -28,6 +40,10 @@ def find_bundles(models_dir: Path, *, quiet: bool = False) -> list[Path]:
         raise BundleError(
             f"{models_dir.absolute()}: {error.strerror}; DIGITALIS_MODELS_DIR names a folder that the service can read"
         ) from None
+    if (models_dir / MANIFEST).is_file():
+        return [models_dir]
+    if versions := [path for path in models if VERSION.fullmatch(path.name) and (path / MANIFEST).is_file()]:
+        return versions
     root = models_dir.resolve()
     folders = []
     for path, problem in (found for model in models for found in _version_folders(model, root)):
@@ -38,14 +54,30 @@ def find_bundles(models_dir: Path, *, quiet: bool = False) -> list[Path]:
     if not folders:
         raise BundleError(
             f"{models_dir.absolute()}: no bundle there; DIGITALIS_MODELS_DIR names the folder that contains "
-            "<name>/<version>/manifest.json, and `python -m training train iris` makes one"
+            "<name>/<version>/manifest.json, or a bundle, and `python -m training train iris` makes one"
         )
     return folders
 
 
-def model_id_of(folder: Path) -> ModelId:
-    """The model and the version that a version folder is named for."""
-    return ModelId(folder.parent.name, folder.name)
+def is_of_one_model(folder: Path, models_dir: Path) -> bool:
+    """Whether a version folder is `models/` itself, or one of a single model there."""
+    return models_dir in (folder, folder.parent)
+
+
+def model_id_of(folder: Path, models_dir: Path) -> ModelId:
+    """The model and the version that a version folder is named for; of a folder of one model, as the manifest says."""
+    if not is_of_one_model(folder, models_dir):
+        return ModelId(folder.parent.name, folder.name)
+    try:
+        found = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=_Identity)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        found = _Identity()  # opening the bundle says what is wrong
+    return ModelId(found.name, found.version if folder == models_dir else folder.name)
+
+
+def policy_folder(models_dir: Path, name: str) -> Path:
+    """Where the policy of a model may lie: in its folder, which may be the folder of all models."""
+    return models_dir / name if (models_dir / name).is_dir() else models_dir
 
 
 def folder_state(folder: Path) -> FolderState:
