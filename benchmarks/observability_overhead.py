@@ -61,9 +61,10 @@ def _variants() -> dict[str, Application]:
         environ[TIMER] = NullTimer()
         return inner(environ, start_response)
 
+    by_key = {str(model_id): schema for model_id, schema in schemas.items()}
     variants: dict[str, Application] = {NONE: without_observability}
     for name, hooks in _hook_sets():
-        variants[name] = RequestMiddleware(inner, hooks, SharedCounters.of(schemas).worker())
+        variants[name] = RequestMiddleware(inner, hooks, SharedCounters.of(by_key).worker())
     return variants
 
 

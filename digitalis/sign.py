@@ -59,11 +59,13 @@ def sign(folder: Path, key: Path) -> Path:
     from service.bundle.loading import load_bundle
     from service.bundle.manifest import MANIFEST
     from service.bundle.signing import SIGNATURE
+    from service.inference.version_folders import model_id_of
 
     private = load_pem_private_key(key.read_bytes(), None)
     if not isinstance(private, Ed25519PrivateKey):
         raise ValueError(f"{key}: it is no Ed25519 key")  # noqa: TRY004 - of the file, not of an argument
-    _, contents = load_bundle(folder.absolute())
+    folder = folder.absolute()
+    _, contents = load_bundle(folder, identity=model_id_of(folder, folder), root=folder)  # wherever it lies
     partial = folder / f".{SIGNATURE}.partial"
     partial.write_bytes(base64.b64encode(private.sign(contents[MANIFEST])) + b"\n")
     return partial.replace(folder / SIGNATURE)

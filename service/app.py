@@ -7,7 +7,6 @@ from service.errors import SettingsError
 from service.http.cross_origin import CrossOrigin
 from service.http.root_path import RootPath
 from service.http.routing import DigitalisApp
-from service.inference.open_models import OpenModels
 from service.inference.segmenter import open_segmenter
 from service.model_updates import ModelUpdates
 from service.observability.middleware import Application, RequestHook, RequestMiddleware
@@ -35,7 +34,7 @@ def create_app(settings: Settings | None = None, folders: Iterable[Path] | None 
     """
     settings = settings or decided_settings or Settings.from_env()
     counters = worker_counters()
-    updates = ModelUpdates(settings, OpenModels.at_start(settings, folders), counters)
+    updates = ModelUpdates(settings, counters, folders)
     app = DigitalisApp(settings, updates, open_segmenter(settings))
     if settings.repository_api and not (app.access and app.access.has_key_for("admin")):
         raise SettingsError(

@@ -122,6 +122,8 @@ class Worker(LeaderFollowerWorker):
         """As the worker's, with the setting to use in place of Gunicorn's access log."""
         if cfg.accesslog:
             raise UnsupportedConfiguration("access-logfile is not supported: set DIGITALIS_LOG_REQUESTS=all instead")
+        if cfg.preload_app:
+            raise UnsupportedConfiguration("preload is not supported: each worker opens the models for itself")
         super().check_config(cfg, log)
 
 
@@ -175,7 +177,7 @@ def _decided(settings: Settings, folders: list[Path]) -> Settings:
 
 def on_reload(server: Any) -> None:
     """The new workers serve whatever is in the folder, and are as many as were decided at the start."""
-    server.counters.state.forget_unloaded()
+    server.counters.state.count_reload()
     _keep_workers(server)
 
 

@@ -36,6 +36,7 @@ class Trial(msgspec.Struct):
     device: str = "cpu"
     gpu_free: int | None = None  # before the models were opened; None if it is not known
     gpu_taken: int = 0  # by one process that has opened them, and run large batches
+    by_name: dict[str, int | None] = {}  # the rows of the default versions: new ones run where these do
 
     def decide(self, settings: Settings) -> Settings:
         """The settings with these placements, and with no more workers than the GPU holds. Both are logged."""
@@ -50,7 +51,7 @@ class Trial(msgspec.Struct):
             )  # fmt: skip
         if any(self.cuda_from_rows.values()):
             log.info("%s, by the rows of a batch: %s", self.device, self._placements())
-        decided = {**settings.cuda_from_rows, placement.OTHERS: None, **self.cuda_from_rows}
+        decided = {**self.by_name, **settings.cuda_from_rows, placement.OTHERS: None, **self.cuda_from_rows}
         return dataclasses.replace(settings, workers=workers, cuda_from_rows=decided)
 
     def _placements(self) -> str:
@@ -133,6 +134,7 @@ def _trial(models: ModelRepository, settings: Settings, free: int | None) -> Tri
         model.runtime.run(model.bundle.signature.zeros(rows))
     left = free_gpu_memory(settings.gpu) if on_gpu else None
     trial = Trial({str(model.id): model.runtime.cuda_from_rows for model in models})
+    trial.by_name = {name: model.runtime.cuda_from_rows for name, model in models.defaults.items()}
     if on_gpu:
         trial.device = f"cuda:{settings.gpu}"
     if free is not None and left is not None:

@@ -1,4 +1,4 @@
-"""What the text of a setting may be: each function returns its value, or raises `ValueError` with what is expected."""
+"""What the text of a setting may be: each parser returns its value, or raises `ValueError` with what is expected."""
 
 import dataclasses
 import ipaddress

@@ -43,7 +43,7 @@ class PolicyRecord(msgspec.Struct):
     error: str = ""
 
 
-class CounterBlock(msgspec.Struct):
+class CounterPart(msgspec.Struct):
     """Where the counters of a version are, how many; and since when no worker has it open (None: one has)."""
 
     start: int
@@ -52,14 +52,19 @@ class CounterBlock(msgspec.Struct):
 
 
 class State(msgspec.Struct):
-    """The document; `workers` by process id, `counters` by version and what is counted of it."""
+    """The document; `workers` by process id, `counters` by version and content."""
 
     workers: dict[int, WorkerModels] = {}
     policies: dict[str, PolicyRecord] = {}
-    unloaded: set[str] = set()
+    defaults: dict[str, str] = {}
+    """Of each model the version and content that answers requests that name no version."""
+    canaries: dict[str, str] = {}
+    """The same of the canaries."""
+    unloaded: dict[str, int] = {}
+    """The models that were unloaded over HTTP, and how many reloads there had been."""
     requests: dict[str, int] = {}
     """The number of the latest request to load or unload each model."""
-    counters: dict[str, CounterBlock] = {}
+    counters: dict[str, CounterPart] = {}
     counters_end: int = 0
 
 
@@ -93,10 +98,18 @@ class SharedState:
         fcntl.lockf(self._file, fcntl.LOCK_UN, 1, ALIVE_AT + process)
         return False
 
-    def forget_unloaded(self) -> None:
-        """Let models that were unloaded over HTTP be served again."""
-        with self.change() as state:
-            state.unloaded.clear()
+    @property
+    def reloads(self) -> int:
+        """How many times the workers have been replaced at a signal."""
+        return self._header[1]
+
+    def count_reload(self) -> None:
+        """Called by the parent, which must not wait for the lock: a worker that is stopped may hold it."""
+        self._header[1] += 1
+
+    def unloaded(self, state: State) -> set[str]:
+        """The models that were unloaded since the last reload."""
+        return {name for name, reloads in state.unloaded.items() if reloads == self.reloads}
 
     def read(self) -> tuple[State, int]:
         """The document and its number; it never waits."""
@@ -127,6 +140,8 @@ class SharedState:
 
     def _write(self, state: State, generation: int) -> None:
         content = msgspec.msgpack.encode(state)
+        if len(content) > HALF_BYTES - LENGTH.size:
+            raise MemoryError(f"the state of the models takes {len(content):,} bytes")
         os.pwrite(self._file, LENGTH.pack(len(content)) + content, HEADER_BYTES + generation % 2 * HALF_BYTES)
         self._header[0] = generation
 

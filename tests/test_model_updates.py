@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +216,32 @@ def test_a_killed_worker_comes_back_with_what_the_others_serve(server: RunningSe
     wait_until(lambda: status(server)["workers"] == 2, "both workers are counted, and the dead one is not")
 
 
+def test_a_bad_bundle_that_is_taken_away_is_forgotten(server: RunningService, folder: ModelFolder) -> None:
+    flip_byte(folder.add(2))
+    server.wait_for_log("iris/2 is not served", 2)
+    folder.remove(2)
+    wait_until(lambda: len(status(server)["model_version_status"]) == 1, "version 1 alone")
+    metrics = f"{server.url}/metrics"
+    wait_until(
+        lambda: all("model_unavailable{" not in httpx.get(metrics, verify=False).text for _ in range(8)), "both workers"
+    )
+
+
+def test_files_that_are_written_again_as_they_were_are_not_opened_again(
+    server: RunningService, folder: ModelFolder
+) -> None:
+    for path in (folder.iris / "1").iterdir():
+        path.touch()
+    copied = folder.iris / ".copy"
+    shutil.copytree(folder.iris / "1", copied)
+    (folder.iris / "1").rename(folder.iris / ".before")
+    copied.rename(folder.iris / "1")
+    folder.add(2)
+    server.wait_for_log("iris/2 is open", 2)
+    assert "iris/1 is open" not in server.log()
+    assert answering(server) == {"2"}
+
+
 # Pins and canaries
 
 
@@ -250,8 +277,51 @@ def test_a_canary_gets_its_share_of_the_requests_that_name_no_version(
     assert 'digitalis_model_traffic_ratio{model="iris",version="2"} 0.25' in metrics
 
 
+def test_a_pin_holds_while_the_folder_is_away_and_in_workers_that_are_replaced(
+    server: RunningService, folder: ModelFolder
+) -> None:
+    folder.add(2)
+    wait_for_version(server, "2")
+    folder.say("version = 1\n")
+    wait_for_version(server, "1")
+    away = folder.path.rename(folder.path.with_name("away"))
+    server.wait_for_log("the models stay as they are", 2)
+    assert answering(server) == {"1"}
+    away.rename(folder.path)
+    folder.say("version = 9\n")  # which is not there
+    wait_until(lambda: "version 9" in status(server)["traffic"]["problem"], "the problem")
+    server.process.send_signal(signal.SIGHUP)
+    server.wait_for_workers(4)
+    wait_until(lambda: len(server.workers()) == 2, "the old workers are gone")
+    assert answering(server) == {"1"}
+    assert "version 9 of iris is not open" in server.log()
+
+
+def test_when_the_pinned_version_is_taken_away_the_newest_answers_and_the_problem_is_said(
+    server: RunningService, folder: ModelFolder
+) -> None:
+    folder.add(2)
+    folder.say("version = 1\n")
+    server.wait_for_log("iris/2 is open", 2)
+    wait_until(lambda: status(server)["traffic"]["policy"] == "pinned", "the pin")
+    folder.remove(1)
+    wait_for_version(server, "2")
+    problem = "version 1 of iris is not open: the versions that are open are 2"
+    wait_until(lambda: {status(server)["traffic"]["problem"] for _ in range(8)} == {problem}, problem)
+    assert server.client.get("/openapi.json").status_code == 200
+
+
+def test_a_pipe_in_place_of_a_policy_or_a_signature_keeps_no_other_model_waiting(
+    server: RunningService, folder: ModelFolder
+) -> None:
+    os.mkfifo(folder.iris / "serving.toml")
+    wait_until(lambda: "it is not a regular file" in status(server)["traffic"]["problem"], "the problem")
+    folder.add(2)
+    wait_for_version(server, "2")
+
+
 BAD_POLICIES = {
-    "version = 9\n": "version 9 is not open",
+    "version = 9\n": "version 9 of iris is not open",
     "version = 'one'\n": "iris/serving.toml: Expected `int`, got `str` - at `$.version`",
     "version = \n": "iris/serving.toml: Invalid value (at line 1, column 11)",
     "pin = 1\n": "iris/serving.toml: Object contains unknown field `pin`",
@@ -259,6 +329,7 @@ BAD_POLICIES = {
     "canary = 1\ncanary_share = 2\n": "iris/serving.toml: Expected `float` <= 1.0 - at `$.canary_share`",
     "version = 1\ncanary = 1\ncanary_share = 0.1\n": "iris/serving.toml: version and canary are both 1",
     "version = 0\n": "iris/serving.toml: Expected `int` >= 1 - at `$.version`",
+    f"version = {'[' * 3000}{']' * 3000}\n": "iris/serving.toml: nested too deeply",
     "\xff": "iris/serving.toml: Invalid statement (at line 1, column 1)",
 }
 
@@ -285,10 +356,11 @@ def test_the_setting_pins_a_version_and_wins_over_the_file(tmp_path: Path, folde
 @pytest.mark.parametrize(
     ("versions", "words"),
     [
-        ("iris=7", "DIGITALIS_VERSIONS pins version 7 of iris: the versions that are open are 1"),
+        ("iris=7", "DIGITALIS_VERSIONS: version 7 of iris is not open: the versions that are open are 1"),
         ("wine=1", "DIGITALIS_VERSIONS names wine: the models are iris"),
         ("iris", "expected name=version"),
         ("iris=1+1:0.5", "expected name=version"),
+        ("iris=1,iris=2", "expected each model once: iris is there twice"),
     ],
 )
 def test_a_setting_that_cannot_be_followed_stops_the_start(folder: ModelFolder, versions: str, words: str) -> None:
@@ -300,7 +372,7 @@ def test_a_setting_that_cannot_be_followed_stops_the_start(folder: ModelFolder, 
 def test_a_bad_policy_file_stops_the_start(folder: ModelFolder) -> None:
     folder.say("version = 5\n")
     ended = failed_start(models_dir=str(folder.path))
-    assert (ended.returncode, "iris/serving.toml pins version 5 of iris" in ended.stderr) == (2, True)
+    assert (ended.returncode, "iris/serving.toml: version 5 of iris is not open" in ended.stderr) == (2, True)
     folder.say("versoin = 1\n")
     ended = failed_start(models_dir=str(folder.path))
     assert (ended.returncode, "unknown field `versoin`" in ended.stderr) == (2, True)
@@ -356,6 +428,29 @@ def test_a_model_that_cannot_be_loaded_says_why_and_serves_on(controlled: Runnin
         "iris is not loaded as it is in its folder: iris/2: iris/2/model.onnx: damaged: SHA-256 is "
     )
     assert versions_of(controlled) == {"1"}
+
+
+def test_a_model_is_not_closed_by_loading_it_while_the_folder_is_away(
+    controlled: RunningService, folder: ModelFolder
+) -> None:
+    away = folder.path.rename(folder.path.with_name("away"))
+    response = ask(controlled, "/v2/repository/models/iris/load")
+    assert response.status_code == 503
+    assert response.json()["error"] == "the folder of the models is empty, or cannot be read now"
+    assert versions_of(controlled) == {"1"}
+    away.rename(folder.path)
+
+
+def test_each_of_many_loads_is_done_or_told_to_try_again(controlled: RunningService, folder: ModelFolder) -> None:
+    for version in range(2, 6):
+        folder.add(version)
+        with ThreadPoolExecutor(8) as pool:
+            path = "/v2/repository/models/iris/load"
+            responses = list(pool.map(lambda _: ask(controlled, path), range(8)))  # noqa: B023 - all are there
+        assert {response.status_code for response in responses} <= {200, 503}
+        assert all("Retry-After" in response.headers for response in responses if response.status_code == 503)
+        assert any(response.is_success for response in responses)
+        assert versions_of(controlled) == {str(version)}
 
 
 def test_a_reload_serves_what_was_unloaded(controlled: RunningService) -> None:

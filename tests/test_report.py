@@ -78,7 +78,7 @@ def test_the_service_shows_the_page(service: RunningService, path: str) -> None:
     assert response.status_code == 200
     assert response.headers["Content-Type"] == "text/html; charset=utf-8"
     assert response.headers["Content-Security-Policy"] == (
-        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox"
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox"
     )
     assert response.content == (XOR / "report.html").read_bytes()
 

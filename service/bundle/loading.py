@@ -103,8 +103,15 @@ def read_file(path: Path) -> bytes:
 def _check_links(folder: Path, bundle: Bundle, root: Path) -> None:
     """Raise `BundleError` for a file that is a link out of the folder of all models."""
     for path in (folder / name for name in (MANIFEST, *bundle.files)):
-        if not path.resolve().is_relative_to(root):
-            raise BundleError(f"{path}: it is a link that leads out of {root}")
+        if not _resolved(path).is_relative_to(root):
+            raise BundleError(f"{path}: it is a link that leads out of the folder of the models")
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):
+        raise BundleError(f"{path}: it is a link to itself") from None
 
 
 def _check_consistency(bundle: Bundle, folder: Path, identity: ModelId) -> None:

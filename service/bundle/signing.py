@@ -29,6 +29,8 @@ def check_signature(folder: Path, manifest: bytes, public_key: Path) -> None:
     if not isinstance(key, Ed25519PublicKey):
         raise SettingsError(f"DIGITALIS_PUBLIC_KEY={public_key}: it is no Ed25519 key")
     try:
+        if not (folder / SIGNATURE).is_file() and (folder / SIGNATURE).exists():
+            raise BundleError(f"{folder / SIGNATURE}: it is not a regular file")
         signature = base64.b64decode((folder / SIGNATURE).read_bytes().strip(), validate=True)
     except FileNotFoundError:
         raise BundleError(f"{folder}: it is not signed, and DIGITALIS_PUBLIC_KEY asks for that") from None
@@ -37,4 +39,4 @@ def check_signature(folder: Path, manifest: bytes, public_key: Path) -> None:
     try:
         key.verify(signature, manifest)
     except InvalidSignature:
-        raise BundleError(f"{folder / SIGNATURE}: not a signature of this manifest by {public_key}") from None
+        raise BundleError(f"{folder / SIGNATURE}: not a signature of this manifest by DIGITALIS_PUBLIC_KEY") from None

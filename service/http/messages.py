@@ -123,7 +123,7 @@ class Request(NamedTuple):
     def timer_for(self, model: Model, protocol: str) -> RequestTimer:
         """The timer of this request, which is counted for this model from here on."""
         timer: RequestTimer = self.environ[TIMER]
-        timer.set_model(model.id, protocol)
+        timer.set_model(model.id, model.key, protocol)
         return timer
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from service.bundle.features import check_values, has_special_features
 from service.bundle.golden import check_golden
-from service.bundle.loading import bundle_digest, load_bundle
+from service.bundle.loading import Contents, bundle_digest, load_bundle
 from service.bundle.manifest import MANIFEST, REPORT, Bundle
 from service.bundle.signature import Arrays, NotFinite, SignatureMismatch
 from service.errors import (
@@ -29,7 +29,18 @@ from service.settings import Settings
 
 log = logging.getLogger(__name__)
 
+DIGEST_CHARACTERS = 16  # of the digest, in a key
 MAX_REASON = 200  # characters of what a runtime says
+
+
+def read_bundle(folder: Path, settings: Settings) -> tuple[Bundle, Contents]:
+    """Read and check the files of one version folder, and give the bundle the name under which it is served."""
+    is_alone = is_of_one_model(folder, settings.models_dir)
+    identity = model_id_of(folder, settings.models_dir)
+    bundle, contents = load_bundle(folder, settings.public_key, identity, settings.models_dir if is_alone else None)
+    if settings.model_name and is_alone:
+        bundle = msgspec.structs.replace(bundle, name=settings.model_name)
+    return bundle, contents
 
 
 class Model:
@@ -40,6 +51,7 @@ class Model:
         self.id = bundle.id
         self.runtime = runtime
         self.digest = digest
+        self.key = f"{self.id}@{digest.rpartition(':')[2][:DIGEST_CHARACTERS]}"  # version and content
         self.load_seconds = 0.0
         self.batching: BatchingRuntime | None = None
         self._report = report
@@ -49,11 +61,7 @@ class Model:
     def open(cls, folder: Path, settings: Settings) -> "Model":
         """Open one version folder: schema, checksums, normaliser, runtime, golden examples; raises `StartError`."""
         started = time.perf_counter()
-        is_alone = is_of_one_model(folder, settings.models_dir)
-        identity = model_id_of(folder, settings.models_dir)
-        bundle, contents = load_bundle(folder, settings.public_key, identity, settings.models_dir if is_alone else None)
-        if settings.model_name and is_alone:
-            bundle = msgspec.structs.replace(bundle, name=settings.model_name)
+        bundle, contents = read_bundle(folder, settings)
         try:
             _check_normaliser(bundle)
             model = cls(bundle, place(bundle, contents, settings), bundle_digest(contents), contents.get(REPORT))

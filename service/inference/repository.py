@@ -3,6 +3,7 @@
 import difflib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from service.bundle.manifest import ModelId
 from service.errors import BundleError, ModelNotFound, ModelUnavailable, RequestError
@@ -26,47 +27,59 @@ class Canary:
         return int((number + 1) * self.share) > int(number * self.share)
 
 
+class Answering(NamedTuple):
+    """The keys of the versions that answer requests without one, by model: the defaults, and the canaries."""
+
+    defaults: Mapping[str, str]
+    canaries: Mapping[str, str]
+
+
+class Failure(NamedTuple):
+    """Why a version cannot be opened: for clients, and for the operator, with what libraries say."""
+
+    reason: str
+    detail: str
+
+
 class ModelRepository:
     """The models of one moment, by name and version; what changes is another repository.
 
-    `unavailable` has the versions that cannot be opened, with the reason; `policies` which version answers requests
-    that name none. `settled` are the versions that may do so, by default all: another worker may not have the others
-    yet. Where a pinned version is not there, the version of `before` goes on. `unloaded` models are not served.
+    `failures` are those of the versions that cannot be opened. `policies` say which version is to answer requests that
+    name none, `answering` which do. Where a default is not here, it is the newest version.
+    Canaries of the repository `before` go on counting. `unloaded` models are not served.
     """
 
     def __init__(
         self,
         models: Iterable[Model],
-        unavailable: Mapping[ModelId, str] | None = None,
+        failures: Mapping[ModelId, Failure] | None = None,
         policies: Mapping[str, VersionPolicy] | None = None,
-        settled: Mapping[str, set[str]] | None = None,
-        before: Mapping[str, str] | None = None,
+        *,
+        answering: Answering = Answering({}, {}),  # noqa: B008 - never changed
+        before: "ModelRepository | None" = None,
         unloaded: Iterable[str] = (),
     ) -> None:
         self._versions: dict[str, dict[str, Model]] = {}
         for model in sorted(models, key=lambda model: _newest_first(model.id)):
             self._versions.setdefault(model.bundle.name, {})[model.bundle.version] = model
-        self.unavailable = dict(sorted((unavailable or {}).items(), key=lambda item: _newest_first(item[0])))
+        self._failures = dict(sorted((failures or {}).items(), key=lambda item: _newest_first(item[0])))
         self.policies = policies or {}
         self.unloaded = frozenset(unloaded)
         self.defaults: dict[str, Model] = {}
         self.canaries: dict[str, Canary] = {}
-        self.settled = {name: (settled or {}).get(name) or set(versions) for name, versions in self._versions.items()}
         for name, versions in self._versions.items():
-            self._choose(name, versions, (before or {}).get(name))
+            by_key = {model.key: model for model in versions.values()}
+            self.defaults[name] = by_key.get(answering.defaults.get(name, ""), next(iter(versions.values())))
+            share = self.policy(name).canary_share
+            if share and (canary := by_key.get(answering.canaries.get(name, ""))):
+                counting = before.canaries.get(name) if before else None
+                is_same = counting is not None and (counting.model, counting.share) == (canary, share)
+                self.canaries[name] = counting if counting and is_same else Canary(canary, share)
 
-    def _choose(self, name: str, versions: Mapping[str, Model], before: str | None) -> None:
-        """The default of a model, and its canary."""
-        policy = self.policy(name)
-        candidates = [version for version in versions if version in self.settled[name]]
-        if policy.version is None:
-            chosen = next((version for version in candidates if version != policy.canary), candidates[0])
-        else:
-            chosen = policy.version if policy.version in candidates else before or ""
-        if chosen in versions:
-            self.defaults[name] = versions[chosen]
-        if policy.canary in candidates and policy.canary != chosen and policy.canary_share:
-            self.canaries[name] = Canary(versions[policy.canary], policy.canary_share)
+    @property
+    def unavailable(self) -> dict[ModelId, str]:
+        """The versions that cannot be opened, with the reason."""
+        return {model_id: failure.reason for model_id, failure in self._failures.items()}
 
     def __iter__(self) -> Iterator[Model]:
         """Every model: sorted by name, the newest version of each first."""
@@ -112,12 +125,20 @@ class ModelRepository:
 
     def check_every_model_opens(self) -> None:
         """Raise `BundleError` for the first model of which no version, or not the pinned one, can be opened."""
-        for model_id, reason in self.unavailable.items():
+        for model_id, failure in self._failures.items():
             if model_id.name not in self._versions:
-                raise BundleError(f"no version of {model_id.name} can be opened: {reason}")
+                raise BundleError(f"no version of {model_id.name} can be opened: {failure.detail}")
         for name in self._versions:
-            if name not in self.defaults:
-                raise BundleError(self._pinned(name))
+            if self.policy(name).version and (problem := self.policy_problem(name)):
+                raise BundleError(f"{self.policy(name).source}: {problem}")
+
+    def policy_problem(self, name: str) -> str:
+        """What the policy of a model asks for, and there is not; empty if there is."""
+        policy, versions = self.policy(name), self._versions.get(name, {})
+        for version in (policy.version, policy.canary):
+            if version and version not in versions:
+                return f"version {version} of {name} is not open: the versions that are open are {', '.join(versions)}"
+        return ""
 
     def not_found(self, name: str, version: str | None = None) -> RequestError:
         """Why there is no such model, or no such version of it."""
@@ -125,8 +146,6 @@ class ModelRepository:
             if model_id.name == name and version in (None, model_id.version):
                 return ModelUnavailable(f"{model_id} cannot be opened: {reason}")
         if name in self._versions:
-            if version is None:
-                return ModelUnavailable(self._pinned(name))
             versions = ", ".join(self._versions[name])
             return ModelNotFound(f"no version {version!r} of {name}: the versions are {versions}")
         if name in self.unloaded:
@@ -134,12 +153,6 @@ class ModelRepository:
         close = difflib.get_close_matches(name[:MAX_COMPARED].lower(), self._versions, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
         return ModelNotFound(f"no model {name!r}: {hint}the models are {', '.join(self._versions)}")
-
-    def _pinned(self, name: str) -> str:
-        """Why a model with versions has no default one."""
-        policy = self.policies[name]
-        versions = ", ".join(self._versions[name])
-        return f"{policy.source} pins version {policy.version} of {name}: the versions that are open are {versions}"
 
 
 def _newest_first(model_id: ModelId) -> tuple[str, int]:

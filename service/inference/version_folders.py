@@ -6,8 +6,8 @@ into `/mnt/models` what it has downloaded. Then the manifest says the model's na
 
 import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -28,11 +28,27 @@ FolderState = tuple[tuple[str, int, int, int], ...]
 """Of each file its name, size, time of modification and inode."""
 
 
-def find_bundles(models_dir: Path, *, quiet: bool = False) -> list[Path]:
-    """The version folders under `models/`, sorted; raises `BundleError` if there are none.
+class Scan(NamedTuple):
+    """The version folders, sorted; what is none, with the reason; and the models whose folder cannot be read now."""
 
-    Hidden names are skipped. Other names in a model's folder than versions, and links that lead out of `models/`, are
-    logged unless `quiet`, and skipped too.
+    folders: list[Path]
+    skipped: list[tuple[Path, str]]
+    unreadable: set[str]
+
+
+def find_bundles(models_dir: Path) -> list[Path]:
+    """The version folders under `models/`, sorted; raises `BundleError` if there are none. Logs what is skipped."""
+    found = scan(models_dir)
+    for path, problem in found.skipped:
+        log.warning("skipped: %s: %s", path, problem)
+    return found.folders
+
+
+def scan(models_dir: Path) -> Scan:
+    """Look at what is under `models/`; raises `BundleError` if there is no version folder.
+
+    Hidden names are left out. Other names in a model's folder than versions, and links that lead out of `models/`, are
+    skipped.
     """
     try:
         models = _visible(models_dir)
@@ -40,23 +56,31 @@ def find_bundles(models_dir: Path, *, quiet: bool = False) -> list[Path]:
         raise BundleError(
             f"{models_dir.absolute()}: {error.strerror}; DIGITALIS_MODELS_DIR names a folder that the service can read"
         ) from None
+    found = Scan([], [], set())
     if (models_dir / MANIFEST).is_file():
-        return [models_dir]
-    if versions := [path for path in models if VERSION.fullmatch(path.name) and (path / MANIFEST).is_file()]:
-        return versions
-    root = models_dir.resolve()
-    folders = []
-    for path, problem in (found for model in models for found in _version_folders(model, root)):
-        if not problem:
-            folders.append(path)
-        elif not quiet:
-            log.warning("skipped: %s: %s", path, problem)
-    if not folders:
+        found.folders.append(models_dir)
+    else:
+        found.folders.extend(path for path in models if VERSION.fullmatch(path.name) and (path / MANIFEST).is_file())
+    for model in () if found.folders else models:
+        try:
+            _scan_model(model, models_dir.resolve(), found)
+        except OSError as error:
+            found.skipped.append((model, str(error.strerror)))
+            found.unreadable.add(model.name)
+    if not found.folders:
         raise BundleError(
             f"{models_dir.absolute()}: no bundle there; DIGITALIS_MODELS_DIR names the folder that contains "
             "<name>/<version>/manifest.json, or a bundle, and `python -m training train iris` makes one"
         )
-    return folders
+    return found
+
+
+def _scan_model(model: Path, root: Path, found: Scan) -> None:
+    for path in _visible(model) if model.is_dir() else []:
+        if problem := _problem(model, path, root):
+            found.skipped.append((path, problem))
+        elif path.name != FILE:
+            found.folders.append(path)
 
 
 def is_of_one_model(folder: Path, models_dir: Path) -> bool:
@@ -90,20 +114,12 @@ def folder_state(folder: Path) -> FolderState:
     return tuple(sorted((name, about.st_size, about.st_mtime_ns, about.st_ino) for name, about in found))
 
 
-def _version_folders(model: Path, root: Path) -> Iterator[tuple[Path, str]]:
-    """What is in the folder of one model; with the problem, if it is no version folder or cannot be read."""
-    try:
-        for path in _visible(model) if model.is_dir() else []:
-            if path.name == FILE:
-                continue
-            if not (path.is_dir() and NAME.fullmatch(model.name) and VERSION.fullmatch(path.name)):
-                yield path, "a version folder is <name>/<version>/, named by an integer from 1 up"
-            elif not path.resolve().is_relative_to(root):
-                yield path, f"it is a link that leads out of {root}"
-            else:
-                yield path, ""
-    except OSError as error:
-        yield Path(error.filename), str(error.strerror)
+def _problem(model: Path, path: Path, root: Path) -> str:
+    """Why something in a model's folder is neither a version folder nor the model's policy; empty if it is."""
+    is_version = path.is_dir() and NAME.fullmatch(model.name) and VERSION.fullmatch(path.name)
+    if not is_version and path.name != FILE:
+        return "a version folder is <name>/<version>/, named by an integer from 1 up"
+    return "" if path.resolve().is_relative_to(root) else f"it is a link that leads out of {root}"
 
 
 def _visible(folder: Path) -> list[Path]:

@@ -44,10 +44,10 @@ class _ServingFile(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def file_state(model_folder: Path) -> FileState | None:
-    """What changes when the file of a model does; None if there is none."""
+    """What changes when the file of a model does; None if there is none. Raises `OSError` if that cannot be known."""
     try:
         found = (model_folder / FILE).stat()
-    except OSError:
+    except FileNotFoundError:
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino
 
@@ -55,11 +55,16 @@ def file_state(model_folder: Path) -> FileState | None:
 def read_policy(model_folder: Path) -> VersionPolicy:
     """The policy in the file of a model; raises `BundleError`, which says what is wrong with the file."""
     source = f"{model_folder.name}/{FILE}"
+    path = model_folder / FILE
+    if not (path.is_file() and path.resolve().is_relative_to(model_folder.resolve())):
+        raise BundleError(f"{source}: it is not a regular file of this folder")
     try:
-        with (model_folder / FILE).open("rb") as file:
+        with path.open("rb") as file:
             found = msgspec.convert(tomllib.loads(file.read(MAX_BYTES).decode()), _ServingFile)
     except OSError as error:
         raise BundleError(f"{source}: {error.strerror}") from None
+    except RecursionError:
+        raise BundleError(f"{source}: nested too deeply") from None
     except ValueError as error:  # of TOML, of UTF-8, and of msgspec
         raise BundleError(f"{source}: {error}") from None
     if (found.canary is msgspec.UNSET) != (found.canary_share is msgspec.UNSET):
@@ -81,5 +86,7 @@ def parse_policies(text: str) -> dict[str, VersionPolicy]:
         if not matched or matched[2] == matched[3]:
             raise ValueError("name=version, or name=version+canary:share, such as iris=4,mnist=8+9:0.1")
         name, version, canary, share = matched.groups()
+        if name in found:
+            raise ValueError(f"each model once: {name} is there twice")
         found[name] = VersionPolicy(version, canary, float(share or 0), "DIGITALIS_VERSIONS")
     return found

@@ -1,4 +1,4 @@
-"""Which counters each model has, and the offset of each in the model's part of a worker's block."""
+"""Which counters each model has, and the offset of each among those of one worker."""
 
 import msgspec
 

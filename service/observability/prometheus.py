@@ -48,7 +48,7 @@ def _choose_encoder(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], 
 class _Collector:
     def __init__(self, counters: SharedCounters, models: ModelRepository) -> None:
         self._counters = counters
-        self._counted = counters.counted  # models may come and go meanwhile
+        self._counted = {model.id: counters.find(model.key) for model in models}  # once, as counters come and go
         self._models = models
 
     def describe(self) -> Iterable[Metric]:
@@ -57,7 +57,7 @@ class _Collector:
 
     def collect(self) -> Iterator[Metric]:
         """Every family; apart from `digitalis_requests` only of models that have had a request."""
-        snapshots = {model_id: ModelSnapshot.read(self._counters, found) for model_id, found in self._counted.items()}
+        snapshots = {one: ModelSnapshot.read(self._counters, counted) for one, counted in self._counted.items()}
         active = {model_id: found for model_id, found in snapshots.items() if any(found.requests.values())}
         yield from self._requests(snapshots)
         yield from self._rejections(active)

@@ -24,12 +24,14 @@ class RequestTimer:
     """Views mark the end of each stage; `finish` counts the request, once."""
 
     __slots__ = ("_counters", "_inputs", "_outputs", "decoded_at", "durations_ns", "finished_at", "model_id",
-                 "predicted_at", "protocol", "read_at", "reason", "request_id", "rows", "started_at")  # fmt: skip
+                 "model_key", "predicted_at", "protocol", "read_at", "reason", "request_id", "rows",
+                 "started_at")  # fmt: skip
 
     def __init__(self, counters: WorkerCounters, request_id: str) -> None:
         self.request_id = request_id
         self._counters = counters
         self.model_id: ModelId | None = None
+        self.model_key = ""
         self.protocol = ""
         self._inputs: Arrays = {}
         self._outputs: Arrays = {}
@@ -46,9 +48,9 @@ class RequestTimer:
         with counters.lock:
             counters.cells[counters.header_offset + IN_FLIGHT] += 1
 
-    def set_model(self, model_id: ModelId, protocol: str) -> None:
-        """The request is for this model: success or failure is counted for it from here on."""
-        self.model_id, self.protocol = model_id, protocol
+    def set_model(self, model_id: ModelId, key: str, protocol: str) -> None:
+        """The request is for this model and content: success or failure is counted for it from here on."""
+        self.model_id, self.model_key, self.protocol = model_id, key, protocol
 
     def mark_read(self) -> None:
         """The body has been read: decoding begins."""
@@ -91,7 +93,7 @@ class RequestTimer:
         return True
 
     def _count(self, counters: WorkerCounters, status: int) -> None:
-        cells, layout = counters.cells, counters.absolute_layouts.get(self.model_id) if self.model_id else None
+        cells, layout = counters.cells, counters.absolute_layouts.get(self.model_key)
         if layout is None:
             cells[counters.header_offset + UNATTRIBUTED + _status_offset(status)] += 1
             return

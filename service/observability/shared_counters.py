@@ -14,15 +14,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from service.bundle.manifest import ModelId
-from service.errors import BundleError
 from service.observability.counter_layout import STATUSES, CounterLayout, MetricsSchema
 from service.observability.prediction_stats import PendingPredictions
-from service.shared_state import CounterBlock, SharedState, State, memory_file
+from service.shared_state import CounterPart, SharedState, State, memory_file
 
 ITEM_BYTES = 8
-MEMORY_BYTES = 256 * 2**20  # what is not used takes no memory
-REUSED_AFTER = 180.0  # seconds for which no worker has had a version open: longer than any request takes
+MIN_BYTES, BLOCK_BYTES = 16 * 2**20, 4 * 2**20  # of the memory, for each block; what is not used takes no memory
+REUSED_AFTER = 600.0  # seconds for which no worker has had a version open: requests in flight are counted meanwhile
 IN_FLIGHT = 1  # offset in the header; the process id is at 0
 UNATTRIBUTED = 2
 HEADER = UNATTRIBUTED + len(STATUSES)
@@ -30,11 +28,11 @@ HEADER = UNATTRIBUTED + len(STATUSES)
 log = logging.getLogger(__name__)
 
 
-class Counted(NamedTuple):
-    """A version whose requests are counted: what of it, the offset of each counter, and where all of them begin."""
+class CounterPlace(NamedTuple):
+    """The counters of one version: what is counted, the offset of each for one worker, and where its part begins."""
 
     schema: MetricsSchema
-    layout: CounterLayout  # relative to the version's part of a block
+    layout: CounterLayout
     start: int
 
 
@@ -48,26 +46,24 @@ class SharedCounters:
     def __init__(self, blocks: int = 1, state: SharedState | None = None) -> None:
         self.state = state or SharedState()
         self.blocks = blocks
-        self.counted: dict[ModelId, Counted] = {}
-        file = memory_file()
-        os.truncate(file, MEMORY_BYTES)
-        memory = mmap.mmap(file, MEMORY_BYTES)
+        self.counted: dict[str, CounterPlace] = {}  # by the key of a model
+        file, size = memory_file(), MIN_BYTES + blocks * BLOCK_BYTES
+        os.truncate(file, size)
+        memory = mmap.mmap(file, size)
         os.close(file)
         self.cells = memoryview(memory).cast("q")
         self.cell_array = np.frombuffer(memory, np.int64)  # the same memory, for operations on many counters
 
     @classmethod
-    def of(cls, schemas: Mapping[ModelId, MetricsSchema]) -> "SharedCounters":
-        """Counters of one process."""
+    def of(cls, schemas: Mapping[str, MetricsSchema]) -> "SharedCounters":
+        """Counters of one process, for models by their keys."""
         counters = cls()
         with counters.state.change() as state:
-            counters.set_models(state, {str(one): (one, schema) for one, schema in schemas.items()}, set())
+            counters.set_models(state, schemas, set())
         return counters
 
-    def set_models(
-        self, state: State, models: Mapping[str, tuple[ModelId, MetricsSchema]], in_use: Collection[str]
-    ) -> None:
-        """Count these versions, each by the key of its content; `in_use` are the keys of all workers."""
+    def set_models(self, state: State, models: Mapping[str, MetricsSchema], in_use: Collection[str]) -> None:
+        """Count these models, by their keys; `in_use` are the keys of all workers."""
         now = time.monotonic()
         for key, part in state.counters.items():
             if key in in_use or key in models:
@@ -75,35 +71,37 @@ class SharedCounters:
             elif part.unused_since is None:
                 part.unused_since = now
         counted = {}
-        for key, (model_id, schema) in models.items():
+        for key, schema in models.items():
             layout = CounterLayout(schema)
-            if key not in state.counters:
-                state.counters[key] = self._new_part(state, layout.size * self.blocks, now)
-            counted[model_id] = Counted(schema, layout, state.counters[key].start)
+            if key not in state.counters and (new := self._new_part(state, layout.size * self.blocks, now)):
+                state.counters[key] = new
+            if key in state.counters:
+                counted[key] = CounterPlace(schema, layout, state.counters[key].start)
         self.counted = counted
 
-    def _new_part(self, state: State, size: int, now: float) -> CounterBlock:
-        """One that nobody uses any more, if it is as large; otherwise the next cells."""
+    def _new_part(self, state: State, size: int, now: float) -> CounterPart | None:
+        """One that nobody uses any more, if it is as large; otherwise the next cells. None if there is no room."""
         for key, part in state.counters.items():
             if part.size == size and part.unused_since is not None and now - part.unused_since > REUSED_AFTER:
                 del state.counters[key]
                 self.cell_array[part.start : part.start + size] = 0
-                return CounterBlock(part.start, size)
+                return CounterPart(part.start, size)
         start = state.counters_end or self.blocks * HEADER
-        if (start + size) * ITEM_BYTES > MEMORY_BYTES:
-            raise BundleError(f"there is no room for the counters of more versions in {MEMORY_BYTES:,} bytes")
+        if start + size > len(self.cells):
+            log.error("a version is not counted: there is no room for more counters until the service is restarted")
+            return None
         state.counters_end = start + size
-        return CounterBlock(start, size)
+        return CounterPart(start, size)
 
     def worker(self, block: int = 0) -> "WorkerCounters":
         """Write access to one block. Resets the requests in flight, which were of the block's previous process."""
         return WorkerCounters(self, block)
 
-    def find(self, model_id: ModelId) -> Counted:
-        """Where the counters of a version are; one that is not counted has none."""
-        return self.counted.get(model_id, NOT_COUNTED)
+    def find(self, key: str) -> CounterPlace:
+        """Where the counters of a model are; one that is not counted has none."""
+        return self.counted.get(key, NOT_COUNTED)
 
-    def total(self, counted: Counted) -> list[int]:
+    def total(self, counted: CounterPlace) -> list[int]:
         """The counters of a version, summed over all workers; those of one that is not counted are 0.
 
         While requests are being counted, the latest may be in some of the counters only. The time of the last inference
@@ -116,7 +114,7 @@ class SharedCounters:
         summed: list[int] = cells.reshape(self.blocks, layout.size).sum(axis=0).tolist()
         return summed
 
-    def last_inference_ms(self, counted: Counted) -> int:
+    def last_inference_ms(self, counted: CounterPlace) -> int:
         """When the model last predicted: Unix time in milliseconds, 0 for never."""
         _, layout, start = counted
         if not start:
@@ -134,7 +132,7 @@ class SharedCounters:
         return [sum(column) for column in zip(*(self.cells[at : at + len(STATUSES)] for at in starts), strict=True)]
 
 
-NOT_COUNTED = Counted(MetricsSchema(), CounterLayout(MetricsSchema()), 0)
+NOT_COUNTED = CounterPlace(MetricsSchema(), CounterLayout(MetricsSchema()), 0)
 
 
 class WorkerCounters:
@@ -148,12 +146,10 @@ class WorkerCounters:
         self._block = block
         self.header_offset = block * HEADER
         self.cells[self.header_offset], self.cells[self.header_offset + IN_FLIGHT] = os.getpid(), 0
-        self.absolute_layouts: dict[ModelId, CounterLayout] = {}
+        self.absolute_layouts: dict[str, CounterLayout] = {}
         self._find_layouts()
 
-    def set_models(
-        self, state: State, models: Mapping[str, tuple[ModelId, MetricsSchema]], in_use: Collection[str]
-    ) -> None:
+    def set_models(self, state: State, models: Mapping[str, MetricsSchema], in_use: Collection[str]) -> None:
         """As `SharedCounters.set_models`; predictions of versions that are counted no longer are counted first."""
         self.flush()
         self.shared.set_models(state, models, in_use)
@@ -167,10 +163,10 @@ class WorkerCounters:
     def _find_layouts(self) -> None:
         before = self.absolute_layouts
         found = {}
-        for model_id, (schema, layout, start) in self.shared.counted.items():
+        for key, (schema, layout, start) in self.shared.counted.items():
             at = start + self._block * layout.size
-            is_same = model_id in before and before[model_id].requests == at
-            found[model_id] = before[model_id] if is_same else CounterLayout(schema, at)
+            is_same = key in before and before[key].requests == at
+            found[key] = before[key] if is_same else CounterLayout(schema, at)
         self.absolute_layouts = found
 
 

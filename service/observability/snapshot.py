@@ -13,7 +13,7 @@ from service.observability.counter_layout import (
     ROWS_BOUNDS,
     STATUSES,
 )
-from service.observability.shared_counters import Counted, SharedCounters
+from service.observability.shared_counters import CounterPlace, SharedCounters
 
 NANOSECONDS = 1_000_000_000  # in a second
 SECONDS = [bound / NANOSECONDS for bound in DURATION_BOUNDS]
@@ -49,7 +49,7 @@ class ModelSnapshot:
     failure_ns: int
 
     @classmethod
-    def read(cls, counters: SharedCounters, counted: Counted) -> Self:
+    def read(cls, counters: SharedCounters, counted: CounterPlace) -> Self:
         """Read the counters of one model."""
         cells, layout = counters.total(counted), counted.layout
         kinds = [(protocol, status) for protocol in PROTOCOLS for status in STATUSES]

@@ -76,6 +76,7 @@ class Worker(base.Worker):  # type: ignore[misc]  # Gunicorn is not typed
     def run(self) -> None:
         """Called by Gunicorn in the main thread: start the other threads, and watch them until the worker is done."""
         self._start()
+        self.notify()  # the start was allowed to take long
         self.siblings.set_ready(self.age)
         while not self._done.is_set():
             current = self._election.current

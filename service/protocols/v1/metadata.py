@@ -113,17 +113,13 @@ def version_statuses(models: ModelRepository, name: str) -> list[VersionStatus]:
 def traffic_of(models: ModelRepository, name: str, problem: str) -> Traffic:
     """Where requests that name no version go."""
     policy, default, canary = models.policy(name), models.defaults.get(name), models.canaries.get(name)
-    if not problem and policy.version and (default is None or default.bundle.version != policy.version):
-        problem = f"version {policy.version} is not open"
-    elif not problem and policy.canary and canary is None and policy.canary_share:
-        problem = f"version {policy.canary} is not open"
     return Traffic(
         version=default.bundle.version if default else None,
         policy="pinned" if policy.version else "newest",
         canary=canary.model.bundle.version if canary else None,
         canary_share=canary.share if canary else 0.0,
         source=policy.source,
-        problem=problem,
+        problem=problem or models.policy_problem(name),
     )
 
 

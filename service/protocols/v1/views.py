@@ -100,8 +100,8 @@ def status(name: str, version: str | None = None) -> flask.Response:
     models = current_app.models
     model = models.find(name, version)
     statuses = version_statuses(models, name) if version is None else [VersionStatus(version)]
-    traffic = traffic_of(models, name, current_app.updates.policy_problem(name))
-    workers = current_app.updates.workers()
+    traffic = traffic_of(models, name, current_app.updates.control.policy_problem(name))
+    workers = current_app.updates.control.workers()
     return flask.jsonify(status_of(model, models.versions(name), statuses, traffic, workers.get(str(model.id), 0)))
 
 

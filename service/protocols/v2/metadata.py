@@ -173,7 +173,7 @@ def _dynamic_batching(options: BatchingOptions) -> DynamicBatching:
 
 def statistics_of(model: Model, counters: SharedCounters) -> ModelStatistics:
     """The statistics of one model. As Triton counts, a success lasts from the first stage to the last."""
-    counted = counters.find(model.id)
+    counted = counters.find(model.key)
     found = ModelSnapshot.read(counters, counted)
     decode, infer, encode, _ = (stage.total for stage in found.stages)
     successes = sum(found.stages[0].counts)

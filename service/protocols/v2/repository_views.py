@@ -60,10 +60,10 @@ def load(name: str) -> flask.Response:
     served as before.
     """
     _read_control()
-    if not (current_app.updates.is_in_folder(name) or name in current_app.models.names()):
+    if not (current_app.updates.control.check_folder(name) or name in current_app.models.names()):
         raise ModelNotFound(f"no model {name!r} in the folder of the models")
-    current_app.updates.request(name, load=True)
-    if failed := current_app.updates.failures(name):
+    current_app.updates.control.request(name, load=True)
+    if failed := current_app.updates.control.failures(name):
         reasons = "; ".join(f"{version}: {reason}" for version, reason in sorted(failed.items()))
         raise BadRequest(f"{name} is not loaded as it is in its folder: {reasons}")
     return flask.jsonify({})
@@ -77,7 +77,7 @@ def unload(name: str) -> flask.Response:
     _read_control()
     if name not in current_app.models.names():
         raise current_app.models.not_found(name)
-    current_app.updates.request(name, load=False)
+    current_app.updates.control.request(name, load=False)
     return flask.jsonify({})
 
 
@@ -88,6 +88,8 @@ def _read_control() -> None:
             f"{flask.request.path}: loading and unloading over HTTP is off; DIGITALIS_REPOSITORY_API=true turns it on, "
             "and new versions in the folder of the models are opened without it"
         )
+    if not current_app.updates.is_following:
+        raise NotSupported("loading and unloading needs the service's own worker: python -m service")
     body = read_decompressed(current_app.request_of(flask.request.environ))
     for parameter in decode_json(body, CONTROL_DECODER).parameters if body else ():
         if parameter != "unload_dependents":  # there are none
