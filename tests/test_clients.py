@@ -162,3 +162,16 @@ def test_generated_requests_get_only_responses_that_the_openapi_document_describ
             folder=tmp_path,
         )
         assert "Traceback" not in service.log()
+
+
+def test_the_manifests_have_the_fields_of_kserves_own_classes(tmp_path: Path) -> None:
+    program = str(ROOT / "tests/clients/kserve_manifests.py")
+    manifests = sorted(map(str, (ROOT / "deploy/kserve").glob("*.yaml")))
+    assert run([str(PYTHON), program, *manifests]).splitlines() == [
+        "inference-service.yaml InferenceService",
+        "serving-runtime.yaml ClusterServingRuntime",
+    ]
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(Path(manifests[0]).read_text().replace("storageUri", "storageUrl"))
+    refused = subprocess.run([PYTHON, program, wrong], capture_output=True, text=True, check=False)
+    assert "wrong.yaml.spec.predictor.model.storageUrl" in refused.stderr

@@ -16,8 +16,9 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from conftest import SAMPLES
-from running_service import ROOT, clean_environment, free_port
+import yaml
+from conftest import IRIS_VERSION, SAMPLES
+from running_service import ROOT, ROW, clean_environment, free_port
 
 pytestmark = pytest.mark.slow
 TAG = "digitalis-under-test"
@@ -127,6 +128,20 @@ def test_the_image_runs_as_sagemaker_starts_it_with_the_argument_serve(image: st
         assert client.get("/ping").status_code == 200
         row = client.post("/invocations", content="5.1,3.5,1.4,0.2\n", headers={"Content-Type": "text/csv"})
         assert row.json()["predictions"][0]["label"] == "setosa"
+
+
+def test_the_image_serves_a_single_bundle_under_another_name_as_kserve_runs_it(image: str) -> None:
+    (runtime,) = yaml.safe_load_all((ROOT / "deploy/kserve/serving-runtime.yaml").read_text())
+    (container,) = runtime["spec"]["containers"]
+    names = {"{{.Name}}": "flowers", "/mnt/models": f"models/iris/{IRIS_VERSION}", "0.0.0.0:8080": "127.0.0.1:{port}"}
+    assert names.keys() <= {*container["args"]}
+    command = [names.get(part, part) for part in (*container["command"], *container["args"])]
+    assert image
+    with running_container(*command, read_only=True) as client:
+        assert client.get("/v1/models").json() == {"models": ["flowers"]}
+        response = client.post("/v1/models/flowers:predict", json=ROW).json()
+        assert (response["model_name"], response["predictions"][0]["label"]) == ("flowers", "setosa")
+        assert client.get("/v2/models/flowers/ready").json() == {"name": "flowers", "ready": True}
 
 
 def test_the_image_listens_on_the_port_of_a_platform(image: str) -> None:
