@@ -22,7 +22,10 @@ TRAINING = {
     "recalibrate": "fit temperature and thresholds of image classifiers anew",
     "lectures": "compare figures of the lectures with those of the bundles",
 }
-OWN = {"sign": "sign bundles, so that a service accepts no others"}
+OWN = {
+    "predict": "predict tables, arrays and folders of pictures, without a server",
+    "sign": "sign bundles, so that a service accepts no others",
+}
 EXAMPLES = """
 examples:
   digitalis train customers.csv --target tier    predict a column of a table from the others
@@ -59,6 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from training.__main__ import main as run_training
 
         return run_training([args.command, *args.arguments], prog="digitalis")
+    if args.command == "predict":
+        from digitalis.scoring.command import main as run_predict
+
+        return run_predict(args.arguments)
     if args.command in OWN:
         from digitalis.sign import main as run_sign
 

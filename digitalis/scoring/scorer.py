@@ -1,0 +1,117 @@
+"""A batch -> predictions, by a model that this process has opened."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from digitalis.scoring.inputs import Batch
+from digitalis.scoring.rows import Rejected, to_features
+from service.bundle.manifest import Bundle
+from service.bundle.signature import NUMPY_DTYPES, Arrays
+from service.errors import RequestError
+from service.images.decoding import open_image
+from service.images.limits import PixelBudget
+from service.images.network_input import read_digit, read_picture
+from service.images.normaliser import SegmentFunction
+from service.inference.abstention import are_unsure
+from service.inference.model import Model
+from service.inference.segmenter import open_segmenter
+from service.observability.drift import top1
+from service.settings import Settings
+
+MAX_PIXELS = 64_000_000  # of a picture
+
+
+class Scored(NamedTuple):
+    """The table of predictions of a batch, and that of the rows that were rejected."""
+
+    predictions: pa.Table
+    rejected: pa.Table
+
+
+class Scorer:
+    """A model on one thread of the CPU, and the segmenter if it reads digits."""
+
+    def __init__(self, folder: Path) -> None:
+        settings = Settings(device="cpu", workers=1, intra_op_threads=1)
+        self.model = Model.open(folder, settings)
+        self._segment: SegmentFunction | None = open_segmenter(settings) if self.model.bundle.reads_digits else None
+
+    def score(self, batch: Batch) -> Scored:
+        """Predict every row that can be read."""
+        inputs, rejected = self._inputs(batch)
+        kept = [index for index in range(len(batch)) if index not in rejected]
+        outputs: Arrays = {}
+        if kept:
+            name = self.model.bundle.signature.inputs[0].name
+            outputs = self.model.predict({name: np.ascontiguousarray(inputs[kept])})
+        refused = sorted(rejected)
+        columns = _identity(batch, kept) | _columns(self.model.bundle, outputs, len(kept))
+        columns |= {
+            "model": pa.repeat(str(self.model.id), len(kept)),
+            "digest": pa.repeat(self.model.digest, len(kept)),
+        }
+        reasons = pa.array([rejected[index] for index in refused], pa.string())
+        return Scored(pa.table(columns), pa.table(_identity(batch, refused) | {"reason": reasons}))
+
+    def _inputs(self, batch: Batch) -> tuple[NDArray[Any], Rejected]:
+        if isinstance(batch.content, list):
+            return self._pictures(batch.content)
+        if isinstance(batch.content, pa.RecordBatch):
+            return to_features(batch.content, self.model.bundle.features)
+        spec = self.model.bundle.signature.inputs[0]
+        if batch.content.shape[1:] != tuple(spec.shape[1:]):
+            reason = f"an array of {list(batch.content.shape[1:])} for each row, expected {list(spec.shape[1:])}"
+            return batch.content, dict.fromkeys(range(len(batch)), reason)
+        dtype = NUMPY_DTYPES[spec.datatype]
+        if not np.can_cast(batch.content.dtype, dtype, "same_kind"):
+            reason = f"numbers of the type {batch.content.dtype}, expected {dtype}"
+            return batch.content, dict.fromkeys(range(len(batch)), reason)
+        array = batch.content.astype(dtype)
+        finite = np.isfinite(array.reshape(len(array), -1).astype(np.float64)).all(axis=1)
+        return array, dict.fromkeys(np.flatnonzero(~finite).tolist(), "a number is not finite")
+
+    def _pictures(self, paths: list[str]) -> tuple[NDArray[np.uint8], Rejected]:
+        bundle = self.model.bundle
+        rejected: Rejected = {}
+        images = np.zeros((len(paths), *bundle.image_shape), np.uint8)
+        for index, path in enumerate(paths):
+            try:
+                encoded = open_image(Path(path).read_bytes(), PixelBudget(MAX_PIXELS))
+                if self._segment:
+                    images[index] = read_digit(encoded, self._segment).image
+                else:
+                    images[index] = read_picture(encoded, bundle.preprocessing, bundle.image_shape).image
+            except RequestError as error:
+                rejected[index] = str(error)
+            except OSError as error:
+                rejected[index] = error.strerror or "it cannot be read"
+        return images, rejected
+
+
+def _identity(batch: Batch, chosen: list[int]) -> dict[str, Any]:
+    """The file and the row, from 1 on, of the rows at these indexes."""
+    if isinstance(batch.content, list):
+        files = pa.array([batch.content[index] for index in chosen], pa.string())
+        return {"file": files, "row": pa.repeat(1, len(chosen))}
+    return {"file": pa.repeat(batch.source, len(chosen)), "row": np.array(chosen, np.int64) + batch.first}
+
+
+def _columns(bundle: Bundle, outputs: Arrays, rows: int) -> dict[str, Any]:
+    """Label, probability and whether it is unsure, and the probability of each label; or the values of a regression."""
+    if not bundle.labels:
+        names = [target.name for target in bundle.targets]
+        values = outputs.get("values", np.empty((rows, len(names)), np.float32))
+        return {name: values[:, index] for index, name in enumerate(names)}
+    found = outputs.get("probabilities", np.empty((0, len(bundle.labels)), np.float32))
+    best, confidences = top1(found)
+    ood_scores = outputs["background"][:, 0] if "background" in outputs else np.zeros(len(found), np.float32)
+    columns = {
+        "label": pa.array(bundle.labels, pa.string()).take(pa.array(best)),
+        "probability": confidences,
+        "unsure": are_unsure(bundle, confidences, ood_scores),
+    }
+    return columns | {f"probability of {label}": found[:, index] for index, label in enumerate(bundle.labels)}

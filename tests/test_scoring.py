@@ -1,0 +1,232 @@
+"""`digitalis predict`: the same answers as over HTTP, in parts that a killed run finds again."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+from conftest import MODELS, SAMPLES, newest
+from in_process import open_app, post
+from running_service import DEADLINE, ROOT
+
+from digitalis.scoring.command import main
+from digitalis.scoring.inputs import CSV_BLOCK
+
+IRIS = ("sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)")
+
+
+def rows_of_iris(count: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return np.random.default_rng(0).uniform(0.1, 7, (count, 4)).round(2)
+
+
+def write_csv(path: Path, rows: np.ndarray[Any, Any]) -> Path:
+    lines = [",".join(f'"{name}"' for name in IRIS), *(",".join(map(str, row)) for row in rows.tolist())]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def predict(model: str, *inputs: Path, out: Path, **options: str) -> pa.Table:
+    """Run the command in this process, and read the parts."""
+    more = [part for name, value in options.items() for part in (f"--{name}", value)]
+    arguments = [model, *map(str, inputs), "--out", str(out), "--models", str(MODELS), "--processes", "2", *more]
+    assert main(arguments) == 0
+    return read(out)
+
+
+def read(out: Path) -> pa.Table:
+    return pa.concat_tables([pq.read_table(path) for path in sorted(out.glob("predictions-*.parquet"))])
+
+
+def rejected(out: Path) -> list[dict[str, Any]]:
+    return [row for path in sorted(out.glob("rejected-*.csv")) for row in pyarrow.csv.read_csv(path).to_pylist()]
+
+
+def over_http(model: str, path: str, body: bytes, content_type: str) -> list[dict[str, Any]]:
+    response = post(open_app(model), f"/v1/models/{model}:predict{path}", body, {"Content-Type": content_type})
+    found: list[dict[str, Any]] = response.json()["predictions"]
+    return found
+
+
+def test_a_table_gets_the_predictions_that_it_gets_over_http(tmp_path: Path) -> None:
+    table = write_csv(tmp_path / "rows.csv", rows_of_iris(500))
+    found = predict("iris", table, out=tmp_path / "out").to_pylist()
+    expected = over_http("iris", "", table.read_bytes(), "text/csv")
+    assert [(row["file"], row["row"]) for row in found] == [(str(table), number) for number in range(1, 501)]
+    assert [row["label"] for row in found] == [one["label"] for one in expected]
+    assert [row["unsure"] for row in found] == [one.get("unsure", False) for one in expected]
+    for row, one in zip(found, expected, strict=True):
+        assert row["probability"] == pytest.approx(one["probability"], abs=1e-6)
+        assert row["probability of setosa"] == pytest.approx(one["probabilities"]["setosa"], abs=1e-6)
+    assert {row["model"] for row in found} == {f"iris/{newest('iris').name}"}
+    assert {row["digest"][:7] for row in found} == {"sha256:"}
+
+
+@pytest.mark.parametrize("kind", ["parquet", "npy"])
+def test_parquet_and_arrays_get_the_predictions_of_the_table(tmp_path: Path, kind: str) -> None:
+    rows = rows_of_iris(300).astype(np.float32)
+    other = tmp_path / f"rows.{kind}"
+    if kind == "parquet":
+        pq.write_table(
+            pa.table({name: rows[:, index] for index, name in enumerate(IRIS)} | {"note": ["x"] * 300}), other
+        )
+    else:
+        np.save(other, rows)
+    table = write_csv(tmp_path / "rows.csv", rows)
+    compared = ["row", "label", "probability"]
+    found, expected = (predict("iris", one, out=tmp_path / one.suffix[1:]) for one in (other, table))
+    assert found.select(compared) == expected.select(compared)
+
+
+def test_pictures_get_the_predictions_that_they_get_over_http_and_others_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "scans").mkdir()
+    for path in [*SAMPLES.glob("*.png"), *SAMPLES.glob("*.gif")]:
+        (tmp_path / "scans" / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "scans/notes.txt").write_text("no picture")
+    found = predict("mnist-deep", tmp_path / "scans", out=tmp_path / "out").to_pylist()
+    for row in found:
+        (one,) = over_http("mnist-deep", "", Path(row["file"]).read_bytes(), "image/png")
+        assert (row["label"], row["probability"]) == (one["label"], pytest.approx(one["probability"], abs=1e-6))
+    (refused,) = rejected(tmp_path / "out")
+    assert refused["file"].endswith("notes.txt")
+    assert refused["reason"].startswith("not an image in a supported format")
+
+
+def test_rows_that_cannot_be_read_have_a_reason_and_the_others_a_prediction(tmp_path: Path) -> None:
+    table = tmp_path / "rows.csv"
+    table.write_text(
+        ",".join(IRIS) + "\n5.1,3.5,1.4,0.2\nlong,3.5,1.4,0.2\n5.1,,1.4,0.2\n1e999,1,1,1\n6.3,3.3,6.0,2.5\n"
+    )
+    found = predict("iris", table, out=tmp_path / "out").to_pylist()
+    assert [(row["row"], row["label"]) for row in found] == [(1, "setosa"), (5, "virginica")]
+    assert [(row["row"], row["reason"]) for row in rejected(tmp_path / "out")] == [
+        (2, "'long' is not a number (sepal length (cm))"),
+        (3, "the cell is empty (sepal width (cm))"),
+        (4, "'1e999' is not a number (sepal length (cm))"),
+    ]
+
+
+@pytest.mark.parametrize("file_format", ["csv", "jsonl"])
+def test_the_parts_may_be_csv_or_json_lines(tmp_path: Path, file_format: str) -> None:
+    table = write_csv(tmp_path / "rows.csv", rows_of_iris(3))
+    arguments = ["iris", str(table), "--out", str(tmp_path / "out"), "--models", str(MODELS), "--format", file_format]
+    assert main(arguments) == 0
+    (part,) = (tmp_path / "out").glob(f"predictions-*.{file_format}")
+    rows = [json.loads(line) for line in part.read_text().splitlines()] if file_format == "jsonl" else None
+    found = rows or pyarrow.csv.read_csv(part).to_pylist()
+    assert [row["row"] for row in found] == [1, 2, 3]
+
+
+def test_a_regression_has_its_targets_by_name(tmp_path: Path) -> None:
+    table = tmp_path / "rows.csv"
+    table.write_text("x\n1.5\n2\n")
+    found = predict("linear-regression", table, out=tmp_path / "out").to_pylist()
+    expected = over_http("linear-regression", "", table.read_bytes(), "text/csv")
+    assert [row["y"] for row in found] == [pytest.approx(one["values"]["y"]) for one in expected]
+
+
+def test_a_run_that_is_killed_again_and_again_ends_with_every_row_once(tmp_path: Path) -> None:
+    rows = rows_of_iris(400_000)
+    table = write_csv(tmp_path / "rows.csv", rows)
+    assert table.stat().st_size > 5 * CSV_BLOCK
+    out = tmp_path / "out"
+    command = [
+        sys.executable,
+        "-m",
+        "digitalis",
+        "predict",
+        "iris",
+        str(table),
+        "--out",
+        str(out),
+        "--models",
+        str(MODELS),
+    ]
+    kills = 0
+    for _ in range(50):
+        process = subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL)
+        there = len(list(out.glob("predictions-*"))) if out.exists() else 0
+        deadline = time.monotonic() + DEADLINE
+        while process.poll() is None and time.monotonic() < deadline:
+            if out.exists() and len(list(out.glob("predictions-*"))) > there:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                kills += 1
+                break
+            time.sleep(0.005)
+        if process.wait(DEADLINE) == 0:
+            break
+    assert kills > 2
+    assert process.returncode == 0
+    found = read(out)
+    assert found.column("row").to_pylist() == list(range(1, len(rows) + 1))
+    whole = predict("iris", table, out=tmp_path / "whole")
+    assert found.equals(whole)
+
+
+def test_a_command_that_is_given_again_predicts_nothing_twice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = write_csv(tmp_path / "rows.csv", rows_of_iris(10))
+    first = predict("iris", table, out=tmp_path / "out")
+    capsys.readouterr()
+    assert predict("iris", table, out=tmp_path / "out") == first
+    assert capsys.readouterr().out.startswith("0 rows predicted, 0 rejected in ")
+
+
+Change = Callable[[Path], list[str]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["irsi", "rows.csv"], "no model 'irsi' in "),
+        (["iris/99", "rows.csv"], "no model 'iris/99' in "),
+        (["iris", "nowhere.csv"], "nowhere.csv: no file there"),
+        (["wine", "rows.csv"], "rows.csv: it has no column 'alcohol', 'malic_acid'"),
+        (["iris", "scan.png"], "scan.png: expected a table in CSV or Parquet, or an array in .npy, for iris/"),
+        (["iris", "broken.parquet"], "broken.parquet: "),
+        (["iris", "empty.csv"], "empty.csv: Empty CSV file"),
+        (["arc", "rows.csv"], "is a model of the task mixture, which this command does not predict"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, list) else "",
+)
+def test_what_is_wrong_is_said_in_one_line(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_csv(tmp_path / "rows.csv", rows_of_iris(3))
+    (tmp_path / "scan.png").write_bytes((SAMPLES / "0.png").read_bytes())
+    (tmp_path / "broken.parquet").write_text("no parquet")
+    (tmp_path / "empty.csv").write_text("")
+    assert main([*arguments, "--out", "out", "--models", str(MODELS), "--processes", "1"]) == 1
+    message = " ".join(capsys.readouterr().err.split())
+    assert words in message
+    assert "Traceback" not in message
+
+
+def test_the_parts_of_another_run_are_not_mixed_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = write_csv(tmp_path / "rows.csv", rows_of_iris(3))
+    predict("iris", table, out=tmp_path / "out")
+    write_csv(table, rows_of_iris(4))
+    arguments = [str(table), "--out", str(tmp_path / "out"), "--models", str(MODELS)]
+    assert main(["iris", *arguments]) == 1
+    assert "has the parts of another run (files differ)" in " ".join(capsys.readouterr().err.split())
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/letter.txt").write_text("mine")
+    assert main(["iris", str(table), "--out", str(tmp_path / "mine"), "--models", str(MODELS)]) == 1
+    assert "it has files, and none of a run" in " ".join(capsys.readouterr().err.split())
