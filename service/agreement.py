@@ -12,16 +12,16 @@ def agree(state: State, fixed: Mapping[str, VersionPolicy]) -> None:
     A version answers as soon as all workers that have the model have it open. Where the one that a policy asks for is
     not open everywhere, the one that answers now goes on. The policies of the settings are `fixed`.
     """
-    names = {key.partition("/")[0] for worker in state.workers.values() for key in worker.open}
-    if not names:  # no worker is there now: the next one goes on with what answered before
+    if not state.workers:  # the next one goes on with what answered before
         return
-    policies = {name: policy_of(name, state, fixed) for name in sorted(names)}
+    names = sorted({key.partition("/")[0] for worker in state.workers.values() for key in worker.open})
+    policies = {name: policy_of(name, state, fixed) for name in names}
     state.defaults = {name: _choose(name, state, policy) for name, policy in policies.items()}
     state.canaries = {
         name: key
         for name, policy in policies.items()
         for key in open_everywhere(name, state)
-        if version_of(key) == policy.canary and key != state.defaults[name]
+        if version_of(key) == policy.canary != version_of(state.defaults[name])
     }
 
 
@@ -48,31 +48,50 @@ def version_of(key: str) -> str:
 
 
 def version_number(key: str) -> int:
-    """The same as a number."""
-    return int(version_of(key))
+    """The same as a number; 0 for no key."""
+    return int(version_of(key) or 0)
 
 
 def _choose(name: str, state: State, policy: VersionPolicy) -> str:
-    everywhere, now = open_everywhere(name, state), state.defaults.get(name, "")
+    """The key of the version that answers: first which version, then which content of it."""
+    now = state.defaults.get(name, "")
+    of_workers = [{version_of(key) for key in _keys(name, worker.open)} for worker in state.workers.values()]
+    everywhere = sorted(set.intersection(*filter(None, of_workers)), key=int)
+    version = _version(everywhere, now, policy, is_kept=_is_kept(name, now, state))
+    anywhere = [key for worker in state.workers.values() for key in _keys(name, worker.open)]
+    if not version:
+        return now if now in anywhere else max(anywhere, key=version_number)
+    common = [key for key in open_everywhere(name, state) if version_of(key) == version]
+    if common:
+        return common[-1]
+    return now if version_of(now) == version else [key for key in anywhere if version_of(key) == version][-1]
+
+
+def _version(everywhere: list[str], now: str, policy: VersionPolicy, *, is_kept: bool) -> str:
+    """The version, of those that all workers have; empty if there is none."""
+    current = version_of(now)
     if policy.version:
-        wanted = [key for key in everywhere if version_of(key) == policy.version]
+        wanted = [version for version in everywhere if version == policy.version]
+        keeps = current == policy.version
     else:
-        wanted = [key for key in everywhere if version_of(key) != policy.canary] or everywhere
-        if _is_damaged(now, name, state) and version_number(now) > max(map(version_number, wanted), default=0):
-            return now
+        wanted = [version for version in everywhere if version != policy.canary]
+        keeps = current != policy.canary and not [version for version in wanted if int(version) > version_number(now)]
+    if is_kept and keeps:
+        return current
     if wanted:
         return wanted[-1]
-    if now in everywhere:
-        return now
-    anywhere = [key for worker in state.workers.values() for key in _keys(name, worker.open)]
-    return everywhere[-1] if everywhere else now if now in anywhere else max(anywhere, key=version_number)
+    if current in everywhere or is_kept:
+        return current
+    return everywhere[-1] if everywhere else ""
 
 
-def _is_damaged(key: str, name: str, state: State) -> bool:
-    """Whether workers have it open, and all the others could not open it any more: it is no reason to go back."""
-    has_it = [key in worker.open for worker in state.workers.values() if _keys(name, worker.open)]
-    could_not = [key.partition("@")[0] in worker.failed for worker in state.workers.values() if key not in worker.open]
-    return any(has_it) and bool(could_not) and all(could_not)
+def _is_kept(name: str, key: str, state: State) -> bool:
+    """Whether workers have this version open, and all the others could not get it: it is no reason to go back."""
+    workers = [worker for worker in state.workers.values() if _keys(name, worker.open)]
+    without = [worker for worker in workers if version_of(key) not in map(version_of, _keys(name, worker.open))]
+    version = key.partition("@")[0]
+    has_it = len(workers) > len(without)
+    return has_it and bool(without) and all(version in worker.failed or version in worker.lacking for worker in without)
 
 
 def _keys(name: str, keys: list[str]) -> list[str]:

@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from pathlib import Path
 
 from service.agreement import agree, open_everywhere, policy_of, version_of
@@ -18,14 +18,13 @@ from service.errors import BundleError
 from service.inference.model import Model
 from service.inference.open_models import OpenModels, served_id
 from service.inference.repository import Answering, ModelRepository
-from service.inference.version_folders import scan
-from service.inference.version_policy import FileState
+from service.inference.version_folders import find_bundles, scan
 from service.model_control import ModelControl
 from service.observability.counter_layout import metrics_schema
 from service.observability.shared_counters import WorkerCounters
-from service.policy_files import changed_policies
+from service.policy_files import PolicyFiles
 from service.settings import Settings
-from service.shared_state import PolicyRecord, SharedState, State, WorkerModels
+from service.shared_state import SharedState, State, WorkerModels
 
 log = logging.getLogger(__name__)
 
@@ -45,14 +44,15 @@ class ModelUpdates:
         self._shared: SharedState = counters.shared.state
         state, _ = self._shared.read()
         self._handled = max(state.requests.values(), default=0)  # before the folder is looked at
+        folders = find_bundles(settings.models_dir) if folders is None else list(folders)
         self._opened = OpenModels.at_start(settings, folders, self._shared.unloaded(state))
+        self._policies = PolicyFiles(settings, folders)
         self._lock = threading.Lock()  # for the repository
         self._refreshing = threading.Lock()
         self._seen = -1
         self._served = ModelRepository(())
         self._complaint = ""
         self._is_following = False
-        self._policies_seen: dict[str, FileState | None] = {}
         self.control = ModelControl(settings, self._shared)
         self._shared.join()
         self._join_the_others()
@@ -86,8 +86,8 @@ class ModelUpdates:
             asked = {name for name, number in state.requests.items() if number > self._handled}
             handled = max(state.requests.values(), default=0)
             self._look(state, asked, only_asked=not self._settings.models_poll_seconds)
+            self._publish(asked, handled=handled)
             self._handled = handled
-            self._publish(asked)
             self._opened.retire(self.current())
 
     def _look(self, state: State, asked: set[str], *, only_asked: bool) -> None:
@@ -100,8 +100,10 @@ class ModelUpdates:
             if str(error) != self._complaint:
                 log.warning("the models stay as they are: %s", error)
             self._complaint = str(error)
+            self._policies.find(())
             self._opened.refresh({}, only=unloaded)
             return
+        self._policies.find(found.folders)
         folders = {served_id(folder, self._settings): folder for folder in found.folders}
         folders = {one: folder for one, folder in folders.items() if one.name not in unloaded}
         self._opened.refresh(
@@ -144,46 +146,53 @@ class ModelUpdates:
             agree(state, self._settings.versions)
 
     def _join_the_others(self) -> None:
-        """Publish what is open here, as soon as what the others serve is: otherwise an older version would answer."""
-        self._forget_dead_workers()
-        deadline = time.monotonic() + (MAX_JOIN if self._settings.models_poll_seconds else 0)
-        while missing := self._publish(is_joining=True):
-            if time.monotonic() >= deadline or missing <= {str(one) for one in self._opened.unavailable}:
-                log.error("the other workers serve %s, which cannot be opened now", ", ".join(sorted(missing)))
-                self._publish()
-                return
+        """Publish what is open here, as soon as the versions that the others serve are: an older one would answer."""
+        deadline = time.monotonic() + max(MAX_JOIN, 3 * self._settings.models_poll_seconds)
+        while True:
+            self._forget_dead_workers()
+            state, _ = self._shared.read()
+            here = {str(model_id) for model_id in self._opened.versions()}
+            served = {key.partition("@")[0] for key in state.defaults.values()} if state.workers else set()
+            lacking = {one for one in served - here if one.partition("/")[0] not in self._shared.unloaded(state)}
+            is_hopeless = lacking <= {str(one) for one in self._opened.unavailable}
+            if is_hopeless or time.monotonic() >= deadline:
+                break
             time.sleep(WAKE_SECONDS)
-            self._look(self._shared.read()[0], set(), only_asked=False)
+            asked = {name for name, number in state.requests.items() if number > self._handled}
+            self._look(state, asked, only_asked=False)
+            if not self._settings.models_poll_seconds and not lacking & self._policies.versions():
+                break  # nobody is going to put it back
+        if lacking:
+            log.error("the other workers serve %s, which this one cannot open", ", ".join(sorted(lacking)))
+        self._publish(lacking=lacking, is_start=not state.workers)
 
-    def _publish(self, asked: Container[str] = (), *, is_joining: bool = False) -> set[str]:
-        """Tell the others what is open here; a joining worker does not if it lacks versions, which are returned."""
+    def _publish(
+        self,
+        asked: Container[str] = (),
+        *,
+        handled: int | None = None,
+        lacking: Collection[str] | None = None,
+        is_start: bool = False,
+    ) -> None:
+        """Tell the other workers what is open here; `lacking` are the versions that a new worker could not get."""
         keys = {one.model.key: one.model for opened in self._opened.versions().values() for one in opened}
-        policies = self._changed_policies({model.bundle.name for model in keys.values()}, asked, is_joining=is_joining)
+        names = {model.bundle.name for model in keys.values()}
+        # Read outside of the lock, as a network file system may take its time.
+        shared, reloads = self._shared.read()[0], self._shared.reloads
+        policies = self._policies.changed(shared, reloads, names, asked, is_start=is_start)
         failed = {str(one): reason for one, reason in self._opened.unavailable.items()}
         with self._shared.change() as state:
-            unloaded = self._shared.unloaded(state)
-            served = {key for name, key in state.defaults.items() if name not in unloaded}
-            if is_joining and state.workers and served - keys.keys():
-                return {key.partition("@")[0] for key in served - keys.keys()}
-            state.workers[os.getpid()] = WorkerModels([*keys], failed, self._handled)
+            before = state.workers.get(os.getpid(), WorkerModels())
+            lacks = before.lacking if lacking is None else sorted(lacking)
+            state.workers[os.getpid()] = WorkerModels(
+                [*keys], failed, lacks, self._handled if handled is None else handled
+            )
             state.policies |= policies
+            state.policies_read = reloads
             agree(state, self._settings.versions)
             schemas = {key: metrics_schema(model.bundle) for key, model in keys.items()}
             in_use = {key for worker in state.workers.values() for key in worker.open}
             self._counters.set_models(state, schemas, in_use)
-        return set()
-
-    def _changed_policies(
-        self, names: set[str], asked: Container[str], *, is_joining: bool
-    ) -> Mapping[str, PolicyRecord]:
-        """What the policy files say now. Read outside of the lock, as a network file system may take its time."""
-        records = self._shared.read()[0].policies
-        if not self._settings.models_poll_seconds:
-            names = {name for name in names if name in asked or name not in records}
-        at_once = names if is_joining else {name for name in names if name in asked}
-        return changed_policies(
-            self._settings.models_dir, names, records, self._policies_seen, at_once, is_start=is_joining
-        )
 
     def _update(self) -> None:
         """Make the repository that the shared state asks for."""

@@ -27,11 +27,13 @@ ALIVE_AT = 2**40  # a process locks the byte at this offset plus its id, for as 
 class WorkerModels(msgspec.Struct):
     """The versions that one worker has open, each as `iris/4@<digest>`, and those that it cannot open, with reasons.
 
-    `handled` is the number of the latest request to load or unload that it has carried out.
+    `lacking` are versions that others served when it started, and that it could not get. `handled` is the number of the
+    latest request to load or unload that it has carried out.
     """
 
     open: list[str] = []
     failed: dict[str, str] = {}
+    lacking: list[str] = []
     handled: int = 0
 
 
@@ -60,6 +62,8 @@ class State(msgspec.Struct):
     """Of each model the version and content that answers requests that name no version."""
     canaries: dict[str, str] = {}
     """The same of the canaries."""
+    policies_read: int = 0
+    """How many reloads there had been when all policy files were read."""
     unloaded: dict[str, int] = {}
     """The models that were unloaded over HTTP, and how many reloads there had been."""
     requests: dict[str, int] = {}

@@ -44,6 +44,17 @@ MOMENTS = {
     "a pin on what one worker has": Moment({A: ["1@a", "2@b"], B: ["2@b"]}, "2@b", "2@b", PIN_1),
     "a pin on what nobody has": Moment({A: ["2@b", "3@c"]}, "2@b", "2@b", PIN_1),
     "the pinned version is closed": Moment({A: ["2@b", "3@c"]}, "1@a", "3@c", PIN_1),
+    "a new worker has other content of what answers": Moment({A: ["1@a", "2@b"], B: ["1@a", "2@x"]}, "2@b", "2@b"),
+    "the same with a pin": Moment({A: ["1@a", "2@b"], B: ["1@x", "2@b"]}, "1@a", "1@a", PIN_1),
+    "a pinned version is damaged": Moment(
+        {A: ["2@b", "3@c"], B: ["3@c"]}, "2@b", "2@b", VersionPolicy("2"), failed={B: "iris/2"}
+    ),
+    "the version beside a canary is damaged": Moment(
+        {A: ["1@a", "2@b"], B: ["2@b"]}, "1@a", "1@a", CANARY_2, failed={B: "iris/1"}
+    ),
+    "a damaged version is followed by another": Moment(
+        {A: ["1@a", "2@b", "3@c"], B: ["1@a", "3@c"]}, "2@b", "3@c", failed={B: "iris/2"}
+    ),
     "a canary is not the default": Moment({A: ["1@a", "2@b"]}, "", "1@a", CANARY_2),
     "unless there is nothing else": Moment({A: ["2@b"]}, "1@a", "2@b", CANARY_2),
 }
@@ -76,6 +87,19 @@ def test_a_policy_of_the_settings_wins() -> None:
     state = State({A: WorkerModels(["iris/1@a", "iris/2@b"])}, {"iris": PolicyRecord(VersionPolicy("2"))})
     agree(state, {"iris": PIN_1})
     assert state.defaults == {"iris": "iris/1@a"}
+
+
+def test_a_new_worker_that_cannot_get_what_the_others_serve_does_not_bring_them_back() -> None:
+    state = State({A: WorkerModels(["iris/2@b"]), B: WorkerModels(["iris/1@a"], lacking=["iris/2"])})
+    state.defaults = {"iris": "iris/2@b"}
+    agree(state, {})
+    assert state.defaults == {"iris": "iris/2@b"}
+
+
+def test_where_every_model_is_unloaded_none_answers() -> None:
+    state = State({A: WorkerModels([])}, defaults={"iris": "iris/1@a"})
+    agree(state, {})
+    assert state.defaults == {}
 
 
 def test_while_no_worker_is_there_what_answered_is_kept_for_the_next_one() -> None:

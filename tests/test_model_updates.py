@@ -4,6 +4,7 @@ import collections
 import os
 import shutil
 import signal
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -285,8 +286,11 @@ def test_a_pin_holds_while_the_folder_is_away_and_in_workers_that_are_replaced(
     folder.say("version = 1\n")
     wait_for_version(server, "1")
     away = folder.path.rename(folder.path.with_name("away"))
-    server.wait_for_log("the models stay as they are", 2)
+    folder.path.mkdir()  # the empty mount point
+    server.wait_for_log("no bundle there", 2)
+    time.sleep(1)  # several looks
     assert answering(server) == {"1"}
+    folder.path.rmdir()
     away.rename(folder.path)
     folder.say("version = 9\n")  # which is not there
     wait_until(lambda: "version 9" in status(server)["traffic"]["problem"], "the problem")
@@ -309,6 +313,20 @@ def test_when_the_pinned_version_is_taken_away_the_newest_answers_and_the_proble
     problem = "version 1 of iris is not open: the versions that are open are 2"
     wait_until(lambda: {status(server)["traffic"]["problem"] for _ in range(8)} == {problem}, problem)
     assert server.client.get("/openapi.json").status_code == 200
+
+
+def test_a_policy_that_is_mended_has_no_problem_any_more(server: RunningService, folder: ModelFolder) -> None:
+    folder.say("version = \n")
+    wait_until(lambda: status(server)["traffic"]["problem"], "a problem")
+    (folder.iris / "serving.toml").unlink()
+    wait_until(lambda: not status(server)["traffic"]["problem"], "no problem")
+
+
+def test_a_link_to_itself_keeps_no_other_model_waiting(server: RunningService, folder: ModelFolder) -> None:
+    (folder.iris / "serving.toml").symlink_to("serving.toml")
+    (folder.iris / "7").symlink_to("7")
+    folder.add(2)
+    wait_for_version(server, "2")
 
 
 def test_a_pipe_in_place_of_a_policy_or_a_signature_keeps_no_other_model_waiting(
@@ -376,6 +394,20 @@ def test_a_bad_policy_file_stops_the_start(folder: ModelFolder) -> None:
     folder.say("versoin = 1\n")
     ended = failed_start(models_dir=str(folder.path))
     assert (ended.returncode, "unknown field `versoin`" in ended.stderr) == (2, True)
+
+
+def test_where_nothing_looks_at_the_folder_a_policy_counts_after_a_reload(tmp_path: Path, folder: ModelFolder) -> None:
+    folder.add(2)
+    where = str(folder.path)
+    with RunningService(tmp_path / "log", workers="2", models_dir=where, models_poll_seconds="0") as server:
+        server.wait_for_workers(2)
+        folder.say("version = 1\n")
+        os.kill(server.workers()[0], signal.SIGKILL)
+        server.wait_for_workers(3)
+        assert answering(server) == {"2"}
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_for_workers(5)
+        wait_until(lambda: answering(server) == {"1"}, "the pin")
 
 
 # Loading and unloading over HTTP

@@ -45,7 +45,7 @@ class ModelRepository:
     """The models of one moment, by name and version; what changes is another repository.
 
     `failures` are those of the versions that cannot be opened. `policies` say which version is to answer requests that
-    name none, `answering` which do. Where a default is not here, it is the newest version.
+    name none, `answering` which do.
     Canaries of the repository `before` go on counting. `unloaded` models are not served.
     """
 
@@ -69,12 +69,19 @@ class ModelRepository:
         self.canaries: dict[str, Canary] = {}
         for name, versions in self._versions.items():
             by_key = {model.key: model for model in versions.values()}
-            self.defaults[name] = by_key.get(answering.defaults.get(name, ""), next(iter(versions.values())))
+            self.defaults[name] = by_key.get(answering.defaults.get(name, "")) or self._substitute(name, answering)
             share = self.policy(name).canary_share
             if share and (canary := by_key.get(answering.canaries.get(name, ""))):
                 counting = before.canaries.get(name) if before else None
                 is_same = counting is not None and (counting.model, counting.share) == (canary, share)
                 self.canaries[name] = counting if counting and is_same else Canary(canary, share)
+
+    def _substitute(self, name: str, answering: Answering) -> Model:
+        """What answers in place of a default that is not here: another content of it, or the newest but the canary."""
+        versions = self._versions[name]
+        version = answering.defaults.get(name, "").partition("@")[0].rpartition("/")[2]
+        others = [model for model in versions.values() if model.bundle.version != self.policy(name).canary]
+        return versions.get(version) or next(iter(others), next(iter(versions.values())))
 
     @property
     def unavailable(self) -> dict[ModelId, str]:

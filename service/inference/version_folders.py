@@ -50,17 +50,19 @@ def scan(models_dir: Path) -> Scan:
     Hidden names are left out. Other names in a model's folder than versions, and links that lead out of `models/`, are
     skipped.
     """
+    found = Scan([], [], set())
     try:
         models = _visible(models_dir)
+        if (models_dir / MANIFEST).is_file():
+            found.folders.append(models_dir)
+        else:
+            found.folders.extend(
+                path for path in models if VERSION.fullmatch(path.name) and (path / MANIFEST).is_file()
+            )
     except OSError as error:
         raise BundleError(
             f"{models_dir.absolute()}: {error.strerror}; DIGITALIS_MODELS_DIR names a folder that the service can read"
         ) from None
-    found = Scan([], [], set())
-    if (models_dir / MANIFEST).is_file():
-        found.folders.append(models_dir)
-    else:
-        found.folders.extend(path for path in models if VERSION.fullmatch(path.name) and (path / MANIFEST).is_file())
     for model in () if found.folders else models:
         try:
             _scan_model(model, models_dir.resolve(), found)
@@ -99,11 +101,6 @@ def model_id_of(folder: Path, models_dir: Path) -> ModelId:
     return ModelId(found.name, found.version if folder == models_dir else folder.name)
 
 
-def policy_folder(models_dir: Path, name: str) -> Path:
-    """Where the policy of a model may lie: in its folder, which may be the folder of all models."""
-    return models_dir / name if (models_dir / name).is_dir() else models_dir
-
-
 def folder_state(folder: Path) -> FolderState:
     """What changes when a file of the folder does; empty if it cannot be read."""
     try:
@@ -119,7 +116,11 @@ def _problem(model: Path, path: Path, root: Path) -> str:
     is_version = path.is_dir() and NAME.fullmatch(model.name) and VERSION.fullmatch(path.name)
     if not is_version and path.name != FILE:
         return "a version folder is <name>/<version>/, named by an integer from 1 up"
-    return "" if path.resolve().is_relative_to(root) else f"it is a link that leads out of {root}"
+    try:
+        is_inside = path.resolve().is_relative_to(root)
+    except RuntimeError:  # a link to itself
+        is_inside = False
+    return "" if is_inside else f"it is a link that leads out of {root}"
 
 
 def _visible(folder: Path) -> list[Path]:

@@ -44,11 +44,13 @@ class _ServingFile(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def file_state(model_folder: Path) -> FileState | None:
-    """What changes when the file of a model does; None if there is none. Raises `OSError` if that cannot be known."""
+    """What changes when the file of a model does; None if there is none. Raises `BundleError` if that is unknown."""
     try:
         found = (model_folder / FILE).stat()
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise BundleError(f"{model_folder.name}/{FILE}: {error.strerror}") from None
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
@@ -56,7 +58,11 @@ def read_policy(model_folder: Path) -> VersionPolicy:
     """The policy in the file of a model; raises `BundleError`, which says what is wrong with the file."""
     source = f"{model_folder.name}/{FILE}"
     path = model_folder / FILE
-    if not (path.is_file() and path.resolve().is_relative_to(model_folder.resolve())):
+    try:
+        is_ours = path.is_file() and path.resolve().is_relative_to(model_folder.resolve())
+    except (OSError, RuntimeError):
+        is_ours = False
+    if not is_ours:
         raise BundleError(f"{source}: it is not a regular file of this folder")
     try:
         with path.open("rb") as file:
