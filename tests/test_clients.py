@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import IRIS_VERSION
-from running_service import ROOT, RunningService
+from conftest import IRIS_VERSION, newest
+from running_service import MODULE, ROOT, RunningService
 
 PYTHON = ROOT / ".venv-clients/bin/python"
 SCRIPTS = Path(__file__).parent / "clients"
@@ -165,7 +165,7 @@ def test_generated_requests_get_only_responses_that_the_openapi_document_describ
 
 
 def test_the_manifests_have_the_fields_of_kserves_own_classes(tmp_path: Path) -> None:
-    program = str(ROOT / "tests/clients/kserve_manifests.py")
+    program = str(ROOT / "tests/kserve_manifests.py")
     manifests = sorted(map(str, (ROOT / "deploy/kserve").glob("*.yaml")))
     assert run([str(PYTHON), program, *manifests]).splitlines() == [
         "inference-service.yaml InferenceService",
@@ -175,3 +175,33 @@ def test_the_manifests_have_the_fields_of_kserves_own_classes(tmp_path: Path) ->
     wrong.write_text(Path(manifests[0]).read_text().replace("storageUri", "storageUrl"))
     refused = subprocess.run([PYTHON, program, wrong], capture_output=True, text=True, check=False)
     assert "wrong.yaml.spec.predictor.model.storageUrl" in refused.stderr
+
+
+LOAD_AND_UNLOAD = """
+import sys
+import tritonclient.http as triton
+from tritonclient.utils import InferenceServerException
+
+client = triton.InferenceServerClient(sys.argv[1])
+admin, other = {"X-API-Key": sys.argv[2]}, {"X-API-Key": sys.argv[3]}
+client.unload_model("iris", headers=admin)
+print([(one["name"], one["state"], one["reason"]) for one in client.get_model_repository_index(headers=admin)])
+client.load_model("iris", headers=admin)
+print([(one["name"], one["state"]) for one in client.get_model_repository_index(headers=admin)])
+try:
+    client.load_model("iris", headers=other)
+except InferenceServerException as error:
+    print(error.status())
+"""
+
+
+def test_tritons_client_loads_and_unloads_with_the_key_of_an_administrator(tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    shutil.copytree(newest("iris"), models / "iris" / newest("iris").name)
+    admin, other = "admin-admin-admin", "other-other-other"
+    keys = f"admin+predict:{admin},{other}"
+    settings = {"models_dir": str(models), "repository_api": "true", "api_keys": keys, "workers": "2"}
+    with RunningService(tmp_path / "log", MODULE, None, **settings) as server:
+        server.wait_for_workers(2)
+        printed = run([str(PYTHON), "-", server.address, admin, other], LOAD_AND_UNLOAD)
+    assert printed.splitlines() == ["[('iris', 'UNAVAILABLE', 'unloaded')]", "[('iris', 'READY')]", "403"]

@@ -99,9 +99,10 @@ def check_errors(client: triton.InferenceServerClient) -> None:
     expect_error(404, "no model 'lily'", client.infer, "lily", [features])
     for call in (client.get_model_metadata, client.get_model_config, client.get_inference_statistics):
         expect_error(404, "no model 'lily'", call, "lily")
+    for call in (client.load_model, client.unload_model):
+        expect_error(501, "DIGITALIS_REPOSITORY_API=true turns it on", call, "iris")
     for call, arguments in (
-        (client.load_model, ["iris"]), (client.unload_model, ["iris"]), (client.get_trace_settings, []),
-        (client.get_log_settings, []), (client.get_system_shared_memory_status, []),
+        (client.get_trace_settings, []), (client.get_log_settings, []), (client.get_system_shared_memory_status, []),
         (client.get_cuda_shared_memory_status, []), (client.register_system_shared_memory, ["a", "b", 4]),
     ):  # fmt: skip
         expect_error(501, "is not implemented", call, *arguments)
