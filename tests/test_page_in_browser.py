@@ -181,6 +181,7 @@ def test_an_empty_number_is_not_sent(visit: Visit) -> None:
 
 def test_the_link_to_the_content_stays_in_the_section(visit: Visit) -> None:
     visit.page.click('nav a[href="#models"]')
+    visit.wait_for("!document.querySelector('#models').hidden")
     visit.page.evaluate("location.hash = '#main'")
     visit.page.wait_for_timeout(100)
     assert visit.page.locator("#models").is_visible()
