@@ -37,6 +37,7 @@ def main() -> int:
         ("observability", "overhead of metrics, request ids and logs", commands.add_observability),
         ("serve", "load test: requests/s, latency and memory beside other servers", add_serve),
         ("batching", "dynamic batching: throughput and latency with and without it", commands.add_batching),
+        ("scoring", "predictions without a server, beside bare ONNX Runtime", commands.add_scoring),
         ("gpu", "the service on a GPU: memory, start, and throughput beside the CPU", add_gpu),
         ("overload", "more requests than the service can handle: what is rejected, and how soon", add_overload),
     )

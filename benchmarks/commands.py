@@ -180,6 +180,28 @@ def add_batching(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run)
 
 
+def add_scoring(parser: argparse.ArgumentParser) -> None:
+    """`scoring`: predictions without a server."""
+    describe(
+        parser,
+        "Compare `digitalis predict` on 100,000 decoded images with bare ONNX Runtime, by turns, and predict a table of\n"
+        "ten million rows with one process and with two.",
+        """
+        python -m benchmarks scoring
+        python -m benchmarks scoring --all-cores      two processes on two cores
+        """,
+    )
+    parser.add_argument("--rounds", type=positive_int, default=5, help="comparisons (default: %(default)s)")
+    parser.add_argument("--all-cores", action="store_true", help="use every core, not one")
+    parser.set_defaults(run=_run_scoring)
+
+
+def _run_scoring(args: argparse.Namespace) -> None:
+    from benchmarks.scoring import measure
+
+    measure(args.rounds)
+
+
 def add_memory(parser: argparse.ArgumentParser) -> None:
     """`memory`: peak memory of a picture."""
     describe(

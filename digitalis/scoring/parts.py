@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ def _write_json_lines(table: pa.Table, path: Path) -> None:
 
 
 WRITERS: dict[str, Callable[[pa.Table, Path], Any]] = {
-    "parquet": pq.write_table,
+    "parquet": partial(pq.write_table, use_dictionary=["file", "model", "digest"]),  # numbers hardly repeat
     "csv": pyarrow.csv.write_csv,
     "jsonl": _write_json_lines,
 }
@@ -56,6 +57,6 @@ class Parts:
         self._write(scored.predictions, f"predictions-{index:06}.{self.format}", WRITERS[self.format])
 
     def _write(self, table: pa.Table, name: str, write: Callable[[pa.Table, Path], Any]) -> None:
-        partial = self.folder / f".{name}.partial"
-        write(table, partial)
-        partial.replace(self.folder / name)
+        unfinished = self.folder / f".{name}.partial"
+        write(table, unfinished)
+        unfinished.replace(self.folder / name)

@@ -47,7 +47,8 @@ class Scorer:
         outputs: Arrays = {}
         if kept:
             name = self.model.bundle.signature.inputs[0].name
-            outputs = self.model.predict({name: np.ascontiguousarray(inputs[kept])})
+            chosen = inputs[kept] if rejected else inputs  # a copy, where it is needed
+            outputs = self.model.predict({name: np.ascontiguousarray(chosen)})
         refused = sorted(rejected)
         columns = _identity(batch, kept) | _columns(self.model.bundle, outputs, len(kept))
         columns |= {
@@ -70,8 +71,10 @@ class Scorer:
         if not np.can_cast(batch.content.dtype, dtype, "same_kind"):
             reason = f"numbers of the type {batch.content.dtype}, expected {dtype}"
             return batch.content, dict.fromkeys(range(len(batch)), reason)
-        array = batch.content.astype(dtype)
-        finite = np.isfinite(array.reshape(len(array), -1).astype(np.float64)).all(axis=1)
+        array = batch.content.astype(dtype, copy=False)
+        if dtype.kind != "f":
+            return array, {}
+        finite = np.isfinite(array.reshape(len(array), -1)).all(axis=1)
         return array, dict.fromkeys(np.flatnonzero(~finite).tolist(), "a number is not finite")
 
     def _pictures(self, paths: list[str]) -> tuple[NDArray[np.uint8], Rejected]:
