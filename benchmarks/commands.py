@@ -184,8 +184,8 @@ def add_scoring(parser: argparse.ArgumentParser) -> None:
     """`scoring`: predictions without a server."""
     describe(
         parser,
-        "Compare `digitalis predict` on 100,000 decoded images with bare ONNX Runtime, by turns, and predict a table of\n"
-        "ten million rows with one process and with two.",
+        "Compare `digitalis predict` on 100,000 decoded images with bare ONNX Runtime, by turns, and predict a table\n"
+        "of ten million rows with one process and with two.",
         """
         python -m benchmarks scoring
         python -m benchmarks scoring --all-cores      two processes on two cores

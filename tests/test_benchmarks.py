@@ -18,6 +18,7 @@ COMMANDS = (
     "memory",
     "observability",
     "batching",
+    "scoring",
     "gpu",
     "serve",
     "overload",
