@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import pytest
 from conftest import MODELS, SAMPLES, newest
 from in_process import open_app, post
 from running_service import DEADLINE, ROOT
+from test_bundle import edit_golden
 
 from digitalis.scoring.command import main
 from digitalis.scoring.inputs import CSV_BLOCK
@@ -114,6 +116,29 @@ def test_rows_that_cannot_be_read_have_a_reason_and_the_others_a_prediction(tmp_
         (3, "the cell is empty (sepal width (cm))"),
         (4, "'1e999' is not a number (sepal length (cm))"),
     ]
+
+
+def test_a_row_that_overflows_the_network_is_rejected_alone(tmp_path: Path) -> None:
+    table = tmp_path / "rows.csv"
+    table.write_text("\n".join((",".join(IRIS), "5.1,3.5,1.4,0.2", "3e38,3e38,3e38,3e38", "6.3,3.3,6,2.5")) + "\n")
+    found = predict("iris", table, out=tmp_path / "out").to_pylist()
+    assert [row["row"] for row in found] == [1, 3]
+    (refused,) = rejected(tmp_path / "out")
+    assert (refused["row"], "has no finite output for such large numbers" in refused["reason"]) == (2, True)
+
+
+def test_the_model_may_be_a_folder_of_any_name(tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(newest("iris"), tmp_path / "mnt/models"))
+    table = write_csv(tmp_path / "rows.csv", rows_of_iris(3))
+    assert predict(str(bundle), table, out=tmp_path / "out").num_rows == 3
+
+
+def test_a_bundle_that_does_not_open_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = Path(shutil.copytree(newest("iris"), tmp_path / "iris"))
+    edit_golden(bundle, lambda golden: golden["outputs"]["probabilities"][0].reverse())
+    table = write_csv(tmp_path / "rows.csv", rows_of_iris(3))
+    assert main([str(bundle), str(table), "--out", str(tmp_path / "out"), "--processes", "1"]) == 1
+    assert "golden.json: example 0: probabilities" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize("file_format", ["csv", "jsonl"])

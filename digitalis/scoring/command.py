@@ -18,7 +18,7 @@ from service.bundle.loading import bundle_digest, load_bundle
 from service.bundle.manifest import Bundle
 from service.cores import available_cores
 from service.errors import StartError
-from service.inference.version_folders import model_id_of
+from service.inference.version_folders import find_bundles, model_id_of
 
 EXAMPLES = """
 examples:
@@ -96,15 +96,16 @@ def _predict(args: argparse.Namespace, console: Console) -> int:
 
 
 def find_bundle(model: str, models_dir: Path) -> Path:
-    """The folder of a bundle, by its name, name and version, or path; raises `InputError`."""
+    """The folder of a bundle, by its name, name and version, or path; raises `InputError` and `BundleError`."""
     if (Path(model) / "manifest.json").is_file():
         return Path(model)
     name, _, version = model.partition("/")
-    versions = [path for path in (models_dir / name).glob("*") if path.name.isdecimal() and version in ("", path.name)]
+    found = {model_id_of(folder, models_dir): folder for folder in find_bundles(models_dir)}
+    versions = [one for one in found if one.name == name and version in ("", one.version)]
     if not versions:
-        there = ", ".join(sorted(path.name for path in models_dir.glob("*") if path.is_dir()))
-        raise InputError(f"no model {model!r} in {models_dir}/: there are {there or 'none'}")
-    return max(versions, key=lambda path: int(path.name))
+        there = ", ".join(sorted({one.name for one in found}))
+        raise InputError(f"no model {model!r} in {models_dir}/: there are {there}")
+    return found[max(versions, key=lambda one: int(one.version))]
 
 
 def _check_task(bundle: Bundle) -> None:

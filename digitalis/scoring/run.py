@@ -1,5 +1,6 @@
 """All batches over several processes, with few of them in memory at a time."""
 
+import functools
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -35,14 +36,14 @@ def run(batches: Iterable[Batch], bundle: Path, parts: Parts, done: set[int], pr
         total = Counts(total.predicted + counts.predicted, total.rejected + counts.rejected)
         report(total)
 
-    with ProcessPoolExecutor(processes, get_context("spawn"), _open, (bundle, parts)) as pool:
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
         try:
             for index, batch in enumerate(batches):
                 if index in done:
                     continue
                 while len(waiting) >= WAITING * processes:
                     finish()
-                waiting.append(pool.submit(_score, index, batch))
+                waiting.append(pool.submit(_score, bundle, parts, index, batch))
             while waiting:
                 finish()
         except BaseException:
@@ -51,17 +52,14 @@ def run(batches: Iterable[Batch], bundle: Path, parts: Parts, done: set[int], pr
     return total
 
 
-_scorer: Scorer
-_parts: Parts
-
-
-def _open(bundle: Path, parts: Parts) -> None:
-    """In each process, once."""
-    global _scorer, _parts
-    _scorer, _parts = Scorer(bundle), parts
-
-
-def _score(index: int, batch: Batch) -> Counts:
-    scored = _scorer.score(batch)
-    _parts.write(index, scored)
+def _score(bundle: Path, parts: Parts, index: int, batch: Batch) -> Counts:
+    """In one of the processes."""
+    scored = _scorer(bundle).score(batch)
+    parts.write(index, scored)
     return Counts(scored.predictions.num_rows, scored.rejected.num_rows)
+
+
+@functools.cache
+def _scorer(bundle: Path) -> Scorer:
+    """Opened once in each process."""
+    return Scorer(bundle)

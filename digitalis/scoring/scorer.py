@@ -11,7 +11,7 @@ from digitalis.scoring.inputs import Batch
 from digitalis.scoring.rows import Rejected, to_features
 from service.bundle.manifest import Bundle
 from service.bundle.signature import NUMPY_DTYPES, Arrays
-from service.errors import RequestError
+from service.errors import RequestError, UnprocessableInput
 from service.images.decoding import open_image
 from service.images.limits import PixelBudget
 from service.images.network_input import read_digit, read_picture
@@ -21,8 +21,6 @@ from service.inference.model import Model
 from service.inference.segmenter import open_segmenter
 from service.observability.drift import top1
 from service.settings import Settings
-
-MAX_PIXELS = 64_000_000  # of a picture
 
 
 class Scored(NamedTuple):
@@ -36,19 +34,19 @@ class Scorer:
     """A model on one thread of the CPU, and the segmenter if it reads digits."""
 
     def __init__(self, folder: Path) -> None:
-        settings = Settings(device="cpu", workers=1, intra_op_threads=1)
+        settings = Settings(device="cpu", workers=1, intra_op_threads=1, models_dir=folder)  # wherever it lies
+        self._max_pixels = settings.max_image_pixels
         self.model = Model.open(folder, settings)
         self._segment: SegmentFunction | None = open_segmenter(settings) if self.model.bundle.reads_digits else None
 
     def score(self, batch: Batch) -> Scored:
         """Predict every row that can be read."""
         inputs, rejected = self._inputs(batch)
-        kept = [index for index in range(len(batch)) if index not in rejected]
-        outputs: Arrays = {}
-        if kept:
-            name = self.model.bundle.signature.inputs[0].name
-            chosen = inputs[kept] if rejected else inputs  # a copy, where it is needed
-            outputs = self.model.predict({name: np.ascontiguousarray(chosen)})
+        try:
+            kept, outputs = self._predict(inputs, rejected)
+        except UnprocessableInput:  # some rows have no finite output
+            rejected |= self._without_output(inputs, rejected)
+            kept, outputs = self._predict(inputs, rejected)
         refused = sorted(rejected)
         columns = _identity(batch, kept) | _columns(self.model.bundle, outputs, len(kept))
         columns |= {
@@ -57,6 +55,24 @@ class Scorer:
         }
         reasons = pa.array([rejected[index] for index in refused], pa.string())
         return Scored(pa.table(columns), pa.table(_identity(batch, refused) | {"reason": reasons}))
+
+    def _predict(self, inputs: NDArray[Any], rejected: Rejected) -> tuple[list[int], Arrays]:
+        """The indexes of the rows that are not rejected, and their outputs; raises `UnprocessableInput`."""
+        kept = [index for index in range(len(inputs)) if index not in rejected]
+        name = self.model.bundle.signature.inputs[0].name
+        chosen = inputs[kept] if rejected else inputs  # a copy, where it is needed
+        return kept, self.model.predict({name: np.ascontiguousarray(chosen)}) if kept else {}
+
+    def _without_output(self, inputs: NDArray[Any], rejected: Rejected) -> Rejected:
+        """Of the other rows those that cannot be predicted, found one by one."""
+        found: Rejected = {}
+        for index in range(len(inputs)):
+            if index not in rejected:
+                try:
+                    self._predict(inputs[index : index + 1], {})
+                except UnprocessableInput as error:
+                    found[index] = str(error)
+        return found
 
     def _inputs(self, batch: Batch) -> tuple[NDArray[Any], Rejected]:
         if isinstance(batch.content, list):
@@ -83,7 +99,7 @@ class Scorer:
         images = np.zeros((len(paths), *bundle.image_shape), np.uint8)
         for index, path in enumerate(paths):
             try:
-                encoded = open_image(Path(path).read_bytes(), PixelBudget(MAX_PIXELS))
+                encoded = open_image(Path(path).read_bytes(), PixelBudget(self._max_pixels))
                 if self._segment:
                     images[index] = read_digit(encoded, self._segment).image
                 else:
