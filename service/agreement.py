@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from service.inference.model_key import id_of
 from service.inference.version_policy import VersionPolicy
 from service.shared_state import State
 
@@ -14,14 +15,14 @@ def agree(state: State, fixed: Mapping[str, VersionPolicy]) -> None:
     """
     if not state.workers:  # the next one goes on with what answered before
         return
-    names = sorted({key.partition("/")[0] for worker in state.workers.values() for key in worker.open})
+    names = sorted({id_of(key).name for worker in state.workers.values() for key in worker.open})
     policies = {name: policy_of(name, state, fixed) for name in names}
     state.defaults = {name: _choose(name, state, policy) for name, policy in policies.items()}
     state.canaries = {
         name: key
         for name, policy in policies.items()
         for key in open_everywhere(name, state)
-        if version_of(key) == policy.canary != version_of(state.defaults[name])
+        if id_of(key).version == policy.canary != id_of(state.defaults[name]).version
     }
 
 
@@ -42,34 +43,29 @@ def open_everywhere(name: str, state: State) -> list[str]:
     return sorted((key for key in of_workers[0] if key in everywhere), key=version_number)  # stable: content in order
 
 
-def version_of(key: str) -> str:
-    """The version in a key such as `iris/4@0123456789abcdef`."""
-    return key.partition("@")[0].rpartition("/")[2]
-
-
 def version_number(key: str) -> int:
-    """The same as a number; 0 for no key."""
-    return int(version_of(key) or 0)
+    """The version in a key as a number; 0 for an empty key."""
+    return int(id_of(key).version or 0)
 
 
 def _choose(name: str, state: State, policy: VersionPolicy) -> str:
     """The key of the version that answers: first which version, then which content of it."""
     now = state.defaults.get(name, "")
-    of_workers = [{version_of(key) for key in _keys(name, worker.open)} for worker in state.workers.values()]
+    of_workers = [{id_of(key).version for key in _keys(name, worker.open)} for worker in state.workers.values()]
     everywhere = sorted(set.intersection(*filter(None, of_workers)), key=int)
     version = _version(everywhere, now, policy, is_kept=_is_kept(name, now, state))
     anywhere = [key for worker in state.workers.values() for key in _keys(name, worker.open)]
     if not version:
         return now if now in anywhere else max(anywhere, key=version_number)
-    common = [key for key in open_everywhere(name, state) if version_of(key) == version]
+    common = [key for key in open_everywhere(name, state) if id_of(key).version == version]
     if common:
         return common[-1]
-    return now if version_of(now) == version else [key for key in anywhere if version_of(key) == version][-1]
+    return now if id_of(now).version == version else [key for key in anywhere if id_of(key).version == version][-1]
 
 
 def _version(everywhere: list[str], now: str, policy: VersionPolicy, *, is_kept: bool) -> str:
     """The version, of those that all workers have; empty if there is none."""
-    current = version_of(now)
+    current = id_of(now).version
     if policy.version:
         wanted = [version for version in everywhere if version == policy.version]
         keeps = current == policy.version
@@ -88,11 +84,11 @@ def _version(everywhere: list[str], now: str, policy: VersionPolicy, *, is_kept:
 def _is_kept(name: str, key: str, state: State) -> bool:
     """Whether workers have this version open, and all the others could not get it: it is no reason to go back."""
     workers = [worker for worker in state.workers.values() if _keys(name, worker.open)]
-    without = [worker for worker in workers if version_of(key) not in map(version_of, _keys(name, worker.open))]
-    version = key.partition("@")[0]
+    without = [worker for worker in workers if id_of(key) not in map(id_of, worker.open)]
+    version = str(id_of(key))
     has_it = len(workers) > len(without)
     return has_it and bool(without) and all(version in worker.failed or version in worker.lacking for worker in without)
 
 
 def _keys(name: str, keys: list[str]) -> list[str]:
-    return [key for key in keys if key.partition("/")[0] == name]
+    return [key for key in keys if id_of(key).name == name]

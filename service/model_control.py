@@ -4,6 +4,7 @@ import threading
 import time
 
 from service.errors import BundleError, ModelUnavailable, ServiceOverloaded
+from service.inference.model_key import id_of
 from service.inference.open_models import served_id
 from service.inference.version_folders import scan
 from service.settings import Settings
@@ -25,7 +26,7 @@ class ModelControl:
         """How many workers have each version open, by its name, such as `iris/4`."""
         found: dict[str, int] = {}
         for worker in self._shared.read()[0].workers.values():
-            for version in {key.partition("@")[0] for key in worker.open}:
+            for version in {str(id_of(key)) for key in worker.open}:
                 found[version] = found.get(version, 0) + 1
         return found
 
@@ -63,7 +64,7 @@ class ModelControl:
 
     def _write(self, name: str, *, load: bool) -> int:
         with self._shared.change() as state:
-            state.requests[name] = number = max(state.requests.values(), default=0) + 1
+            state.requests[name] = number = state.latest_request + 1
             if load:
                 state.unloaded.pop(name, None)
             else:

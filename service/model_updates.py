@@ -12,10 +12,11 @@ import time
 from collections.abc import Collection, Container, Iterable, Mapping
 from pathlib import Path
 
-from service.agreement import agree, open_everywhere, policy_of, version_of
+from service.agreement import agree, open_everywhere, policy_of
 from service.bundle.manifest import ModelId
 from service.errors import BundleError
 from service.inference.model import Model
+from service.inference.model_key import id_of
 from service.inference.open_models import OpenModels, served_id
 from service.inference.repository import Answering, ModelRepository
 from service.inference.version_folders import find_bundles, scan
@@ -43,7 +44,7 @@ class ModelUpdates:
         self._counters = counters
         self._shared: SharedState = counters.shared.state
         state, _ = self._shared.read()
-        self._handled = max(state.requests.values(), default=0)  # before the folder is looked at
+        self._handled = state.latest_request  # before the folder is looked at
         folders = find_bundles(settings.models_dir) if folders is None else list(folders)
         self._opened = OpenModels.at_start(settings, folders, self._shared.unloaded(state))
         self._policies = PolicyFiles(settings, folders)
@@ -83,8 +84,7 @@ class ModelUpdates:
         """Look at the folder once. Where the settings say not to look, only at what was asked over HTTP."""
         with self._refreshing:
             state, _ = self._shared.read()
-            asked = {name for name, number in state.requests.items() if number > self._handled}
-            handled = max(state.requests.values(), default=0)
+            asked, handled = state.requested_since(self._handled), state.latest_request
             self._look(state, asked, only_asked=not self._settings.models_poll_seconds)
             self._publish(asked, handled=handled)
             self._handled = handled
@@ -134,7 +134,7 @@ class ModelUpdates:
                 time.sleep(PAUSE_AFTER_FAILURE)
 
     def _is_asked(self) -> bool:
-        return any(number > self._handled for number in self._shared.read()[0].requests.values())
+        return self._shared.read()[0].latest_request > self._handled
 
     def _forget_dead_workers(self) -> None:
         """What they had open must not keep the others from serving what they have."""
@@ -152,14 +152,13 @@ class ModelUpdates:
             self._forget_dead_workers()
             state, _ = self._shared.read()
             here = {str(model_id) for model_id in self._opened.versions()}
-            served = {key.partition("@")[0] for key in state.defaults.values()} if state.workers else set()
+            served = {str(id_of(key)) for key in state.defaults.values()} if state.workers else set()
             lacking = {one for one in served - here if one.partition("/")[0] not in self._shared.unloaded(state)}
             is_hopeless = lacking <= {str(one) for one in self._opened.unavailable}
             if is_hopeless or time.monotonic() >= deadline:
                 break
             time.sleep(WAKE_SECONDS)
-            asked = {name for name, number in state.requests.items() if number > self._handled}
-            self._look(state, asked, only_asked=False)
+            self._look(state, state.requested_since(self._handled), only_asked=False)
             if not self._settings.models_poll_seconds and not lacking & self._policies.versions():
                 break  # nobody is going to put it back
         if lacking:
@@ -225,10 +224,10 @@ class ModelUpdates:
 
 def _is_needed(model_id: ModelId, state: State, folders: Mapping[ModelId, Path]) -> bool:
     """Whether a version without a folder answers requests, and no version that has a folder can replace it yet."""
-    if version_of(state.defaults.get(model_id.name, "")) != model_id.version:
+    if id_of(state.defaults.get(model_id.name, "")) != model_id:
         return False
     others = {one.version for one in folders if one.name == model_id.name}
-    return bool(others) and not others & {version_of(key) for key in open_everywhere(model_id.name, state)}
+    return bool(others) and not others & {id_of(key).version for key in open_everywhere(model_id.name, state)}
 
 
 def _log_changes(before: ModelRepository, served: ModelRepository) -> None:

@@ -71,6 +71,15 @@ class State(msgspec.Struct):
     counters: dict[str, CounterPart] = {}
     counters_end: int = 0
 
+    @property
+    def latest_request(self) -> int:
+        """The number of the latest request to load or unload; 0 if there was none."""
+        return max(self.requests.values(), default=0)
+
+    def requested_since(self, number: int) -> set[str]:
+        """The models that were to be loaded or unloaded after the request of this number."""
+        return {name for name, latest in self.requests.items() if latest > number}
+
 
 class SharedState:
     """The document; created before the fork. A worker calls `join` once."""

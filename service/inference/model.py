@@ -22,6 +22,7 @@ from service.errors import (
 )
 from service.images.normaliser import NORMALISER
 from service.inference.batching import BatchingOptions, BatchingRuntime, Wait, wait_for
+from service.inference.model_key import model_key
 from service.inference.placement import place
 from service.inference.runtimes import Runtime
 from service.inference.version_folders import is_of_one_model, model_id_of
@@ -29,7 +30,6 @@ from service.settings import Settings
 
 log = logging.getLogger(__name__)
 
-DIGEST_CHARACTERS = 16  # of the digest, in a key
 MAX_REASON = 200  # characters of what a runtime says
 
 
@@ -51,7 +51,7 @@ class Model:
         self.id = bundle.id
         self.runtime = runtime
         self.digest = digest
-        self.key = f"{self.id}@{digest.rpartition(':')[2][:DIGEST_CHARACTERS]}"  # version and content
+        self.key = model_key(self.id, digest)
         self.load_seconds = 0.0
         self.batching: BatchingRuntime | None = None
         self._report = report

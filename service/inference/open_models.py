@@ -11,7 +11,7 @@ from service.bundle.manifest import ModelId
 from service.errors import BundleError, DeviceUnavailable, StartError
 from service.inference.model import Model, read_bundle
 from service.inference.repository import Failure, ModelRepository
-from service.inference.version_folders import FolderState, find_bundles, folder_state, is_of_one_model, model_id_of
+from service.inference.version_folders import FolderState, folder_state, is_of_one_model, model_id_of
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -41,8 +41,9 @@ class FailedVersion:
 def served_id(folder: Path, settings: Settings) -> ModelId:
     """The name and version under which a version folder is served."""
     found = model_id_of(folder, settings.models_dir)
-    is_alone = is_of_one_model(folder, settings.models_dir)
-    return ModelId(settings.model_name, found.version) if settings.model_name and is_alone else found
+    if settings.model_name and is_of_one_model(folder, settings.models_dir):
+        return found._replace(name=settings.model_name)
+    return found
 
 
 class OpenModels:
@@ -62,17 +63,15 @@ class OpenModels:
         self._is_starting = False
 
     @classmethod
-    def at_start(
-        cls, settings: Settings, folders: Iterable[Path] | None = None, unloaded: Container[str] = ()
-    ) -> "OpenModels":
-        """Open these version folders, by default all under `settings.models_dir`, but those of `unloaded` models.
+    def at_start(cls, settings: Settings, folders: Iterable[Path], unloaded: Container[str]) -> "OpenModels":
+        """Open these version folders, but those of `unloaded` models.
 
         One that cannot be opened is logged, and the others are served. Raises `StartError` if none can be opened, or
         if the device or the runtime is not available.
         """
         opened = cls(settings)
         opened._is_starting = True
-        for folder in find_bundles(settings.models_dir) if folders is None else folders:
+        for folder in folders:
             if (model_id := served_id(folder, settings)).name not in unloaded:
                 opened._open(model_id, folder, folder_state(folder))
         if opened._failed and not opened._opened:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from service.bundle.manifest import ModelId
 from service.errors import BundleError, ModelNotFound, ModelUnavailable, RequestError
 from service.inference.model import Model
+from service.inference.model_key import id_of
 from service.inference.version_policy import VersionPolicy
 
 MAX_COMPARED = 100  # characters of an unknown name: comparing takes time in proportion to their square
@@ -79,7 +80,7 @@ class ModelRepository:
     def _substitute(self, name: str, answering: Answering) -> Model:
         """What answers in place of a default that is not here: another content of it, or the newest but the canary."""
         versions = self._versions[name]
-        version = answering.defaults.get(name, "").partition("@")[0].rpartition("/")[2]
+        version = id_of(answering.defaults.get(name, "")).version
         others = [model for model in versions.values() if model.bundle.version != self.policy(name).canary]
         return versions.get(version) or next(iter(others), next(iter(versions.values())))
 
