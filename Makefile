@@ -10,6 +10,8 @@ FOREIGN := .venv-foreign/.installed
 TYPESCRIPT := build/typescript/.installed
 PROMETHEUS := build/prometheus/.unpacked
 NGINX := build/nginx/.unpacked
+HAPROXY := build/haproxy/.unpacked
+SCHEMAS := build/schemas/.installed
 RECIPES ?= all
 FUZZ_SECONDS ?= 600
 SOAK_SECONDS ?= 1200
@@ -25,7 +27,7 @@ serve: $(SERVE) ## make .venv and serve the bundles in models/ on 127.0.0.1:8000
 test: $(TEST) ## make .venv-test with all that the tests need, and run them
 	.venv-test/bin/python -m pytest
 
-test-slow: $(TEST) $(CLIENTS) $(TYPESCRIPT) $(FOREIGN) $(PROMETHEUS) $(NGINX) ## the tests that take minutes: the container, a training run, other projects' clients and networks
+test-slow: $(TEST) $(CLIENTS) $(TYPESCRIPT) $(FOREIGN) $(PROMETHEUS) $(NGINX) $(HAPROXY) $(SCHEMAS) ## the tests that take minutes: the container, a training run, other projects' clients and networks
 	.venv-test/bin/python -m pytest -m "slow or clients"
 
 # In the second environment ONNX Runtime has the CUDA libraries of the extra `cuda` alone, as `make serve` installs them.
@@ -110,7 +112,13 @@ $(TYPESCRIPT): tests/clients/typescript/package-lock.json
 	@if command -v npm >/dev/null; then cd $(@D) && npm ci --silent --no-audit --no-fund; fi
 	@touch $@
 
-# Needs no root; where there is no Debian, the tests of Prometheus and nginx are skipped, and say so.
+$(SCHEMAS): tests/schemas/package-lock.json
+	@mkdir -p $(@D)
+	@cp tests/schemas/package*.json $(@D)
+	@if command -v npm >/dev/null; then cd $(@D) && npm ci --silent --no-audit --no-fund; fi
+	@touch $@
+
+# Needs no root; where there is no Debian, the tests of Prometheus, nginx and HAProxy are skipped, and say so.
 $(PROMETHEUS):
 	@mkdir -p $(@D)
 	@cd $(@D) && if apt-get download -qq prometheus; then dpkg -x prometheus_*.deb .; fi
@@ -119,4 +127,9 @@ $(PROMETHEUS):
 $(NGINX):
 	@mkdir -p $(@D)
 	@cd $(@D) && if apt-get download -qq nginx; then dpkg -x nginx_*.deb .; fi
+	@touch $@
+
+$(HAPROXY):
+	@mkdir -p $(@D)
+	@cd $(@D) && if apt-get download -qq haproxy; then dpkg -x haproxy_*.deb .; fi
 	@touch $@

@@ -1,5 +1,8 @@
 """The manifests in `deploy/kubernetes/`: valid for old and new clusters, and as our own rules have them."""
 
+import json
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ FOLDER = ROOT / "deploy/kubernetes"
 FILES = sorted(FOLDER.glob("*/*.yaml"))
 OLDEST, NEWEST = "1.25", kubernetes_validate.latest_version()
 FLAVOURS = ("cpu", "cuda")
+SCHEMAS = ROOT / "build/schemas"
 
 
 def documents(path: Path) -> list[dict[str, Any]]:
@@ -109,6 +113,25 @@ def test_every_selector_finds_the_pods_and_every_name_that_is_used_is_there() ->
     (monitor,) = documents(FOLDER / "prometheus-operator/service-monitor.yaml")
     assert monitor["spec"]["selector"]["matchLabels"] == found["Service", "digitalis"]["metadata"]["labels"]
     assert monitor["spec"]["endpoints"][0]["port"] == found["Service", "digitalis"]["spec"]["ports"][0]["name"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not (SCHEMAS / "node_modules").exists(),
+    reason="the schemas are not installed: `make test-slow` installs them, where npm is",
+)
+def test_the_service_monitor_is_valid_by_the_schema_of_prometheus_operator() -> None:
+    (monitor,) = documents(FOLDER / "prometheus-operator/service-monitor.yaml")
+    assert validate_service_monitor(monitor) == ""
+    monitor["spec"]["endpoints"][0]["interval"] = "often"
+    assert "spec/endpoints/0/interval" in validate_service_monitor(monitor)
+
+
+def validate_service_monitor(monitor: dict[str, Any]) -> str:
+    """What is wrong with it, or nothing."""
+    program = shutil.copy(ROOT / "tests/schemas/service_monitor.mjs", SCHEMAS)  # beside the packages that it imports
+    checked = subprocess.run(("node", program), input=json.dumps(monitor), capture_output=True, text=True, check=False)
+    return checked.stderr
 
 
 def test_the_runtime_of_kserve_has_containers_that_kubernetes_takes_and_this_version() -> None:
