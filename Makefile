@@ -7,6 +7,7 @@ AUDIT := .venv-audit/.installed
 TEST_GPU := .venv-test-gpu/.installed
 CLIENTS := .venv-clients/.installed
 FOREIGN := .venv-foreign/.installed
+RAY := .venv-ray/.installed
 TYPESCRIPT := build/typescript/.installed
 PROMETHEUS := build/prometheus/.unpacked
 NGINX := build/nginx/.unpacked
@@ -27,7 +28,7 @@ serve: $(SERVE) ## make .venv and serve the bundles in models/ on 127.0.0.1:8000
 test: $(TEST) ## make .venv-test with all that the tests need, and run them
 	.venv-test/bin/python -m pytest
 
-test-slow: $(TEST) $(CLIENTS) $(TYPESCRIPT) $(FOREIGN) $(PROMETHEUS) $(NGINX) $(HAPROXY) $(SCHEMAS) ## the tests that take minutes: the container, a training run, other projects' clients and networks
+test-slow: $(TEST) $(CLIENTS) $(TYPESCRIPT) $(FOREIGN) $(RAY) $(PROMETHEUS) $(NGINX) $(HAPROXY) $(SCHEMAS) ## the tests that take minutes: the container, a training run, other projects' clients and networks
 	.venv-test/bin/python -m pytest -m "slow or clients"
 
 # In the second environment ONNX Runtime has the CUDA libraries of the extra `cuda` alone, as `make serve` installs them.
@@ -62,7 +63,7 @@ locks: ## resolve deploy/locks/ again to the newest versions that pyproject.toml
 	deploy/locks/resolve
 
 clean: ## remove all environments and every cache
-	rm -rf .venv .venv-audit .venv-test .venv-test-gpu .venv-clients .venv-foreign .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+	rm -rf .venv .venv-audit .venv-test .venv-test-gpu .venv-clients .venv-foreign .venv-ray .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The lock is installed to the hash, then this project, editable, with no more of its own to fetch.
@@ -103,6 +104,12 @@ $(FOREIGN): deploy/locks/foreign.txt
 	@echo "making .venv-foreign: other libraries, whose networks are imported"
 	@$(PYTHON) -m venv --clear .venv-foreign
 	@.venv-foreign/bin/pip install --quiet --require-hashes -r deploy/locks/foreign.txt
+	@touch $@
+
+$(RAY): deploy/locks/ray.txt
+	@echo "making .venv-ray: Ray, and what digitalis predict needs"
+	@$(PYTHON) -m venv --clear .venv-ray
+	@.venv-ray/bin/pip install --quiet --require-hashes -r deploy/locks/ray.txt
 	@touch $@
 
 # Where there is no npm, the tests that need it are skipped, and say so.

@@ -184,8 +184,8 @@ def add_scoring(parser: argparse.ArgumentParser) -> None:
     """`scoring`: predictions without a server."""
     describe(
         parser,
-        "Compare `digitalis predict` on 100,000 decoded images with bare ONNX Runtime, by turns, and predict a table\n"
-        "of ten million rows with one process and with two.",
+        "Compare `digitalis predict` on 100,000 decoded images with bare ONNX Runtime, by turns; read and predict\n"
+        "2,300 picture files; and predict a table of ten million rows with one process and with two.",
         """
         python -m benchmarks scoring
         python -m benchmarks scoring --all-cores      two processes on two cores
@@ -193,13 +193,14 @@ def add_scoring(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--rounds", type=positive_int, default=5, help="comparisons (default: %(default)s)")
     parser.add_argument("--all-cores", action="store_true", help="use every core, not one")
+    add_data_dir(parser)
     parser.set_defaults(run=_run_scoring)
 
 
 def _run_scoring(args: argparse.Namespace) -> None:
     from benchmarks.scoring import measure
 
-    measure(args.rounds)
+    measure(args.rounds, args.data_dir)
 
 
 def add_memory(parser: argparse.ArgumentParser) -> None:

@@ -37,22 +37,22 @@ class Host:
     def __init__(self, name: str, number: int) -> None:
         self.name = name
         self.address = f"{NETWORK}.{number}"
-        self._namespace, self._outside, self._inside = f"dgt-{name}", f"dgt-o-{name}", f"dgt-i-{name}"
+        self.namespace, self._outside, self._inside = f"dgt-{name}", f"dgt-o-{name}", f"dgt-i-{name}"
         self._started: list[subprocess.Popen[bytes]] = []
 
     def create(self) -> None:
         """Make the namespace, and join it to the bridge."""
-        _ip("netns", "add", self._namespace)
-        _ip("link", "add", self._outside, "type", "veth", "peer", "name", self._inside, "netns", self._namespace)
+        _ip("netns", "add", self.namespace)
+        _ip("link", "add", self._outside, "type", "veth", "peer", "name", self._inside, "netns", self.namespace)
         _ip("link", "set", self._outside, "master", BRIDGE, "up")
         for command in (("link", "set", "lo", "up"), ("address", "add", f"{self.address}/24", "dev", self._inside),
                         ("link", "set", self._inside, "up")):  # fmt: skip
-            _ip("-netns", self._namespace, *command)
+            _ip("-netns", self.namespace, *command)
 
     def delete(self) -> None:
         """With all its network devices."""
         _ip("link", "delete", self._outside)  # at once; with the namespace it would go some time later
-        _ip("netns", "delete", self._namespace)
+        _ip("netns", "delete", self.namespace)
 
     def start(
         self, command: tuple[str, ...], log: Path, environment: Mapping[str, str] | None = None
@@ -60,7 +60,7 @@ class Host:
         """Start a program on this host; what it prints is added to the log."""
         with log.open("ab") as file:
             process = subprocess.Popen(
-                ("ip", "netns", "exec", self._namespace, *command),
+                ("ip", "netns", "exec", self.namespace, *command),
                 cwd=ROOT, env=environment or os.environ, stdout=file, stderr=subprocess.STDOUT,
             )  # fmt: skip
         self._started.append(process)
@@ -68,7 +68,7 @@ class Host:
 
     def kill_all(self) -> None:
         """End every process of this host at once, with SIGKILL."""
-        pids = subprocess.run(("ip", "netns", "pids", self._namespace), capture_output=True, text=True, check=True)
+        pids = subprocess.run(("ip", "netns", "pids", self.namespace), capture_output=True, text=True, check=True)
         subprocess.run(("kill", "-9", *pids.stdout.split()), check=False, capture_output=True)
         for process in self._started:
             process.wait(30)

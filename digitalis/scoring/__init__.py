@@ -5,5 +5,6 @@ rows       a batch of a table -> the network's input, and why some rows have non
 scorer     a batch -> predictions, in each of several processes
 parts      predictions -> files, each whole or not there, so that a run can go on where it was stopped
 run        all batches over all processes
+cluster    ... over a Ray cluster
 command    the command line, and its progress
 """

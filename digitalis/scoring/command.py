@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from digitalis.scoring.inputs import InputError, batches, count_rows, find_files
 from digitalis.scoring.parts import WRITERS, Parts
-from digitalis.scoring.run import Counts, run
+from digitalis.scoring.run import Counts, Report, Work, run
 from service.bundle.loading import bundle_digest, load_bundle
 from service.bundle.manifest import Bundle
 from service.cores import available_cores
@@ -26,6 +27,7 @@ examples:
   {prog} iris/5 measurements/*.parquet --out out/ --format csv
   {prog} digits scans/ --out out/                         every picture of a folder
   {prog} digits more/ scans.npy --out out2/ --processes 4
+  {prog} iris rows/ --out out3/ --ray 10.0.0.5:6379   on all cores of a Ray cluster
 
 Each part of the output has the file and the row of every prediction, the version and the digest; rows that cannot
 be read are in rejected-*.csv, with the reason. A run that was stopped goes on when the same command is given again.
@@ -67,6 +69,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--processes", type=int, default=cores, help=f"that work at a time (default: {cores}, the cores)"
     )
+    ray_help = "on a Ray cluster instead: its address, or that of the cluster that runs on this machine"
+    parser.add_argument("--ray", nargs="?", const="auto", metavar="ADDRESS", help=ray_help)
     return parser
 
 
@@ -88,7 +92,8 @@ def _predict(args: argparse.Namespace, console: Console) -> int:
             rate = (counts.predicted + counts.rejected) / (time.monotonic() - started)
             progress.update(task, completed=sum(counts), rate=f"{rate:,.0f} rows/s, {counts.rejected:,} rejected")
 
-        counts = run(batches(files, bundle, ROWS, PICTURES), folder, parts, done, max(args.processes, 1), report)
+        work = Work(partial(batches, files, bundle, ROWS, PICTURES), folder, parts, done)
+        counts = run_on_ray(work, args.ray, report) if args.ray else run(work, max(args.processes, 1), report)
     seconds = time.monotonic() - started
     again = f", {len(done):,} parts were there already" if done else ""
     print(f"{counts.predicted:,} rows predicted, {counts.rejected:,} rejected in {seconds:.1f} s{again}: {args.out}")
@@ -106,6 +111,15 @@ def find_bundle(model: str, models_dir: Path) -> Path:
         there = ", ".join(sorted({one.name for one in found}))
         raise InputError(f"no model {model!r} in {models_dir}/: there are {there}")
     return found[max(versions, key=lambda one: int(one.version))]
+
+
+def run_on_ray(work: Work, address: str, report: Report) -> Counts:
+    """As `run`, over a cluster; raises `InputError` where Ray is not installed."""
+    try:
+        from digitalis.scoring import cluster
+    except ImportError as error:
+        raise InputError(f"--ray needs the extra `ray` (pip install 'digitalis-service[ray]'): {error}") from None
+    return cluster.run_on_ray(work, address, report)
 
 
 def _check_task(bundle: Bundle) -> None:

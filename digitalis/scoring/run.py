@@ -2,7 +2,7 @@
 
 import functools
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -25,8 +25,27 @@ class Counts(NamedTuple):
 Report = Callable[[Counts], None]
 
 
-def run(batches: Iterable[Batch], bundle: Path, parts: Parts, done: set[int], processes: int, report: Report) -> Counts:
-    """Predict every batch whose part is not done yet; `report` is called after each of the others."""
+class Work(NamedTuple):
+    """What is to be predicted: all batches, as often as `read` is called, but those whose part is `done`."""
+
+    read: Callable[[], Iterable[Batch]]
+    bundle: Path
+    parts: Parts
+    done: set[int]
+
+    def left(self) -> Iterator[tuple[int, Batch]]:
+        """The batches that have no part yet, with their index."""
+        return ((index, batch) for index, batch in enumerate(self.read()) if index not in self.done)
+
+    def score(self, index: int, batch: Batch) -> Counts:
+        """Predict a batch, and write its part."""
+        scored = _scorer(self.bundle).score(batch)
+        self.parts.write(index, scored)
+        return Counts(scored.predictions.num_rows, scored.rejected.num_rows)
+
+
+def run(work: Work, processes: int, report: Report) -> Counts:
+    """Predict all that is left over processes of this machine; `report` is called after each batch."""
     total = Counts(0, 0)
     waiting: deque[Future[Counts]] = deque()
 
@@ -38,25 +57,16 @@ def run(batches: Iterable[Batch], bundle: Path, parts: Parts, done: set[int], pr
 
     with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
         try:
-            for index, batch in enumerate(batches):
-                if index in done:
-                    continue
+            for index, batch in work.left():
                 while len(waiting) >= WAITING * processes:
                     finish()
-                waiting.append(pool.submit(_score, bundle, parts, index, batch))
+                waiting.append(pool.submit(work.score, index, batch))
             while waiting:
                 finish()
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)  # the parts that are being written are finished
             raise
     return total
-
-
-def _score(bundle: Path, parts: Parts, index: int, batch: Batch) -> Counts:
-    """In one of the processes."""
-    scored = _scorer(bundle).score(batch)
-    parts.write(index, scored)
-    return Counts(scored.predictions.num_rows, scored.rejected.num_rows)
 
 
 @functools.cache

@@ -1,0 +1,150 @@
+"""`digitalis predict --ray` on a cluster of two hosts with addresses of their own, one of which is lost half-way."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pytest
+from conftest import MODELS
+from network_hosts import Host, Network, require_namespaces
+from running_service import ROOT, wait_until
+from test_scoring import IRIS, read, rejected, rows_of_iris
+
+BIN = ROOT / ".venv-ray/bin"
+PORT = 6379
+ROWS = 2_000_000
+NOT_A_NUMBER = 1_234_567  # the row, from 1 on
+FEW = 8  # parts that are there when a host, or the command, is killed
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not BIN.exists(), reason="Ray is not installed: run `make test-slow`"),
+]
+
+
+class Cluster:
+    """Two hosts with a core each; the command runs on the first."""
+
+    def __init__(self, one: Host, two: Host, folder: Path) -> None:
+        self.one, self.two = one, two
+        self._folder = folder
+        options = ("--num-cpus", "1", "--disable-usage-stats", "--object-store-memory", "200000000", "--block")
+        self._start(one, "--head", "--port", str(PORT), "--include-dashboard=false", *options)
+        wait_until(lambda: one.listens(PORT), "Ray listens")
+        self._start(two, "--address", self.address, *options)
+        wait_until(lambda: self._status().count(" 1 node_") == 2, "two nodes")
+
+    @property
+    def address(self) -> str:
+        return f"{self.one.address}:{PORT}"
+
+    def predict(self, out: Path, *arguments: str) -> "subprocess.Popen[bytes]":
+        """Start the command."""
+        command = (str(BIN / "python"), "-m", "digitalis", "predict", "iris", *arguments, "--out", str(out))
+        return self.one.start((*command, "--models", str(MODELS), "--ray", self.address), self._folder / "predict.log")
+
+    def log(self) -> str:
+        """What the commands have printed."""
+        return (self._folder / "predict.log").read_text()
+
+    def _start(self, host: Host, *arguments: str) -> None:
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        command = (str(BIN / "ray"), "start", "--node-ip-address", host.address, *arguments)
+        host.start(command, self._folder / f"{host.name}.log", environment)
+
+    def _status(self) -> str:
+        command = ("ip", "netns", "exec", self.one.namespace, BIN / "ray", "status", "--address", self.address)
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    require_namespaces()
+    with Network("one", "two") as network:
+        one, two = network.hosts
+        yield Cluster(one, two, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two million irises in CSV, one of which has a word for a number."""
+    columns = dict(zip(IRIS, rows_of_iris(ROWS).T.astype(str), strict=True))
+    columns[IRIS[1]] = np.where(np.arange(1, ROWS + 1) == NOT_A_NUMBER, "long", columns[IRIS[1]])
+    path = tmp_path_factory.mktemp("table") / "rows.csv"
+    pyarrow.csv.write_csv(pa.table(columns), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def on_one_machine(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The parts of the same command without a cluster."""
+    out = tmp_path_factory.mktemp("one-machine") / "out"
+    command = (BIN / "python", "-m", "digitalis", "predict", "iris", table, "--out", out, "--models", MODELS)
+    subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
+    return out
+
+
+def parts(out: Path) -> int:
+    return len(list(out.glob("predictions-*")))
+
+
+def check_same(out: Path, expected: Path) -> None:
+    """Whether two folders have the same rows, in the same parts."""
+    assert sorted(path.name for path in out.iterdir()) == sorted(path.name for path in expected.iterdir())
+    assert read(out).equals(read(expected))
+    assert rejected(out) == rejected(expected)
+    assert [row["row"] for row in rejected(out)] == [NOT_A_NUMBER]
+
+
+def test_two_hosts_predict_the_same_rows_as_one_machine(
+    cluster: Cluster, table: Path, on_one_machine: Path, tmp_path: Path
+) -> None:
+    command = cluster.predict(tmp_path / "out", str(table))
+    assert command.wait(300) == 0, cluster.log()
+    assert f"{ROWS - 1:,} rows predicted, 1 rejected" in cluster.log()
+    check_same(tmp_path / "out", on_one_machine)
+
+
+def test_a_host_that_is_killed_half_way_loses_no_row(
+    cluster: Cluster, table: Path, on_one_machine: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    command = cluster.predict(out, str(table))
+    wait_until(lambda: parts(out) >= FEW, cluster.log())
+    cluster.two.kill_all()
+    assert parts(out) < parts(on_one_machine)
+    assert command.wait(300) == 0, cluster.log()
+    check_same(out, on_one_machine)
+
+
+def test_a_run_that_is_killed_goes_on_and_a_file_that_cannot_be_read_says_so(
+    cluster: Cluster, table: Path, on_one_machine: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    command = cluster.predict(out, str(table))
+    wait_until(lambda: parts(out) >= FEW, cluster.log())
+    command.kill()
+    command.wait(60)
+    there = parts(out)
+    assert there < parts(on_one_machine)
+    assert cluster.predict(out, str(table)).wait(300) == 0, cluster.log()
+    check_same(out, on_one_machine)
+
+    wrong = tmp_path / "wrong.csv"
+    wrong.write_text("a,b\n1,2\n")
+    assert cluster.predict(tmp_path / "wrong", str(wrong)).wait(300) == 1
+    message = " ".join(cluster.log().split())
+    assert "wrong.csv: it has no column 'sepal length (cm)'" in message
+    assert message.endswith("there are a, b")
+
+
+def test_without_a_cluster_the_command_says_so(tmp_path: Path, table: Path) -> None:
+    command = (BIN / "python", "-m", "digitalis", "predict", "iris", table, "--out", tmp_path / "out")
+    options = ("--models", MODELS, "--ray", "127.0.0.1:1")
+    failed = subprocess.run((*command, *options), cwd=ROOT, capture_output=True, text=True, check=False)
+    assert failed.returncode == 1
+    assert "--ray 127.0.0.1:1: no Ray cluster answers there" in " ".join(failed.stderr.split())
