@@ -16,8 +16,9 @@ SCHEMAS := build/schemas/.installed
 RECIPES ?= all
 FUZZ_SECONDS ?= 600
 SOAK_SECONDS ?= 1200
+RELEASE_IMAGES ?= cpu,cuda
 
-.PHONY: serve test test-slow test-gpu gpu fuzz soak peers check audit train locks clean help
+.PHONY: serve test test-slow test-gpu gpu fuzz soak peers check audit release train locks clean help
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -56,6 +57,9 @@ check: $(TEST) ## lint, formatting and types
 audit: $(AUDIT) ## known vulnerabilities of the locked packages, and unsafe patterns in the code
 	.venv-audit/bin/python deploy/audit
 
+release: $(TEST) ## build the wheel and the images (RELEASE_IMAGES: cpu,cuda) of this version in dist/, check them, write the change log
+	.venv-test/bin/python deploy/release --images $(RELEASE_IMAGES)
+
 train: $(TEST) ## train RECIPES (default: all) from scratch and write their bundles
 	.venv-test/bin/python -m training train $(RECIPES)
 
@@ -63,7 +67,7 @@ locks: ## resolve deploy/locks/ again to the newest versions that pyproject.toml
 	deploy/locks/resolve
 
 clean: ## remove all environments and every cache
-	rm -rf .venv .venv-audit .venv-test .venv-test-gpu .venv-clients .venv-foreign .venv-ray .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+	rm -rf .venv .venv-audit .venv-test .venv-test-gpu .venv-clients .venv-foreign .venv-ray .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The lock is installed to the hash, then this project, editable, with no more of its own to fetch.
