@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ BIN = ROOT / ".venv-ray/bin"
 PORT = 6379
 ROWS = 2_000_000
 NOT_A_NUMBER = 1_234_567  # the row, from 1 on
+TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "6f1b" * 16}
 FEW = 8  # parts that are there when a host, or the command, is killed
 
 pytestmark = [
@@ -42,23 +43,26 @@ class Cluster:
     def address(self) -> str:
         return f"{self.one.address}:{PORT}"
 
-    def predict(self, out: Path, *arguments: str) -> "subprocess.Popen[bytes]":
+    def predict(self, out: Path, *arguments: str, token: Mapping[str, str] = TOKEN) -> "subprocess.Popen[bytes]":
         """Start the command."""
+        environment = {name: text for name, text in os.environ.items() if not name.startswith("RAY_")} | token
         command = (str(BIN / "python"), "-m", "digitalis", "predict", "iris", *arguments, "--out", str(out))
-        return self.one.start((*command, "--models", str(MODELS), "--ray", self.address), self._folder / "predict.log")
+        command = (*command, "--models", str(MODELS), "--ray", self.address)
+        return self.one.start(command, self._folder / "predict.log", environment)
 
     def log(self) -> str:
         """What the commands have printed."""
         return (self._folder / "predict.log").read_text()
 
     def _start(self, host: Host, *arguments: str) -> None:
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        environment = os.environ | {"PYTHONPATH": str(ROOT)} | TOKEN
         command = (str(BIN / "ray"), "start", "--node-ip-address", host.address, *arguments)
         host.start(command, self._folder / f"{host.name}.log", environment)
 
     def _status(self) -> str:
         command = ("ip", "netns", "exec", self.one.namespace, BIN / "ray", "status", "--address", self.address)
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+        environment = os.environ | TOKEN
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=environment).stdout
 
 
 @pytest.fixture
@@ -142,9 +146,16 @@ def test_a_run_that_is_killed_goes_on_and_a_file_that_cannot_be_read_says_so(
     assert message.endswith("there are a, b")
 
 
+def test_without_the_token_of_the_cluster_the_command_says_so(cluster: Cluster, table: Path, tmp_path: Path) -> None:
+    wrong = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0000" * 16}
+    assert cluster.predict(tmp_path / "out", str(table), token=wrong).wait(120) == 1
+    assert "InvalidAuthToken" in cluster.log()
+    assert "no Ray cluster there that can be used: " in " ".join(cluster.log().split())
+
+
 def test_without_a_cluster_the_command_says_so(tmp_path: Path, table: Path) -> None:
     command = (BIN / "python", "-m", "digitalis", "predict", "iris", table, "--out", tmp_path / "out")
     options = ("--models", MODELS, "--ray", "127.0.0.1:1")
     failed = subprocess.run((*command, *options), cwd=ROOT, capture_output=True, text=True, check=False)
     assert failed.returncode == 1
-    assert "--ray 127.0.0.1:1: no Ray cluster answers there" in " ".join(failed.stderr.split())
+    assert "--ray 127.0.0.1:1: no Ray cluster there that can be used: " in " ".join(failed.stderr.split())

@@ -35,8 +35,8 @@ def run_on_ray(work: Work, address: str, report: Report) -> Counts:
     try:
         _check_answers(address)
         ray.init(address, log_to_driver=False, logging_level="error")
-    except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(f"--ray {address}: no Ray cluster answers there: {error}") from None
+    except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        raise InputError(f"--ray {address}: no Ray cluster there that can be used: {error}") from None
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what it reports is raised as well
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
