@@ -22,6 +22,7 @@ from running_service import ROOT, ROW, clean_environment, free_port
 
 pytestmark = pytest.mark.slow
 TAG = "digitalis-under-test"
+KSERVE = ROOT / ".venv-clients/bin/python"
 TOOL = os.environ.get("CONTAINER_TOOL")
 
 
@@ -130,18 +131,56 @@ def test_the_image_runs_as_sagemaker_starts_it_with_the_argument_serve(image: st
         assert row.json()["predictions"][0]["label"] == "setosa"
 
 
-def test_the_image_serves_a_single_bundle_under_another_name_as_kserve_runs_it(image: str) -> None:
+@contextlib.contextmanager
+def as_kserve_runs_it() -> Iterator[httpx.Client]:
+    """A container with the command of our runtime, on a single bundle, for an InferenceService of the name flowers."""
     (runtime,) = yaml.safe_load_all((ROOT / "deploy/kserve/serving-runtime.yaml").read_text())
     (container,) = runtime["spec"]["containers"]
     names = {"{{.Name}}": "flowers", "/mnt/models": f"models/iris/{IRIS_VERSION}", "0.0.0.0:8080": "127.0.0.1:{port}"}
     assert names.keys() <= {*container["args"]}
     command = [names.get(part, part) for part in (*container["command"], *container["args"])]
-    assert image
     with running_container(*command, read_only=True) as client:
+        yield client
+
+
+def test_the_image_serves_a_single_bundle_under_another_name_as_kserve_runs_it(image: str) -> None:
+    assert image
+    with as_kserve_runs_it() as client:
         assert client.get("/v1/models").json() == {"models": ["flowers"]}
         response = client.post("/v1/models/flowers:predict", json=ROW).json()
         assert (response["model_name"], response["predictions"][0]["label"]) == ("flowers", "setosa")
         assert client.get("/v2/models/flowers/ready").json() == {"name": "flowers", "ready": True}
+
+
+KSERVES_CLIENT = """
+import asyncio, sys
+import numpy as np
+from kserve import InferenceRESTClient, InferInput, InferRequest, RESTConfig
+
+async def ask(url):
+    v1 = InferenceRESTClient(RESTConfig(protocol="v1"))
+    answer = await v1.infer(url, {"instances": [[5.1, 3.5, 1.4, 0.2]]}, model_name="flowers")
+    print(await v1.is_model_ready(url, "flowers"), answer["predictions"][0]["label"])
+    v2 = InferenceRESTClient(RESTConfig(protocol="v2"))
+    rows = InferInput("features", [1, 4], "FP32")
+    rows.set_data_from_numpy(np.array([[5.1, 3.5, 1.4, 0.2]], np.float32), binary_data=True)
+    answer = await v2.infer(url, InferRequest("flowers", [rows]), model_name="flowers")
+    ready = await v2.is_server_ready(url), await v2.is_model_ready(url, "flowers")
+    print(*ready, answer.model_name, answer.outputs[0].as_numpy().argmax())
+
+asyncio.run(ask(sys.argv[1]))
+"""
+
+
+@pytest.mark.clients
+@pytest.mark.skipif(not KSERVE.exists(), reason="KServe's client is not installed: run `make test-slow`")
+def test_kserves_own_client_asks_the_image_as_kserve_runs_it(image: str) -> None:
+    assert image
+    with as_kserve_runs_it() as client:
+        command = (KSERVE, "-c", KSERVES_CLIENT, str(client.base_url))
+        asked = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert asked.returncode == 0, asked.stderr
+        assert asked.stdout.splitlines() == ["True setosa", "True True flowers 0"]
 
 
 def test_the_image_listens_on_the_port_of_a_platform(image: str) -> None:
