@@ -1,8 +1,11 @@
 """Hosts with addresses of their own on this machine: network namespaces, joined by a bridge."""
 
+import contextlib
 import os
+import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,25 +13,15 @@ from types import TracebackType
 from typing import Self
 
 import pytest
-from running_service import ROOT
+from running_service import ROOT, wait_until
 
-NETWORK = "198.18.77"  # of the range that is set apart for tests of networks (RFC 2544)
-BRIDGE = "dgt-bridge"
-
-
-def _ip(*arguments: str) -> None:
-    subprocess.run(("ip", *arguments), check=True, capture_output=True, text=True)
+OURS = f"dg{os.getpid()}"  # begins every name, so that two runs on one machine do not meet
+NETWORK = f"198.18.{os.getpid() % 250}"  # of the range that is set apart for tests of networks (RFC 2544)
+REACHES = "import socket, sys; socket.socket().connect_ex((sys.argv[1], 9)) == 111 or sys.exit('no answer')"  # refused
 
 
-def require_namespaces() -> None:
-    """Skip the test where no network namespaces can be made."""
-    try:
-        _ip("netns", "add", "dgt-probe")
-        _ip("netns", "delete", "dgt-probe")
-    except FileNotFoundError:
-        pytest.skip("no network namespaces: `ip` is in Debian's package iproute2")
-    except subprocess.CalledProcessError as error:
-        pytest.skip(f"no network namespaces: {error.stderr.strip()}")
+def _ip(*arguments: str) -> str:
+    return subprocess.run(("ip", *arguments), check=True, capture_output=True, text=True).stdout
 
 
 class Host:
@@ -37,22 +30,25 @@ class Host:
     def __init__(self, name: str, number: int) -> None:
         self.name = name
         self.address = f"{NETWORK}.{number}"
-        self.namespace, self._outside, self._inside = f"dgt-{name}", f"dgt-o-{name}", f"dgt-i-{name}"
+        self.namespace, self._outside, self._inside = f"{OURS}-{name}", f"{OURS}o{number}", f"{OURS}i{number}"
         self._started: list[subprocess.Popen[bytes]] = []
 
     def create(self) -> None:
         """Make the namespace, and join it to the bridge."""
         _ip("netns", "add", self.namespace)
         _ip("link", "add", self._outside, "type", "veth", "peer", "name", self._inside, "netns", self.namespace)
-        _ip("link", "set", self._outside, "master", BRIDGE, "up")
+        _ip("link", "set", self._outside, "master", OURS, "up")
         for command in (("link", "set", "lo", "up"), ("address", "add", f"{self.address}/24", "dev", self._inside),
                         ("link", "set", self._inside, "up")):  # fmt: skip
             _ip("-netns", self.namespace, *command)
 
     def delete(self) -> None:
-        """With all its network devices."""
-        _ip("link", "delete", self._outside)  # at once; with the namespace it would go some time later
-        _ip("netns", "delete", self.namespace)
+        """With all its processes and network devices, as far as they were made."""
+        self.kill_all()
+        with contextlib.suppress(subprocess.CalledProcessError):
+            _ip("link", "delete", self._outside)  # at once; with the namespace it would go some time later
+        with contextlib.suppress(subprocess.CalledProcessError):
+            _ip("netns", "delete", self.namespace)
 
     def start(
         self, command: tuple[str, ...], log: Path, environment: Mapping[str, str] | None = None
@@ -66,12 +62,29 @@ class Host:
         self._started.append(process)
         return process
 
+    def processes(self) -> list[int]:
+        """The process ids on this host."""
+        try:
+            return [int(pid) for pid in _ip("netns", "pids", self.namespace).split()]
+        except subprocess.CalledProcessError:
+            return []  # there is no such host yet
+
+    def runs(self, words: str) -> bool:
+        """Whether a process with these words in its command line is there."""
+        for pid in self.processes():
+            with contextlib.suppress(OSError):
+                if words.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    return True
+        return False
+
     def kill_all(self) -> None:
         """End every process of this host at once, with SIGKILL."""
-        pids = subprocess.run(("ip", "netns", "pids", self.namespace), capture_output=True, text=True, check=True)
-        subprocess.run(("kill", "-9", *pids.stdout.split()), check=False, capture_output=True)
-        for process in self._started:
-            process.wait(30)
+        while pids := self.processes():
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            for process in self._started:
+                process.wait(30)
 
     def cut_off(self) -> None:
         """Let nothing through to this host or from it."""
@@ -89,23 +102,37 @@ class Host:
             return False
         return True
 
+    def reaches(self, other: "Host") -> bool:
+        """Whether packets get from this host to another and back."""
+        command = ("ip", "netns", "exec", self.namespace, sys.executable, "-c", REACHES, other.address)
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
 
 class Network:
-    """A bridge of this machine, whose address is 198.18.77.254, and the hosts that are joined to it."""
+    """A bridge of this machine and the hosts that are joined to it; without the rights for it the test is skipped."""
 
     def __init__(self, *names: str) -> None:
         self.hosts = [Host(name, number) for number, name in enumerate(names, 1)]
 
     def __enter__(self) -> Self:
         with ExitStack() as made:
-            _ip("link", "add", BRIDGE, "type", "bridge")
-            made.callback(_ip, "link", "delete", BRIDGE)
-            _ip("address", "add", f"{NETWORK}.254/24", "dev", BRIDGE)
-            _ip("link", "set", BRIDGE, "up")
+            try:
+                _ip("link", "add", OURS, "type", "bridge")
+            except FileNotFoundError:
+                pytest.skip("no network namespaces: `ip` is in Debian's package iproute2")
+            except subprocess.CalledProcessError as error:
+                pytest.skip(f"no network namespaces: {error.stderr.strip()}")
+            made.callback(_ip, "link", "delete", OURS)
+            _ip("address", "add", f"{NETWORK}.254/24", "dev", OURS)
+            _ip("link", "set", OURS, "up")
             for host in self.hosts:
-                host.create()
                 made.callback(host.delete)
-                made.callback(host.kill_all)
+                host.create()
+            first, second, *_ = self.hosts
+            try:
+                wait_until(lambda: first.reaches(second))
+            except TimeoutError:
+                pytest.skip("hosts on a bridge of this machine cannot reach each other: a firewall is in between")
             self._made = made.pop_all()
         return self
 

@@ -75,11 +75,8 @@ def test_the_balancer_and_prometheus_know_every_replica(replicas: dict[str, Any]
 
 
 def test_the_balancer_waits_longer_than_the_service_takes() -> None:
-    settings = Settings()
-    text = CONFIGURATION.read_text()
-    seconds = {name: int(time) for name, time in re.findall(r"timeout ([a-z-]+) +(\d+)s", text)}
-    assert seconds["server"] > settings.answer_timeout
-    assert seconds["http-keep-alive"] < settings.keepalive
+    (seconds,) = re.findall(r"timeout server +(\d+)s", CONFIGURATION.read_text())
+    assert int(seconds) > Settings().answer_timeout
 
 
 def milliseconds(name: str) -> int:
@@ -87,11 +84,13 @@ def milliseconds(name: str) -> int:
     return int(found)
 
 
+@pytest.mark.slow  # `make test-slow` unpacks HAProxy and Prometheus
 def test_haproxy_takes_the_configuration() -> None:
     checked = subprocess.run((executable(), "-c", "-f", CONFIGURATION), capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stderr
 
 
+@pytest.mark.slow
 def test_prometheus_takes_the_configuration(tmp_path: Path) -> None:
     """With the rules beside it, as the file mounts them."""
     shutil.copy(FILE.parent / "compose/prometheus.yaml", tmp_path)

@@ -66,7 +66,7 @@ def test_a_version_is_released_once(release: Any, repository: Path) -> None:
 def test_a_manifest_of_another_version_is_named(release: Any, repository: Path) -> None:
     (repository / "service/__init__.py").write_text('__version__ = "1.3.0"\n')
     commit(repository)
-    with pytest.raises(release["ReleaseError"], match=r"deploy/pod\.yaml names the image 1\.2\.0, and this is 1\.3\.0"):
+    with pytest.raises(release["ReleaseError"], match=r"deploy/pod\.yaml names digitalis:1\.2\.0, and this is 1\.3\.0"):
         release["check_tree"](repository, "1.3.0")
 
 
@@ -86,7 +86,7 @@ def test_the_change_log_gets_a_section_once(release: Any, tmp_path: Path) -> Non
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone of this repository with what is in the working tree."""
     folder = tmp_path_factory.mktemp("clone") / "digitalis"
-    git(ROOT, "clone", "--quiet", "--no-local", str(ROOT), str(folder))
+    git(ROOT, "clone", "--quiet", "--no-local", "--no-tags", str(ROOT), str(folder))
     tracked = git(ROOT, "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
     for name in tracked:
         if (ROOT / name).exists():
@@ -94,8 +94,9 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copy(ROOT / name, folder / name)
         else:
             (folder / name).unlink(missing_ok=True)
-    if git(folder, "status", "--porcelain"):
-        commit(folder)
+    changelog = folder / "CHANGELOG.md"
+    changelog.write_text(changelog.read_text().replace("## Unreleased\n", "## Unreleased\n\n- A change.\n", 1))
+    commit(folder)
     return folder
 
 
@@ -105,16 +106,25 @@ def test_the_same_commit_gives_the_same_wheel_and_one_that_lacks_a_file_is_refus
 ) -> None:
     first, second = (release["build_wheel"](clone, tmp_path / name) for name in ("first", "second"))
     assert first.read_bytes() == second.read_bytes()
-    release["check_wheel"](first, __version__)
+    release["check_wheel"](first, clone, __version__)
     with pytest.raises(release["ReleaseError"], match=rf"is of version {__version__}, not 9"):
-        release["check_wheel"](first, "9")
+        release["check_wheel"](first, clone, "9")
     lacking = tmp_path / first.name
     with zipfile.ZipFile(first) as whole, zipfile.ZipFile(lacking, "w") as archive:
         for name in whole.namelist():
             if name != "service/py.typed":
                 archive.writestr(name, whole.read(name))
     with pytest.raises(release["ReleaseError"], match=r"lacks service/py\.typed: see package-data"):
-        release["check_wheel"](lacking, __version__)
+        release["check_wheel"](lacking, clone, __version__)
+
+
+@pytest.mark.slow
+def test_images_that_nothing_can_build_are_refused_before_the_wheel_is_built(clone: Path, tmp_path: Path) -> None:
+    command = (sys.executable, "deploy/release", "--dist", tmp_path / "dist")
+    environment = clean_environment() | {"CONTAINER_TOOL": "/no/such/tool"}
+    failed = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, check=False)
+    assert (failed.returncode, failed.stderr) == (1, "release: /no/such/tool, which builds images, is not there\n")
+    assert not (tmp_path / "dist").exists()
 
 
 @pytest.mark.slow

@@ -14,15 +14,17 @@ from typing import NamedTuple
 import httpx
 import pytest
 from model_folder import ModelFolder, flip_byte
-from network_hosts import Host, Network, require_namespaces
-from real_haproxy import HAProxy, executable
+from network_hosts import Host, Network
+from real_haproxy import POLL_SECONDS, HAProxy, executable
 from running_service import DEADLINE, ROW, clean_environment, wait_until
 
 pytestmark = pytest.mark.slow
 
 CLIENTS = 6
+PAUSE = 0.002  # seconds: hosts, balancer and clients share the cores of this machine
 BODY = json.dumps(ROW)
 SECONDS = 3.0  # of load before and after what happens
+ANSWERED_IN_PART = 1  # requests that may fail when a host goes away: no answer that has begun is asked for again
 LONGEST_OUTAGE = 10.0  # seconds that a request may take when a host goes away, before it is answered or given up
 
 
@@ -36,7 +38,7 @@ class Answer(NamedTuple):
 
 
 class Client(threading.Thread):
-    """Asks the balancer without a pause over one connection, and retries nothing."""
+    """Asks the balancer over one connection, with short pauses, and retries nothing."""
 
     def __init__(self, address: str) -> None:
         super().__init__(daemon=True)
@@ -61,6 +63,7 @@ class Client(threading.Thread):
                 problem = repr(error)
                 self._connection.close()
             self.answers.append(Answer(asked, time.monotonic() - asked, version, problem))
+            time.sleep(PAUSE)
         self._connection.close()
 
 
@@ -90,7 +93,9 @@ class Replica:
 
     def version(self) -> str:
         """The version that it says it answers with."""
-        return str(httpx.get(f"http://{self.host.address}:8000/v1/models/iris", timeout=DEADLINE).json()["version"])
+        time.sleep(POLL_SECONDS)
+        url = f"http://{self.host.address}:8000/v1/models/iris"
+        return str(httpx.get(url, timeout=DEADLINE, verify=False).json()["version"])
 
 
 class Site:
@@ -107,15 +112,17 @@ class Site:
         clients = [Client(self.balancer.address) for _ in range(CLIENTS)]
         for client in clients:
             client.start()
-        time.sleep(SECONDS)
-        began = time.monotonic()
-        yield answers
-        ended = time.monotonic()
-        time.sleep(SECONDS)
-        for client in clients:
-            client.is_done.set()
-        for client in clients:
-            client.join()
+        try:
+            time.sleep(SECONDS)
+            began = time.monotonic()
+            yield answers
+            ended = time.monotonic()
+            time.sleep(SECONDS)
+        finally:
+            for client in clients:
+                client.is_done.set()
+            for client in clients:
+                client.join()
         answers += sorted(answer for client in clients for answer in client.answers)
         self._note(event, answers, began, ended)
 
@@ -148,7 +155,6 @@ def problems(answers: list[Answer]) -> list[str]:
 def site(tmp_path: Path) -> Iterator[Site]:
     """Three hosts with a replica each, a fourth one without, and the balancer on a fifth."""
     executable()
-    require_namespaces()
     models = ModelFolder(tmp_path / "models")
     models.add(1)
     with Network("one", "two", "three", "four", "balancer") as network:
@@ -170,7 +176,7 @@ def test_what_happens_to_a_host_costs_no_more_than_the_requests_that_it_had(site
     with site.load("a host is killed") as answers:
         one.lose()
         site.balancer.wait_for_down("one")
-    assert len(problems(answers)) <= CLIENTS
+    assert len(problems(answers)) <= ANSWERED_IN_PART
     with site.load("it is started again") as answers:
         site.start(one)
     assert problems(answers) == []
@@ -178,7 +184,7 @@ def test_what_happens_to_a_host_costs_no_more_than_the_requests_that_it_had(site
     with site.load("a host is cut off") as answers:
         two.host.cut_off()
         site.balancer.wait_for_down("two")
-    assert len(problems(answers)) <= CLIENTS
+    assert len(problems(answers)) <= ANSWERED_IN_PART
     assert max(answer.seconds for answer in answers) < LONGEST_OUTAGE
     with site.load("it returns") as answers:
         two.host.reconnect()

@@ -4,6 +4,7 @@ A batch is a row of the dataset, so that none is cut or joined to another, and a
 machine. Where a node is lost, Ray reads and predicts again what was there; the part is written anew in its place.
 """
 
+import contextlib
 import logging
 import os
 import pickle
@@ -29,8 +30,8 @@ WHOLE = 1  # byte: no two batches are joined to a larger block
 def run_on_ray(work: Work, address: str, report: Report) -> Counts:
     """Predict all that is left over the nodes of a cluster; `report` is called after each batch.
 
-    Every node has the files, the bundle and the folder of the parts at the same paths; relative ones are relative to
-    the folder of this process. Raises `InputError` where no cluster answers, and where a file cannot be read.
+    Every node has the files, the bundle and the folder of the parts at the same paths. Raises `InputError` where no
+    cluster answers, where a file cannot be read, and where a node has another bundle.
     """
     try:
         _check_answers(address)
@@ -41,20 +42,27 @@ def run_on_ray(work: Work, address: str, report: Report) -> Counts:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.target_max_block_size = WHOLE
-    actors = ray.data.ActorPoolStrategy(min_size=1, max_size=int(ray.cluster_resources()["CPU"]))
-    here = Path.cwd()
-    batches = ray.data.read_datasource(_Batches(work, here), override_num_blocks=1, num_cpus=0)
-    scored = batches.map_batches(_PartScorer, batch_size=1, compute=actors, fn_args=(work, here), num_cpus=1)
-    total = Counts(0, 0)
+    context.raise_original_map_exception = True
     try:
-        for row in scored.iter_rows():
-            total = Counts(total.predicted + row["predicted"], total.rejected + row["rejected"])
-            report(total)
+        return _predict(work, int(ray.cluster_resources().get("CPU", 0)), report)
     except ray.exceptions.RayError as error:
-        reason, *_advice = str(getattr(error, "cause", None) or error).splitlines()  # of Ray's
+        cause = getattr(error, "cause", None) or error
+        reason, _, _advice_of_ray = (str(cause) or repr(cause)).partition("\nFailed to apply")
         raise InputError(reason) from None
     finally:
         ray.shutdown()
+
+
+def _predict(work: Work, cores: int, report: Report) -> Counts:
+    if not cores:
+        raise InputError("--ray: no node of the cluster has a core for this")
+    here, total = Path.cwd(), Counts(0, 0)
+    actors = ray.data.ActorPoolStrategy(min_size=1, max_size=cores)
+    batches = ray.data.read_datasource(_Batches(work, here), override_num_blocks=1, num_cpus=0)
+    scored = batches.map_batches(_PartScorer, batch_size=1, compute=actors, fn_args=(work, here), num_cpus=1)
+    for row in scored.iter_rows():
+        total = Counts(total.predicted + row["predicted"], total.rejected + row["rejected"])
+        report(total)
     return total
 
 
@@ -84,15 +92,21 @@ class _Batches(ray.data.Datasource):  # type: ignore[misc] # Ray Data is untyped
 
 
 def _read(work: Work, folder: Path) -> Iterator[pa.Table]:
-    os.chdir(folder)
+    _enter(folder)
     for index, batch in work.left():
         yield pa.table({"index": [index], "batch": pa.array([pickle.dumps(batch, 5)], pa.large_binary())})
+
+
+def _enter(folder: Path) -> None:
+    """Relative paths are those of the command; where its folder is not on this node, absolute ones still are."""
+    with contextlib.suppress(OSError):
+        os.chdir(folder)
 
 
 class _PartScorer:
     """An actor, which opens the model with its first batch."""
 
     def __call__(self, rows: Columns, work: Work, folder: Path) -> Columns:
-        os.chdir(folder)
+        _enter(folder)
         counts = work.score(int(rows["index"][0]), pickle.loads(rows["batch"][0]))  # noqa: S301 # from `_read`
         return {"predicted": np.array([counts.predicted]), "rejected": np.array([counts.rejected])}

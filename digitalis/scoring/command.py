@@ -66,11 +66,11 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument("--format", choices=tuple(WRITERS), default="parquet", help="of the parts (default: parquet)")
     parser.add_argument("--models", type=Path, default=Path("models"), help="the models' folder (default: models)")
     cores = available_cores()
-    parser.add_argument(
-        "--processes", type=int, default=cores, help=f"that work at a time (default: {cores}, the cores)"
-    )
-    ray_help = "on a Ray cluster instead: its address, or that of the cluster that runs on this machine"
-    parser.add_argument("--ray", nargs="?", const="auto", metavar="ADDRESS", help=ray_help)
+    where = parser.add_mutually_exclusive_group()
+    processes_help = f"that work at a time (default: {cores}, the cores)"
+    where.add_argument("--processes", type=positive_int, default=cores, metavar="N", help=processes_help)
+    ray_help = "on a Ray cluster instead: HOST:PORT, or auto for the one that this machine is part of"
+    where.add_argument("--ray", metavar="ADDRESS", help=ray_help)
     return parser
 
 
@@ -80,8 +80,9 @@ def _predict(args: argparse.Namespace, console: Console) -> int:
     _check_task(bundle)
     files = find_files(args.inputs)
     parts = Parts(args.out, args.format)
+    digest = bundle_digest(contents)
     done = parts.begin({
-        "model": str(bundle.id), "digest": bundle_digest(contents), "format": args.format,
+        "model": str(bundle.id), "digest": digest, "format": args.format,
         "rows": ROWS, "pictures": PICTURES, "files": [[str(path), path.stat().st_size] for path in files],
     })  # fmt: skip
     started, progress = time.monotonic(), _progress(console)
@@ -92,8 +93,8 @@ def _predict(args: argparse.Namespace, console: Console) -> int:
             rate = (counts.predicted + counts.rejected) / (time.monotonic() - started)
             progress.update(task, completed=sum(counts), rate=f"{rate:,.0f} rows/s, {counts.rejected:,} rejected")
 
-        work = Work(partial(batches, files, bundle, ROWS, PICTURES), folder, parts, done)
-        counts = run_on_ray(work, args.ray, report) if args.ray else run(work, max(args.processes, 1), report)
+        work = Work(partial(batches, files, bundle, ROWS, PICTURES), folder, digest, parts, done)
+        counts = run(work, args.processes, report) if args.ray is None else run_on_ray(work, args.ray, report)
     seconds = time.monotonic() - started
     again = f", {len(done):,} parts were there already" if done else ""
     print(f"{counts.predicted:,} rows predicted, {counts.rejected:,} rejected in {seconds:.1f} s{again}: {args.out}")
@@ -111,6 +112,13 @@ def find_bundle(model: str, models_dir: Path) -> Path:
         there = ", ".join(sorted({one.name for one in found}))
         raise InputError(f"no model {model!r} in {models_dir}/: there are {there}")
     return found[max(versions, key=lambda one: int(one.version))]
+
+
+def positive_int(text: str) -> int:
+    """A number of processes; raises `ArgumentTypeError`."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, got {text!r}")
+    return int(text)
 
 
 def run_on_ray(work: Work, address: str, report: Report) -> Counts:

@@ -1,6 +1,7 @@
 """Predictions -> a folder of parts. A part is whole or not there, so a run goes on where it was stopped."""
 
 import json
+import uuid
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -43,6 +44,8 @@ class Parts:
             if any(self.folder.iterdir()):
                 raise InputError(f"{self.folder}: it has files, and none of a run: --out names a new folder")
             description.write_text(json.dumps(run, indent=2) + "\n")
+        for unfinished in self.folder.glob(".*.partial"):
+            unfinished.unlink(missing_ok=True)
         found = json.loads(description.read_text())
         if different := [name for name in run if found.get(name) != run[name]]:
             raise InputError(
@@ -57,6 +60,6 @@ class Parts:
         self._write(scored.predictions, f"predictions-{index:06}.{self.format}", WRITERS[self.format])
 
     def _write(self, table: pa.Table, name: str, write: Callable[[pa.Table, Path], Any]) -> None:
-        unfinished = self.folder / f".{name}.partial"
+        unfinished = self.folder / f".{name}.{uuid.uuid4().hex}.partial"  # a lost node may write the same part
         write(table, unfinished)
         unfinished.replace(self.folder / name)

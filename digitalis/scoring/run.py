@@ -1,6 +1,7 @@
 """All batches over several processes, with few of them in memory at a time."""
 
 import functools
+import platform
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -8,7 +9,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
-from digitalis.scoring.inputs import Batch
+from digitalis.scoring.inputs import Batch, InputError
 from digitalis.scoring.parts import Parts
 from digitalis.scoring.scorer import Scorer
 
@@ -30,6 +31,7 @@ class Work(NamedTuple):
 
     read: Callable[[], Iterable[Batch]]
     bundle: Path
+    digest: str
     parts: Parts
     done: set[int]
 
@@ -38,8 +40,12 @@ class Work(NamedTuple):
         return ((index, batch) for index, batch in enumerate(self.read()) if index not in self.done)
 
     def score(self, index: int, batch: Batch) -> Counts:
-        """Predict a batch, and write its part."""
-        scored = _scorer(self.bundle).score(batch)
+        """Predict a batch, and write its part; raises `InputError` where there is another bundle than at the start."""
+        scorer = _scorer(self.bundle)
+        if scorer.model.digest != self.digest:
+            where = f"on {platform.node()}, {self.bundle.absolute()}"
+            raise InputError(f"{where} has the digest {scorer.model.digest}, and this run is of {self.digest}")
+        scored = scorer.score(batch)
         self.parts.write(index, scored)
         return Counts(scored.predictions.num_rows, scored.rejected.num_rows)
 
