@@ -23,7 +23,9 @@ from running_service import DEADLINE, ROOT
 from test_bundle import edit_golden
 
 from digitalis.scoring.command import main
-from digitalis.scoring.inputs import CSV_BLOCK
+from digitalis.scoring.inputs import CSV_BLOCK, Batch, InputError
+from digitalis.scoring.parts import Parts
+from digitalis.scoring.run import Work
 
 IRIS = ("sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)")
 
@@ -255,3 +257,35 @@ def test_the_parts_of_another_run_are_not_mixed_with(tmp_path: Path, capsys: pyt
     (tmp_path / "mine/letter.txt").write_text("mine")
     assert main(["iris", str(table), "--out", str(tmp_path / "mine"), "--models", str(MODELS)]) == 1
     assert "it has files, and none of a run" in " ".join(capsys.readouterr().err.split())
+
+
+def test_what_an_interrupted_run_left_half_written_is_removed(tmp_path: Path) -> None:
+    table = write_csv(tmp_path / "rows.csv", rows_of_iris(3))
+    predict("iris", table, out=tmp_path / "out")
+    (tmp_path / "out/predictions-000000.parquet").unlink()
+    (tmp_path / "out/.predictions-000000.parquet.1f.partial").write_text("half")
+    assert predict("iris", table, out=tmp_path / "out").num_rows == 3
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["predictions-000000.parquet", "run.json"]
+
+
+def test_a_node_with_another_bundle_is_refused(tmp_path: Path) -> None:
+    work = Work(list, newest("iris"), "sha256:0", Parts(tmp_path, "csv"), set())
+    with pytest.raises(InputError, match=r"models/iris/\d+ has the digest sha256:\w+, and this run is of sha256:0"):
+        work.score(0, Batch("rows.npy", 1, rows_of_iris(1)))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--ray", "auto", "--processes", "7"], "argument --processes: not allowed with argument --ray"),
+        (["--processes", "0"], "argument --processes: expected 1 or more, got '0'"),
+        (["--ray"], "argument --ray: expected one argument"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(
+    options: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as refused:
+        main(["iris", "rows.csv", "--out", "out", *options])
+    assert refused.value.code == 2
+    assert words in capsys.readouterr().err
