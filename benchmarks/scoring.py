@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.csv
 
 from benchmarks.uploads import generate_uploads
-from digitalis.scoring.command import PICTURES, ROWS, find_bundle
-from digitalis.scoring.inputs import batches
+from digitalis.scoring.command import PICTURES, ROWS
+from digitalis.scoring.inputs import Inputs, batches
+from digitalis.scoring.models import find_bundle
 from digitalis.scoring.parts import Parts
 from digitalis.scoring.scorer import Scorer
 from service.bundle.loading import load_bundle
@@ -45,7 +46,7 @@ def _compare_images(scratch: Path, rounds: int) -> None:
         parts = Parts(scratch / str(number), "parquet")
         parts.folder.mkdir()
         started = time.perf_counter()
-        for index, batch in enumerate(batches([images], scorer.model.bundle, ROWS, PICTURES)):
+        for index, batch in enumerate(batches(Inputs([images], (), []), scorer.model.bundle, ROWS, PICTURES)):
             parts.write(index, scorer.score(batch))
         ours = time.perf_counter() - started
         ratios.append(bare / ours)
@@ -72,7 +73,7 @@ def _score_pictures(scratch: Path, data_dir: Path) -> None:
         (folder / str(number)).write_bytes(upload.file)
     scorer = Scorer(find_bundle("digits", ROOT / "models"))
     started, predicting, images = time.perf_counter(), 0.0, 0
-    for batch in batches([*folder.iterdir()], scorer.model.bundle, ROWS, PICTURES):
+    for batch in batches(Inputs([*folder.iterdir()], (), []), scorer.model.bundle, ROWS, PICTURES):
         scored = scorer.score(batch)
         images += len(batch)
         decoded = np.zeros((scored.predictions.num_rows, 28, 28), np.uint8)

@@ -15,11 +15,9 @@ from service.images.normaliser.mnist_geometry import fit_mnist_geometry
 from training.augmentation.distortion import Distorter, ink_extents
 from training.augmentation.normaliser_artifacts import roundtrip_through_normaliser, with_artifacts
 from training.datasets import open_dataset
-from training.learning.distillation import distillation_step
+from training.learning.distillation import build_teacher, distillation_step
 from training.learning.train import train_one_seed
-from training.networks.convolutional import convolutional_layers
 from training.networks.network import ImageNetwork
-from training.networks.scaling import PixelScaling
 from training.progress import Progress
 from training.recipes import RECIPES
 from training.recipes.gradient_descent import AdamW, Distortion, GradientDescent, Teacher
@@ -67,10 +65,10 @@ def test_the_same_seed_gives_the_same_distortions(images: Tensor) -> None:
     assert len(torch.unique(first, dim=0)) == len(images)
 
 
-@pytest.mark.parametrize("name", [name for name in Distortion.__struct_fields__ if not name.endswith("_fraction")])
+@pytest.mark.parametrize("name", [name for name, kind in Distortion.__annotations__.items() if kind is float])
 def test_each_distortion_alone_changes_every_image(images: Tensor, name: str) -> None:
     softened = avg_pool2d(images.to(torch.float32), 3, stride=1, padding=1).to(torch.uint8)
-    found = distorted(softened, Distortion(**{name: 20.0 if name == "rotation" else 1.0}))
+    found = distorted(softened, msgspec.convert({name: 20.0 if name == "rotation" else 1.0}, Distortion))
     assert found.shape == images.shape
     assert found.dtype == torch.uint8
     assert (found != softened).flatten(1).any(dim=1).float().mean() > 0.9
@@ -121,8 +119,32 @@ def test_a_recipe_with_distortions_survives_the_manifest() -> None:
     assert msgspec.convert(msgspec.to_builtins(recipe), type(recipe)) == recipe
 
 
+def test_the_original_and_each_copy_with_artifacts_are_drawn_as_the_recipe_says(images: Tensor) -> None:
+    versions = images.repeat(40, 1, 1)[:, None].repeat(1, 4, 1, 1)
+    for copy in range(4):
+        versions[:, copy, 0, 0] = copy  # a mark of each
+    distorter = Distorter(Distortion(artifact_fraction=0.6, artifact_copies=3), 0)
+    drawn = distorter._select_version(versions)[:, 0, 0]
+    shares = torch.bincount(drawn.long(), minlength=4) / len(drawn)
+    torch.testing.assert_close(shares, torch.tensor([0.4, 0.2, 0.2, 0.2]), atol=0.06, rtol=0)
+
+
+def test_each_image_has_the_copies_that_the_recipe_says(digits: Tensor) -> None:
+    distortion = Distortion(artifact_fraction=0.5, artifact_copies=2)
+    versions = with_artifacts(digits[:8], distortion, 0, Progress.silent())
+    assert versions.shape == (8, 3, 28, 28)
+    assert torch.equal(versions[:, 0], digits[:8])
+    assert not torch.equal(versions[:, 1], versions[:, 2])
+
+
+def teacher_network() -> ImageNetwork:
+    recipe = RECIPES["mnist"]
+    training = msgspec.structs.replace(recipe.gradient_descent, teacher=TEACHER)
+    return build_teacher(msgspec.structs.replace(recipe, training=training), 0)[0]
+
+
 def test_a_teacher_has_two_convolutions_for_each_of_its_channels_and_a_logit_for_each_class() -> None:
-    layers = convolutional_layers(Teacher(AdamW(), batch_size=1, epochs=1, channels=(4, 8)), classes=10)
+    layers = teacher_network().layers
     assert layers(torch.zeros(5, 784)).shape == (5, 10)
     shapes = [tuple(layer.weight.shape) for layer in layers if isinstance(layer, (nn.Conv2d, nn.Linear))]
     assert shapes == [(4, 1, 3, 3), (4, 4, 3, 3), (8, 4, 3, 3), (8, 8, 3, 3), (10, 8)]
@@ -130,7 +152,7 @@ def test_a_teacher_has_two_convolutions_for_each_of_its_channels_and_a_logit_for
 
 def test_a_student_learns_its_teachers_predictions_whatever_the_labels_are() -> None:
     torch.manual_seed(0)
-    teacher = ImageNetwork(PixelScaling(centred=False), convolutional_layers(TEACHER, 10), nn.Softmax(dim=1))
+    teacher = teacher_network()
     inputs, labels = torch.rand(40, 784), torch.eye(10)[torch.zeros(40, dtype=torch.int64)]
     layers = nn.Sequential(nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 10))
     config = GradientDescent(AdamW(0.01), batch_size=40, epochs=1, teacher=TEACHER)

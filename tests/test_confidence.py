@@ -15,7 +15,6 @@ from training.augmentation.ood_negatives import font_files, ood_negatives
 from training.datasets.dataset import Split
 from training.learning.calibration import (
     MAX_FALSE_REJECTION,
-    MAX_UNSURE,
     augmented_validation,
     best_temperature,
     calibrate,
@@ -56,11 +55,11 @@ def test_few_of_the_right_predictions_are_below_the_threshold() -> None:
     probabilities = torch.stack([confidence, 1 - confidence], dim=1)
     targets = torch.zeros(10_000, dtype=torch.int64)
     targets[:2000:2] = 1  # below 0.6 every other prediction is wrong
-    threshold = confidence_threshold(probabilities, targets)
+    threshold = confidence_threshold(probabilities, targets, 0.08)
     right = confidence[targets == 0]
-    assert (right < threshold).float().mean() == pytest.approx(MAX_UNSURE, abs=0.001)
+    assert (right < threshold).float().mean() == pytest.approx(0.08, abs=0.001)
     assert (confidence[targets == 1] < threshold).float().mean() > 0.7
-    assert confidence_threshold(probabilities, torch.ones(10_000, dtype=torch.int64)) == 1.0
+    assert confidence_threshold(probabilities, torch.ones(10_000, dtype=torch.int64), 0.08) == 1.0
 
 
 def network_with_ood(hidden: int = 12) -> ImageNetworkWithOod:

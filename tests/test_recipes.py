@@ -13,7 +13,7 @@ import pytest
 import torch
 from conftest import MODELS
 from running_service import ROOT, clean_environment
-from torch.nn import BatchNorm1d
+from torch.nn import BatchNorm1d, BatchNorm2d
 
 from service.bundle.loading import load_bundle
 from service.bundle.manifest import REPORT, Column
@@ -30,7 +30,7 @@ from training.learning.tasks import count_correct, encode_targets
 from training.learning.train import train, train_validation_split
 from training.learning.validate import validate_recipe
 from training.networks.mlp import fold_batch_norm, mlp
-from training.networks.network import build, build_initialised
+from training.networks.network import ImageNetworkWithOod, build, build_initialised
 from training.networks.scaling import Standardise
 from training.progress import Progress
 from training.recipes import RECIPES, collect, iris
@@ -211,6 +211,23 @@ def test_batch_norm_is_folded_into_the_linear_layers_after_training() -> None:
     assert result.metrics["accuracy"] >= 0.9
 
 
+def test_convolutions_are_trained_with_batch_norm_and_exported_without_it() -> None:
+    recipe = msgspec.structs.replace(RECIPES["digits"], convolutions=(4, 8, 8), layers=(784, 5, 10))
+    network = build_initialised(recipe, Split(torch.zeros(1), torch.zeros(1)), 0)
+    assert sum(isinstance(layer, BatchNorm2d) for layer in network.layers) == 6
+    images = torch.randint(256, (16, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    for _ in range(3):
+        network.train()(images)
+    before = network.eval()(images)
+    network.layers = fold_batch_norm(network.layers)
+    torch.testing.assert_close(network(images), before)
+    assert [*network.state_dict()] == [*build(recipe).state_dict()]
+    assert sum(parameter.numel() for parameter in network.parameters()) == recipe.num_parameters
+    assert isinstance(network, ImageNetworkWithOod)
+    hidden, _ = network.hidden_and_logits(network.scale(images))
+    assert hidden.shape == (16, 9 * 8 + 5) == (16, recipe.ood_head_layers[0])
+
+
 def test_a_learning_rate_that_is_too_high_is_reported() -> None:
     training = GradientDescent(SGD(10.0), batch_size=3, epochs=100)
     recipe = msgspec.structs.replace(RECIPES["linear-regression"], training=training)
@@ -272,7 +289,11 @@ def test_a_recipe_of_digits_trains_from_scratch_and_reaches_its_acceptance_thres
         ({"name": "X or"}, "recipe X or: a name consists of lower-case letters"),
         (
             {"training": GradientDescent(SGD(1.0), batch_size=4, epochs=1, distortion=Distortion()), "sweep_seeds": 0},
-            "recipe xor: distortion and teacher are for images of digits, and xor has none",
+            "recipe xor: convolutions, distortion and teacher are for images of digits, and xor has none",
+        ),
+        (
+            {"convolutions": (4,)},
+            "recipe xor: convolutions, distortion and teacher are for images of digits, and xor has none",
         ),
         (
             {"training": GradientDescent(Adagrad(), batch_size=4, epochs=1, schedule="one-cycle"), "sweep_seeds": 0},

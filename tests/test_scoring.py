@@ -1,6 +1,7 @@
 """`digitalis predict`: the same answers as over HTTP, in parts that a killed run finds again."""
 
 import contextlib
+import gzip
 import json
 import os
 import shutil
@@ -19,13 +20,14 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import MODELS, SAMPLES, newest
 from in_process import open_app, post
-from running_service import DEADLINE, ROOT
+from running_service import DEADLINE, ROOT, wait_until
 from test_bundle import edit_golden
 
+from digitalis.scoring.batch import Batch, InputError
 from digitalis.scoring.command import main
-from digitalis.scoring.inputs import CSV_BLOCK, Batch, InputError
 from digitalis.scoring.parts import Parts
 from digitalis.scoring.run import Work
+from digitalis.scoring.tables import CSV_BLOCK
 
 IRIS = ("sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)")
 
@@ -219,11 +221,14 @@ Change = Callable[[Path], list[str]]
     [
         (["irsi", "rows.csv"], "no model 'irsi' in "),
         (["iris/99", "rows.csv"], "no model 'iris/99' in "),
-        (["iris", "nowhere.csv"], "nowhere.csv: no file there"),
+        (["iris", "nowhere.csv"], "nowhere.csv: there is no such file or folder"),
         (["wine", "rows.csv"], "rows.csv: it has no column 'alcohol', 'malic_acid'"),
-        (["iris", "scan.png"], "scan.png: expected a table in CSV or Parquet, or an array in .npy, for iris/"),
+        (
+            ["iris", "scan.png"],
+            "scan.png: expected a table (.csv, .tsv, .parquet, also .csv.gz), or an array in .npy, for iris/",
+        ),
         (["iris", "broken.parquet"], "broken.parquet: "),
-        (["iris", "empty.csv"], "empty.csv: Empty CSV file"),
+        (["iris", "empty.csv"], "empty.csv: it cannot be read: Empty CSV file"),
         (["arc", "rows.csv"], "is a model of the task mixture, which this command does not predict"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",
@@ -252,11 +257,13 @@ def test_the_parts_of_another_run_are_not_mixed_with(tmp_path: Path, capsys: pyt
     write_csv(table, rows_of_iris(4))
     arguments = [str(table), "--out", str(tmp_path / "out"), "--models", str(MODELS)]
     assert main(["iris", *arguments]) == 1
-    assert "has the parts of another run (files differ)" in " ".join(capsys.readouterr().err.split())
+    assert "has the parts of another run, with other files: give another folder to --out" in " ".join(
+        capsys.readouterr().err.split()
+    )
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/letter.txt").write_text("mine")
     assert main(["iris", str(table), "--out", str(tmp_path / "mine"), "--models", str(MODELS)]) == 1
-    assert "it has files, and none of a run" in " ".join(capsys.readouterr().err.split())
+    assert "it has other files, and no parts of a run" in " ".join(capsys.readouterr().err.split())
 
 
 def test_what_an_interrupted_run_left_half_written_is_removed(tmp_path: Path) -> None:
@@ -265,13 +272,17 @@ def test_what_an_interrupted_run_left_half_written_is_removed(tmp_path: Path) ->
     (tmp_path / "out/predictions-000000.parquet").unlink()
     (tmp_path / "out/.predictions-000000.parquet.1f.partial").write_text("half")
     assert predict("iris", table, out=tmp_path / "out").num_rows == 3
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["predictions-000000.parquet", "run.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        ".lock",
+        "predictions-000000.parquet",
+        "run.json",
+    ]
 
 
 def test_a_node_with_another_bundle_is_refused(tmp_path: Path) -> None:
     work = Work(list, newest("iris"), "sha256:0", Parts(tmp_path, "csv"), set())
     with pytest.raises(InputError, match=r"models/iris/\d+ has the digest sha256:\w+, and this run is of sha256:0"):
-        work.score(0, Batch("rows.npy", 1, rows_of_iris(1)))
+        work.score(0, Batch("rows.npy", np.arange(1, 2), rows_of_iris(1)))
 
 
 @pytest.mark.parametrize(
@@ -289,3 +300,123 @@ def test_options_that_make_no_sense_are_refused(
         main(["iris", "rows.csv", "--out", "out", *options])
     assert refused.value.code == 2
     assert words in capsys.readouterr().err
+
+
+def test_columns_that_the_model_does_not_have_may_hold_anything(tmp_path: Path) -> None:
+    """A number at the start of a column does not make the words after it wrong."""
+    table = tmp_path / "rows.csv"
+    rows = [f"{number},5.1,3.5,1.4,0.2" for number in range(70_000)]
+    table.write_text("\n".join([f"id,{','.join(IRIS)}", *rows, "A12,5.1,3.5,1.4,0.2"]) + "\n")
+    assert table.stat().st_size > CSV_BLOCK
+    found = predict("iris", table, out=tmp_path / "out", keep="id")
+    assert found.column("id").to_pylist() == [*map(str, range(70_000)), "A12"]
+
+
+def test_rows_with_other_numbers_of_cells_are_rejected_and_counted(tmp_path: Path) -> None:
+    table = tmp_path / "rows.csv"
+    good = ["5.1,3.5,1.4,0.2"] * 60_000
+    lines = [*good, "5.1", *good, "5.1,3.5,1.4,0.2,9", "6.3,3.3,6.0,2.5", "1,2"]
+    table.write_text("\n".join([",".join(IRIS), *lines]) + "\n")
+    found = predict("iris", table, out=tmp_path / "out")
+    wrong = {60_001: 1, 120_002: 5, 120_004: 2}
+    assert found.column("row").to_pylist() == [row for row in range(1, 120_005) if row not in wrong]
+    assert [(row["row"], row["reason"]) for row in rejected(tmp_path / "out")] == [
+        (row, f"the row has {cells} cells, expected 4") for row, cells in wrong.items()
+    ]
+
+
+@pytest.mark.parametrize("form", ["semicolons", "tabs", "utf-16", "gzip", "CRLF", "BOM", "quoted line breaks"])
+def test_a_table_may_be_written_in_other_ways(tmp_path: Path, form: str) -> None:
+    delimiter = {"semicolons": ";", "tabs": "\t"}.get(form, ",")
+    end = "\r\n" if form == "CRLF" else "\n"
+    note = '"two' + end + 'lines"' if form == "quoted line breaks" else "x"
+    lines = [delimiter.join(["note", *IRIS])] + [delimiter.join([note, "5.1", "3.5", "1.4", "0.2"])] * 60_000
+    text = end.join(lines) + end
+    content = text.encode({"utf-16": "utf-16", "BOM": "utf-8-sig"}.get(form, "utf-8"))
+    table = tmp_path / ("rows.csv.gz" if form == "gzip" else "rows.tsv" if form == "tabs" else "rows.csv")
+    table.write_bytes(gzip.compress(content) if form == "gzip" else content)
+    assert len(content) > CSV_BLOCK
+    assert predict("iris", table, out=tmp_path / "out").column("row").to_pylist() == list(range(1, 60_001))
+
+
+def test_files_of_folders_that_are_no_tables_are_left_out_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "tables"
+    (folder / ".hidden").mkdir(parents=True)
+    write_csv(folder / "rows.csv", rows_of_iris(3))
+    write_csv(folder / ".hidden/rows.csv", rows_of_iris(3))
+    (folder / "README.md").write_text("notes")
+    assert predict("iris", folder, folder / "rows.csv", out=folder / "out").num_rows == 3
+    assert f"left out, as they are no tables: {folder}/README.md" in capsys.readouterr().err
+    assert predict("iris", folder, folder / "rows.csv", out=folder / "out").num_rows == 3  # its own parts are no inputs
+
+
+def test_a_table_that_was_changed_is_another_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = write_csv(tmp_path / "rows.csv", rows_of_iris(3))
+    predict("iris", table, out=tmp_path / "out")
+    os.utime(table, ns=(1, 1))
+    assert main(["iris", str(table), "--out", str(tmp_path / "out"), "--models", str(MODELS)]) == 1
+    assert "has the parts of another run, with other files" in capsys.readouterr().err
+
+
+def test_two_commands_do_not_write_to_one_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = write_csv(tmp_path / "rows.csv", rows_of_iris(3))
+    with Parts(tmp_path / "out", "parquet").locked():
+        assert main(["iris", str(table), "--out", str(tmp_path / "out"), "--models", str(MODELS)]) == 1
+    assert "another command writes there: wait for its end" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_no_process_stays_when_the_command_is_ended(tmp_path: Path, end: signal.Signals) -> None:
+    table = write_csv(tmp_path / "rows.csv", rows_of_iris(400_000))
+    command = (
+        sys.executable,
+        "-m",
+        "digitalis",
+        "predict",
+        "iris",
+        table,
+        "--out",
+        tmp_path / "out",
+        "--models",
+        MODELS,
+    )
+    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=subprocess.PIPE, text=True)
+    wait_until(lambda: (tmp_path / "out").exists() and list((tmp_path / "out").glob("predictions-*")))
+    process.send_signal(end)
+    process.communicate(timeout=DEADLINE)  # until every process has closed the pipe
+    assert process.returncode == (130 if end == signal.SIGTERM else -signal.SIGKILL)
+
+
+def test_a_name_that_is_not_utf_8_is_written_with_backslashes(tmp_path: Path) -> None:
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    Path(shutil.copy(SAMPLES / "7.png", folder)).rename(folder / os.fsdecode(b"\xff.png"))
+    (row,) = predict("mnist-deep", folder, out=tmp_path / "out").to_pylist()
+    assert row["file"] == f"{folder}/\\xff.png"
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("iriss", "no model 'iriss' in {models}/: did you mean iris?"),
+        ("iris/99", "no model 'iris/99' in {models}/: there is iris/"),
+    ],
+)
+def test_a_model_that_is_not_there_has_a_hint(
+    tmp_path: Path, model: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = write_csv(tmp_path / "rows.csv", rows_of_iris(3))
+    assert main([model, str(table), "--out", str(tmp_path / "out"), "--models", str(MODELS)]) == 1
+    assert words.format(models=MODELS) in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_array_of_another_shape_is_refused_before_anything_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "rows.npy", np.zeros((3, 5), np.float32))
+    assert main(["iris", str(tmp_path / "rows.npy"), "--out", str(tmp_path / "out"), "--models", str(MODELS)]) == 1
+    assert "rows.npy: its shape is (3, 5), expected (n, 4) for iris/" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -30,13 +30,12 @@ def list_recipes(_args: argparse.Namespace) -> None:
     columns = "recipe", "task", "network", "parameters", "data set", "acceptance threshold", "lecture", "summary"
     table = Table(*columns, box=None)
     for recipe in RECIPES.values():
-        layers = "-".join(map(str, recipe.layers))
         acceptance = recipe.acceptance
         seeds = f", {acceptance.seeds} seeds" if acceptance.seeds > 1 else ""
         threshold = f"{acceptance.metric} {acceptance.threshold}{seeds}"
         row = str(recipe.reference.row) if recipe.reference else ""
-        parameters = f"{recipe.num_parameters:,}"
-        table.add_row(recipe.name, recipe.task, layers, parameters, recipe.dataset, threshold, row, recipe.summary)
+        network = recipe.described_layers, f"{recipe.num_parameters:,}"
+        table.add_row(recipe.name, recipe.task, *network, recipe.dataset, threshold, row, recipe.summary)
     console.print(table)
     console.print(f"\n{SEGMENTER.name}: {SEGMENTER.summary}; a part of the service, not of `all`")
 

@@ -19,7 +19,7 @@ import ray
 import ray.data
 from ray.data.block import BlockMetadata
 
-from digitalis.scoring.inputs import InputError
+from digitalis.scoring.batch import InputError
 from digitalis.scoring.run import Counts, Report, Work
 
 Columns = dict[str, Any]

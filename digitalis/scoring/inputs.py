@@ -1,4 +1,4 @@
-"""Files -> batches: tables in CSV and Parquet, arrays in `.npy`, pictures. The same files give the same batches."""
+"""The command's inputs -> files, which are checked, and batches. The same files give the same batches."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -6,109 +6,122 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from digitalis.scoring.batch import Batch, InputError
+from digitalis.scoring.tables import check_columns, is_parquet, is_table, read_table
 from service.bundle.manifest import Bundle
+from service.bundle.signature import NUMPY_DTYPES
 
-TABLES, ARRAYS = (".csv", ".parquet"), (".npy",)
+ARRAY = ".npy"
+RESERVED = ("file", "row", "label", "probability", "unsure", "model", "digest")  # columns of the output
 MAX_BATCH_BYTES = 2**26  # of an array
-CSV_BLOCK = 2**20  # bytes that are read of a CSV file at a time
 
 
-class InputError(Exception):
-    """A file that cannot be read; the message names it, and says what would be right."""
+class Inputs(NamedTuple):
+    """The files, and columns of tables that are kept beside the predictions; `left_out` are files of folders."""
+
+    files: list[Path]
+    keep: tuple[str, ...]
+    left_out: list[Path]
 
 
-class Batch(NamedTuple):
-    """Rows of one file, from `first` on, counted from 1; of pictures their paths, each of which is one row."""
+def find_inputs(given: Sequence[Path], bundle: Bundle, keep: Sequence[str], out: Path) -> Inputs:
+    """The files that are given, and those in the folders that are, sorted; each once, and none of those in `out`.
 
-    source: str
-    first: int
-    content: "pa.RecordBatch | NDArray[np.generic] | list[str]"
-
-    def __len__(self) -> int:
-        return len(self.content)
-
-
-def find_files(given: Sequence[Path]) -> list[Path]:
-    """The files that are given, and those in the folders that are, sorted; raises `InputError` for one without any."""
-    found: list[Path] = []
+    Files of folders that a model cannot read are left out. Raises `InputError` for a path where nothing is, for a file
+    that cannot be read, and where there is none.
+    """
+    if own := [name for name in keep if name in RESERVED or name.startswith("probability of ")]:
+        raise InputError(f"--keep {own[0]}: the output has a column of this name already")
+    files: dict[Path, None] = {}
+    left_out = []
     for path in given:
-        inside = (one for one in path.rglob("*") if one.is_file() and not one.name.startswith("."))
-        files = sorted(inside) if path.is_dir() else [path]
-        if not files or not all(one.exists() for one in files):
-            raise InputError(f"{path}: no file there")
-        found += files
-    return found
+        if not path.exists():
+            raise InputError(f"{path}: there is no such file or folder")
+        for file in _files_in(path, out) if path.is_dir() else [path]:
+            if path.is_dir() and not (bundle.takes_images or _is_readable(file)):
+                left_out.append(file)
+            elif file not in files:
+                _check(file, bundle, keep)
+                files[file] = None
+    if not files:
+        raise InputError(f"{given[0]}: there is no file that {bundle.id} can read")
+    return Inputs(list(files), tuple(keep), left_out)
+
+
+def _files_in(folder: Path, out: Path) -> list[Path]:
+    """Hidden files and folders are left out, as those of the run are."""
+    found = (path for path in folder.rglob("*") if path.is_file())
+    visible = (path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+    return sorted(path for path in visible if out.resolve() not in path.resolve().parents)
+
+
+def _is_readable(path: Path) -> bool:
+    return is_table(path) or path.name.endswith(ARRAY)
+
+
+def _check(path: Path, bundle: Bundle, keep: Sequence[str]) -> None:
+    """Raise `InputError` for a file whose header says that none of its rows can be predicted."""
+    if keep and (bundle.takes_images or not is_table(path)):
+        raise InputError(f"{path}: --keep is for columns of tables, and this is none")
+    try:
+        if path.name.endswith(ARRAY):
+            _check_array(path, np.load(path, mmap_mode="r"), bundle)
+        elif is_table(path) and not bundle.takes_images:
+            check_columns(path, [*(feature.name for feature in bundle.features), *keep])
+        elif not bundle.takes_images:
+            raise InputError(
+                f"{path}: expected a table (.csv, .tsv, .parquet, also .csv.gz), or an array in .npy, for {bundle.id}"
+            )
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise InputError(f"{path}: it cannot be read: {error}") from None
+
+
+def _check_array(path: Path, array: NDArray[np.generic], bundle: Bundle) -> None:
+    spec = bundle.signature.inputs[0]
+    expected = ", ".join(["n", *map(str, spec.shape[1:])])
+    if array.ndim != len(spec.shape) or array.shape[1:] != tuple(spec.shape[1:]):
+        raise InputError(f"{path}: its shape is {array.shape}, expected ({expected}) for {bundle.id}")
+    if not np.can_cast(array.dtype, NUMPY_DTYPES[spec.datatype], "same_kind"):
+        raise InputError(f"{path}: numbers of the type {array.dtype}, expected {NUMPY_DTYPES[spec.datatype]}")
 
 
 def count_rows(files: Sequence[Path]) -> int | None:
-    """All rows of these files; None if one would have to be read for that, as CSV has to, or cannot be."""
-    try:
-        return sum(map(_rows_in, files))
-    except (OSError, ValueError, pa.ArrowException):
-        return None
+    """All rows of these files; None if one would have to be read for that, as CSV has to."""
+    return sum(map(_rows_in, files)) if not any(is_table(path) and not is_parquet(path) for path in files) else None
 
 
 def _rows_in(path: Path) -> int:
-    match path.suffix.lower():
-        case ".csv":
-            raise ValueError("it says nowhere how many rows it has")
-        case ".parquet":
-            rows: int = pq.ParquetFile(path).metadata.num_rows
-            return rows
-        case ".npy":
-            return len(np.load(path, mmap_mode="r"))
-    return 1
+    if is_parquet(path):
+        rows: int = pq.ParquetFile(path).metadata.num_rows
+        return rows
+    return len(np.load(path, mmap_mode="r")) if path.name.endswith(ARRAY) else 1
 
 
-def batches(files: Sequence[Path], bundle: Bundle, rows: int, pictures: int) -> Iterator[Batch]:
+def batches(inputs: Inputs, bundle: Bundle, rows: int, pictures: int) -> Iterator[Batch]:
     """All batches for a model: of at most so many rows (of CSV as many as are in a block), or pictures."""
+    columns = [*(feature.name for feature in bundle.features), *inputs.keep]
     others = []
-    for path in files:
+    for path in inputs.files:
         try:
-            if path.suffix.lower() in ARRAYS:
-                array = np.load(path, mmap_mode="r")
-                step = min(rows, max(1, MAX_BATCH_BYTES * len(array) // max(array.nbytes, 1)))
-                yield from (Batch(str(path), at + 1, array[at : at + step]) for at in range(0, len(array), step))
-            elif path.suffix.lower() in TABLES and not bundle.takes_images:
-                columns = [feature.name for feature in bundle.features]
-                yield from _csv(path, columns) if path.suffix.lower() == ".csv" else _parquet(path, columns, rows)
+            if path.name.endswith(ARRAY):
+                yield from _array(path, rows)
+            elif is_table(path) and not bundle.takes_images:
+                yield from read_table(path, columns, rows)
             else:
                 others.append(str(path))
         except (OSError, ValueError, pa.ArrowException) as error:
             raise InputError(f"{path}: {error}") from None
-    if others and not bundle.takes_images:
-        raise InputError(f"{others[0]}: expected a table in CSV or Parquet, or an array in .npy, for {bundle.id}")
     for at in range(0, len(others), pictures):
-        yield Batch("", at + 1, others[at : at + pictures])
+        part = others[at : at + pictures]
+        yield Batch("", np.ones(len(part), np.int64), part)
 
 
-def _csv(path: Path, columns: Sequence[str]) -> Iterator[Batch]:
-    """As text: what is a number is decided cell by cell, as in requests."""
-    reader = pyarrow.csv.open_csv(
-        path,
-        pyarrow.csv.ReadOptions(block_size=CSV_BLOCK),
-        convert_options=pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.string())),
-    )
-    _check_columns(path, columns, reader.schema.names)
-    first = 1
-    for block in reader:
-        yield Batch(str(path), first, block.select(list(columns)))
-        first += block.num_rows
-
-
-def _parquet(path: Path, columns: Sequence[str], rows: int) -> Iterator[Batch]:
-    file = pq.ParquetFile(path)
-    _check_columns(path, columns, file.schema_arrow.names)
-    first = 1
-    for block in file.iter_batches(batch_size=rows, columns=list(columns)):
-        yield Batch(str(path), first, block)
-        first += block.num_rows
-
-
-def _check_columns(path: Path, columns: Sequence[str], found: Sequence[str]) -> None:
-    if missing := [name for name in columns if name not in found]:
-        raise InputError(f"{path}: it has no column {', '.join(map(repr, missing))}: there are {', '.join(found)}")
+def _array(path: Path, rows: int) -> Iterator[Batch]:
+    array = np.load(path, mmap_mode="r")
+    step = min(rows, max(1, MAX_BATCH_BYTES * len(array) // max(array.nbytes, 1)))
+    for at in range(0, len(array), step):
+        part = array[at : at + step]
+        yield Batch(str(path), np.arange(at + 1, at + 1 + len(part)), part)

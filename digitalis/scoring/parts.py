@@ -1,8 +1,10 @@
 """Predictions -> a folder of parts. A part is whole or not there, so a run goes on where it was stopped."""
 
+import contextlib
+import fcntl
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,11 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from digitalis.scoring.inputs import InputError
+from digitalis.scoring.batch import InputError
 from digitalis.scoring.scorer import Scored
 
 RUN = "run.json"  # what the parts of a folder are of
+LOCK = ".lock"  # held by the command that writes there
 
 
 def _write_json_lines(table: pa.Table, path: Path) -> None:
@@ -36,22 +39,45 @@ class Parts:
         self.folder = folder
         self.format = file_format
 
-    def begin(self, run: dict[str, Any]) -> set[int]:
-        """Make the folder, or find the parts that are done already; raises `InputError` if they are of another run."""
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Make the folder, for this command alone; raises `OSError`, and `InputError` if another one writes there."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        description = self.folder / RUN
-        if not description.exists():
-            if any(self.folder.iterdir()):
-                raise InputError(f"{self.folder}: it has files, and none of a run: --out names a new folder")
-            description.write_text(json.dumps(run, indent=2) + "\n")
-        for unfinished in self.folder.glob(".*.partial"):
-            unfinished.unlink(missing_ok=True)
-        found = json.loads(description.read_text())
-        if different := [name for name in run if found.get(name) != run[name]]:
+        with (self.folder / LOCK).open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(f"{self.folder}: another command writes there: wait for its end") from None
+            yield
+
+    def begin(self, run: dict[str, Any]) -> set[int]:
+        """The parts that are done already; raises `InputError` if they are of another run."""
+        done = {int(path.stem.rpartition("-")[2]) for path in self.folder.glob(f"predictions-*.{self.format}")}
+        found = self._described() if done else {}
+        if different := [name for name in run if done and found.get(name) != run[name]]:
+            what = ", ".join(different)
             raise InputError(
-                f"{self.folder} has the parts of another run ({', '.join(different)} differ): --out names a new folder"
+                f"{self.folder} has the parts of another run, with other {what}: give another folder to --out"
             )
-        return {int(path.stem.rpartition("-")[2]) for path in self.folder.glob(f"predictions-*.{self.format}")}
+        if not done and any(path.name not in (RUN, LOCK) and not self._is_ours(path) for path in self.folder.iterdir()):
+            raise InputError(f"{self.folder}: it has other files, and no parts of a run: give another folder to --out")
+        for left in self.folder.glob(".*.partial"):
+            left.unlink(missing_ok=True)
+        unfinished = self.folder / f".{RUN}.partial"
+        unfinished.write_text(json.dumps(run, indent=2) + "\n")
+        unfinished.replace(self.folder / RUN)
+        return done
+
+    def _described(self) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = json.loads((self.folder / RUN).read_text())
+        except (OSError, ValueError):
+            return {}
+        return found
+
+    @staticmethod
+    def _is_ours(path: Path) -> bool:
+        return path.name.startswith("rejected-") or path.suffix == ".partial"
 
     def write(self, index: int, scored: Scored) -> None:
         """Write a part: what was rejected first, then the predictions, which make it count."""

@@ -33,7 +33,8 @@ def _numbers(column: pa.Array, feature: Column, rejected: Rejected) -> Floats:
     """The numbers of a column: all at once, if all are plain; otherwise each cell as its feature says."""
     if not feature.categories and not column.null_count:
         try:
-            return np.asarray(pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False), np.float32)
+            with np.errstate(over="ignore"):  # what is too large becomes infinite, and is rejected
+                return np.asarray(pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False), np.float32)
         except pa.ArrowException:
             pass  # some cell is no number: which, and why
     numbers = np.full(len(column), np.nan, np.float32)

@@ -1,15 +1,19 @@
 """All batches over several processes, with few of them in memory at a time."""
 
+import contextlib
 import functools
+import os
 import platform
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import NamedTuple
 
-from digitalis.scoring.inputs import Batch, InputError
+from digitalis.scoring.batch import Batch, InputError
 from digitalis.scoring.parts import Parts
 from digitalis.scoring.scorer import Scorer
 
@@ -34,6 +38,7 @@ class Work(NamedTuple):
     digest: str
     parts: Parts
     done: set[int]
+    keep: tuple[str, ...] = ()
 
     def left(self) -> Iterator[tuple[int, Batch]]:
         """The batches that have no part yet, with their index."""
@@ -45,7 +50,7 @@ class Work(NamedTuple):
         if scorer.model.digest != self.digest:
             where = f"on {platform.node()}, {self.bundle.absolute()}"
             raise InputError(f"{where} has the digest {scorer.model.digest}, and this run is of {self.digest}")
-        scored = scorer.score(batch)
+        scored = scorer.score(batch, self.keep)
         self.parts.write(index, scored)
         return Counts(scored.predictions.num_rows, scored.rejected.num_rows)
 
@@ -61,7 +66,9 @@ def run(work: Work, processes: int, report: Report) -> Counts:
         total = Counts(total.predicted + counts.predicted, total.rejected + counts.rejected)
         report(total)
 
-    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(processes, get_context("spawn"), initializer=_end_with_the_command) as pool:
+        with _no_interrupts():  # Ctrl-C reaches all processes: the command alone says so
+            pool.submit(int)  # starts them
         try:
             for index, batch in work.left():
                 while len(waiting) >= WAITING * processes:
@@ -73,6 +80,26 @@ def run(work: Work, processes: int, report: Report) -> Counts:
             pool.shutdown(wait=True, cancel_futures=True)  # the parts that are being written are finished
             raise
     return total
+
+
+def _end_with_the_command() -> None:
+    """In a process of the pool: end when the command has, even if it was killed."""
+
+    def wait() -> None:
+        if command := parent_process():
+            command.join()
+            os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+@contextlib.contextmanager
+def _no_interrupts() -> Iterator[None]:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @functools.cache

@@ -1,5 +1,7 @@
 """A batch -> predictions, by a model that this process has opened."""
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -7,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from digitalis.scoring.inputs import Batch
+from digitalis.scoring.batch import Batch
 from digitalis.scoring.rows import Rejected, to_features
 from service.bundle.manifest import Bundle
 from service.bundle.signature import NUMPY_DTYPES, Arrays
@@ -39,22 +41,23 @@ class Scorer:
         self.model = Model.open(folder, settings)
         self._segment: SegmentFunction | None = open_segmenter(settings) if self.model.bundle.reads_digits else None
 
-    def score(self, batch: Batch) -> Scored:
-        """Predict every row that can be read."""
+    def score(self, batch: Batch, keep: Sequence[str] = ()) -> Scored:
+        """Predict every row that can be read; these columns of a table are kept beside the predictions."""
         inputs, rejected = self._inputs(batch)
         try:
             kept, outputs = self._predict(inputs, rejected)
         except UnprocessableInput:  # some rows have no finite output
             rejected |= self._without_output(inputs, rejected)
             kept, outputs = self._predict(inputs, rejected)
-        refused = sorted(rejected)
-        columns = _identity(batch, kept) | _columns(self.model.bundle, outputs, len(kept))
+        columns = _identity(batch, kept)
+        if isinstance(batch.content, pa.RecordBatch):
+            columns |= {name: batch.content.column(name).take(pa.array(kept, pa.int64())) for name in keep}
+        columns |= _columns(self.model.bundle, outputs, len(kept))
         columns |= {
             "model": pa.repeat(str(self.model.id), len(kept)),
             "digest": pa.repeat(self.model.digest, len(kept)),
         }
-        reasons = pa.array([rejected[index] for index in refused], pa.string())
-        return Scored(pa.table(columns), pa.table(_identity(batch, refused) | {"reason": reasons}))
+        return Scored(pa.table(columns), _rejects(batch, rejected))
 
     def _predict(self, inputs: NDArray[Any], rejected: Rejected) -> tuple[list[int], Arrays]:
         """The indexes of the rows that are not rejected, and their outputs; raises `UnprocessableInput`."""
@@ -79,15 +82,9 @@ class Scorer:
             return self._pictures(batch.content)
         if isinstance(batch.content, pa.RecordBatch):
             return to_features(batch.content, self.model.bundle.features)
-        spec = self.model.bundle.signature.inputs[0]
-        if batch.content.shape[1:] != tuple(spec.shape[1:]):
-            reason = f"an array of {list(batch.content.shape[1:])} for each row, expected {list(spec.shape[1:])}"
-            return batch.content, dict.fromkeys(range(len(batch)), reason)
-        dtype = NUMPY_DTYPES[spec.datatype]
-        if not np.can_cast(batch.content.dtype, dtype, "same_kind"):
-            reason = f"numbers of the type {batch.content.dtype}, expected {dtype}"
-            return batch.content, dict.fromkeys(range(len(batch)), reason)
-        array = batch.content.astype(dtype, copy=False)
+        dtype = NUMPY_DTYPES[self.model.bundle.signature.inputs[0].datatype]
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is rejected
+            array = batch.content.astype(dtype, copy=False)
         if dtype.kind != "f":
             return array, {}
         finite = np.isfinite(array.reshape(len(array), -1)).all(axis=1)
@@ -113,10 +110,27 @@ class Scorer:
 
 def _identity(batch: Batch, chosen: list[int]) -> dict[str, Any]:
     """The file and the row, from 1 on, of the rows at these indexes."""
-    if isinstance(batch.content, list):
-        files = pa.array([batch.content[index] for index in chosen], pa.string())
-        return {"file": files, "row": pa.repeat(1, len(chosen))}
-    return {"file": pa.repeat(batch.source, len(chosen)), "row": np.array(chosen, np.int64) + batch.first}
+    names = [batch.content[index] for index in chosen] if isinstance(batch.content, list) else []
+    files = pa.array(map(_printable, names), pa.string()) if names else pa.repeat(_printable(batch.source), len(chosen))
+    return {"file": files, "row": batch.rows[chosen]}
+
+
+def _printable(path: str) -> str:
+    """A path that is not UTF-8, with backslashes."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _rejects(batch: Batch, rejected: Rejected) -> pa.Table:
+    """File, row and reason of all rows that have no prediction, in their order."""
+    refused = sorted(rejected)
+    identity = _identity(batch, refused)
+    reasons = [rejected[index] for index in refused]
+    found = pa.table({"file": identity["file"], "row": identity["row"], "reason": pa.array(reasons, pa.string())})
+    if not batch.broken:
+        return found
+    broken = {"file": pa.repeat(_printable(batch.source), len(batch.broken)), "row": list(batch.broken),
+              "reason": list(batch.broken.values())}  # fmt: skip
+    return pa.concat_tables([found, pa.table(broken)]).sort_by("row")
 
 
 def _columns(bundle: Bundle, outputs: Arrays, rows: int) -> dict[str, Any]:

@@ -40,7 +40,10 @@ class Distorter:
         self._generator = torch.Generator().manual_seed(seed)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """UINT8 [n, 28, 28], or [n, 2, 28, 28] with artifacts -> UINT8 [n, 28, 28], each distorted independently."""
+        """UINT8 [n, 28, 28], or [n, 1 + copies, 28, 28] with artifacts -> UINT8 [n, 28, 28].
+
+        Each image is distorted independently.
+        """
         images = self._select_version(images) if images.dim() == 4 else images
         ink = images.unsqueeze(1).to(torch.float32) / 255
         ink = grid_sample(ink, self._sampling_grid(ink_extents(images).cpu()).to(ink.device), align_corners=False)
@@ -48,9 +51,11 @@ class Distorter:
         return (ink.squeeze(1) * 255).round_().to(torch.uint8)
 
     def _select_version(self, versions: Tensor) -> Tensor:
-        """Of a fraction of the images the version with artifacts, of the others the original."""
-        artifact = self._uniform(len(versions), 0, 1) < self._limits.artifact_fraction
-        return versions[torch.arange(len(versions)), artifact.to(torch.int64).to(versions.device)]
+        """Of a fraction of the images one of the copies with artifacts, of the others the original."""
+        fraction, copies = self._limits.artifact_fraction, versions.shape[1] - 1
+        drawn = self._uniform(len(versions), 0, 1)  # below the fraction it says which copy, too
+        chosen = torch.where(drawn < fraction, 1 + (drawn / max(fraction, 1e-9) * copies).floor(), 0).to(torch.int64)
+        return versions[torch.arange(len(versions)), chosen.clamp(max=copies).to(versions.device)]
 
     def _sampling_grid(self, extents: Tensor) -> Tensor:
         """Coordinates that each pixel is sampled from, FP32 [n, 28, 28, 2], -1 to 1; `extents` as of `ink_extents`."""

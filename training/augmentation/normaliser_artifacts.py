@@ -31,14 +31,15 @@ BATCH = 128
 
 
 def with_artifacts(images: Tensor, distortion: Distortion | None, seed: int, progress: Progress) -> Tensor:
-    """UINT8 [n, 28, 28] -> UINT8 [n, 2, 28, 28], the original and a version with artifacts of each image.
+    """UINT8 [n, 28, 28] -> UINT8 [n, 1 + copies, 28, 28], the original and copies with artifacts of each image.
 
     The images are returned unchanged if the recipe uses no artifacts.
     """
     if distortion is None or not distortion.artifact_fraction:
         return images
-    found = roundtrip_through_normaliser(images, distortion.scene_fraction, seed, progress)
-    return torch.stack([images, found], dim=1)
+    seeds = range(seed, seed + distortion.artifact_copies)
+    found = [roundtrip_through_normaliser(images, distortion.scene_fraction, one, progress) for one in seeds]
+    return torch.stack([images, *found], dim=1)
 
 
 def roundtrip_through_normaliser(images: Tensor, scene_fraction: float, seed: int, progress: Progress) -> Tensor:

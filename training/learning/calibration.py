@@ -21,7 +21,6 @@ from training.progress import Progress
 from training.recipes.recipe import Recipe
 
 AUGMENTED_COPIES = 10  # of each validation image
-MAX_UNSURE = 0.08  # fraction of the right predictions on those images that may be below the threshold of confidence
 MAX_FALSE_REJECTION = 0.0075  # fraction of those images whose OOD score may be above its threshold
 TEMPERATURES = torch.logspace(-1, 1, 401)  # 0.1 to 10, in steps of 1.2 %
 
@@ -41,7 +40,8 @@ def calibrate(
     last.bias.div_(temperature)
     probabilities, *ood_scores = network.all_outputs(inputs)
     max_ood = round_probability(ood_scores[0].quantile(1 - MAX_FALSE_REJECTION).item()) if ood_scores else None
-    return temperature, Abstention(round_probability(confidence_threshold(probabilities, targets)), max_ood)
+    threshold = confidence_threshold(probabilities, targets, recipe.max_unsure)
+    return temperature, Abstention(round_probability(threshold), max_ood)
 
 
 def round_probability(probability: float) -> float:
@@ -71,11 +71,11 @@ def best_temperature(logits: Tensor, targets: Tensor) -> float:
     return TEMPERATURES[losses.argmin()].item()
 
 
-def confidence_threshold(probabilities: Tensor, targets: Tensor) -> float:
-    """The confidence (0 to 1) that `MAX_UNSURE` of the right predictions do not reach; 1 if none is right.
+def confidence_threshold(probabilities: Tensor, targets: Tensor, unsure: float) -> float:
+    """The confidence (0 to 1) that this fraction of the right predictions do not reach; 1 if none is right.
 
     `probabilities` are FP32 [n, classes], `targets` INT64 [n].
     """
     confidence, predicted = probabilities.max(dim=1)
     right = confidence[predicted == targets].sort().values
-    return right[int(MAX_UNSURE * len(right))].item() if len(right) else 1.0
+    return right[int(unsure * len(right))].item() if len(right) else 1.0

@@ -10,7 +10,8 @@ from service.bundle.manifest import Task
 from training.datasets.dataset import Split
 from training.learning.fit import fit
 from training.learning.optimisation import StepFactory, TrainingStep, autocast, autograd_step
-from training.networks.convolutional import convolutional_layers
+from training.networks.convolutional import CONV_FORMAT, convolutions
+from training.networks.mlp import add_batch_norm
 from training.networks.network import ImageNetwork
 from training.networks.scaling import PixelScaling
 from training.progress import Progress
@@ -30,7 +31,8 @@ def build_teacher(recipe: Recipe, seed: int) -> tuple[ImageNetwork, Recipe]:
     """The teacher of a recipe with weights sampled from the seed, and the recipe of its own training."""
     torch.manual_seed(seed)
     teacher, student = cast(Teacher, recipe.gradient_descent.teacher), recipe.gradient_descent
-    layers = convolutional_layers(teacher, recipe.layers[-1])
+    output = nn.Dropout(teacher.dropout), nn.Linear(teacher.channels[-1], recipe.layers[-1])
+    layers = add_batch_norm(nn.Sequential(*convolutions(teacher.channels), *output)).to(memory_format=CONV_FORMAT)
     config = GradientDescent(
         teacher.optimiser,
         teacher.batch_size,

@@ -22,7 +22,7 @@ def train_ood_head(
     """Train the OOD head alone, as a binary classifier: OOD negatives against a random sample of the digits.
 
     It is trained on the device; the network is on the CPU before and after. `train.inputs` are UINT8 [n, 28, 28] or,
-    with normaliser artifacts, [n, 2, 28, 28]. Weight decay, precision and distortion are those of the classifier.
+    with normaliser artifacts, [n, 1 + copies, 28, 28]. Weight decay, precision and distortion are the classifier's.
     """
     head = cast(OodHead, recipe.ood_head)
     plain = train.inputs[:, 0] if train.inputs.dim() == 4 else train.inputs

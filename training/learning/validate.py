@@ -63,13 +63,13 @@ def _training_checks(recipe: Recipe, dataset: Dataset) -> Iterator[Problem]:
     """How the weights are found, against the other fields."""
     yield not _fixed_weights_fit(recipe), f"the fixed weights do not have the shapes of layers {recipe.layers}"
     needs_images = _needs_images(recipe) and (not recipe.takes_images or recipe.pictures)
-    yield needs_images, f"distortion and teacher are for images of digits, and {dataset.name} has none"
+    yield needs_images, f"convolutions, distortion and teacher are for images of digits, and {dataset.name} has none"
     of_digits = dataset.labels == DIGITS and recipe.takes_images and not recipe.pictures
     yield recipe.ood_head and not of_digits, f"ood_head is for images of digits, and {dataset.name} has none"
     yield recipe.ood_head and not recipe.validation_rows, "ood_head needs validation_rows, to choose its threshold"
     dropout = recipe.ood_head and recipe.gradient_descent.dropout
     yield dropout, "ood_head cannot be combined with dropout: it reads the hidden activations"
-    yield recipe.ood_head and len(recipe.layers) < 3, "ood_head needs a hidden layer, whose activations it reads"
+    yield recipe.ood_head and not recipe.hidden_units, "ood_head needs a hidden layer, whose activations it reads"
     yield from _stopping_and_weight_checks(recipe, dataset)
     for trained, optimiser in _one_cycle_optimisers(recipe):
         message = f"{trained}schedule 'one-cycle' cycles the momentum too, and Adagrad has none"
@@ -115,7 +115,8 @@ def _fixed_weights_fit(recipe: Recipe) -> bool:
 
 def _needs_images(recipe: Recipe) -> bool:
     training = recipe.training
-    return isinstance(training, GradientDescent) and (training.distortion or training.teacher) is not None
+    by_training = isinstance(training, GradientDescent) and (training.distortion or training.teacher) is not None
+    return bool(recipe.convolutions) or by_training
 
 
 def _one_cycle_optimisers(recipe: Recipe) -> Iterator[tuple[str, Optimiser]]:

@@ -1,11 +1,11 @@
-"""The layers of a multilayer perceptron, and their initial weights."""
+"""The layers of a multilayer perceptron, their initial weights, and batch normalisation of any layers."""
 
 import itertools
 from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_linear_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from training.recipes.gradient_descent import GradientDescent
 from training.recipes.recipe import Activation, FixedWeights
@@ -50,10 +50,14 @@ def add_batch_norm(layers: nn.Sequential) -> nn.Sequential:
 
     It is for training only: `fold_batch_norm` removes it again.
     """
-    modules = [
-        [layer, nn.BatchNorm1d(layer.out_features)] if isinstance(layer, nn.Linear) else [layer] for layer in layers
-    ]
-    return nn.Sequential(*itertools.chain(*modules[:-1]), layers[-1])
+    modules: list[nn.Module] = []
+    for layer in layers[:-1]:
+        modules.append(layer)
+        if isinstance(layer, nn.Linear):
+            modules.append(nn.BatchNorm1d(layer.out_features))
+        elif isinstance(layer, nn.Conv2d):
+            modules.append(nn.BatchNorm2d(layer.out_channels))
+    return nn.Sequential(*modules, layers[-1])
 
 
 def fold_batch_norm(layers: nn.Sequential) -> nn.Sequential:
@@ -62,6 +66,8 @@ def fold_batch_norm(layers: nn.Sequential) -> nn.Sequential:
     for layer in layers.eval():
         if isinstance(layer, nn.BatchNorm1d):
             modules.append(fuse_linear_bn_eval(cast(nn.Linear, modules.pop()), layer))
+        elif isinstance(layer, nn.BatchNorm2d):
+            modules.append(fuse_conv_bn_eval(cast(nn.Conv2d, modules.pop()), layer))
         else:
             modules.append(layer)
     return nn.Sequential(*modules)

@@ -2,9 +2,11 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import max_pool2d
 
 from service.bundle.manifest import Task
 from training.datasets.dataset import Split
+from training.networks.convolutional import CONV_FORMAT, convolutions
 from training.networks.mixture import MixtureOutput
 from training.networks.mlp import add_batch_norm, initialise, mlp
 from training.networks.scaling import ColumnEncoding, ColumnStatistics, InverseStandardise, PixelScaling, Standardise
@@ -83,14 +85,20 @@ class ImageNetworkWithOod(Network):
     def hidden_and_logits(self, scaled: Tensor) -> tuple[Tensor, Tensor]:
         """Scaled inputs -> activations of all hidden layers, concatenated: FP32 [n, hidden units], and the logits.
 
-        The activations of a hidden layer are the inputs of the next linear layer, whatever is between the two.
+        The activations of a hidden layer are the inputs of the next linear layer, whatever is between the two. Of
+        convolutions they are those after the last one, 3x3 of 7x7 places, before their mean is taken.
         """
-        linear_inputs: list[Tensor] = []
-        for layer in self.layers:
-            if hasattr(layer, "in_features"):  # a linear layer; TorchScript takes every `isinstance` here for false
-                linear_inputs.append(scaled)
+        hidden: list[Tensor] = []
+        is_first = True
+        for layer in self.layers:  # TorchScript takes every `isinstance` here for false
+            if hasattr(layer, "output_size"):  # the mean over all places
+                hidden.append(max_pool2d(scaled, 2).flatten(1))
+            if hasattr(layer, "in_features"):  # a linear layer; the first reads the inputs, or that mean
+                if not is_first:
+                    hidden.append(scaled)
+                is_first = False
             scaled = layer(scaled)
-        return torch.cat(linear_inputs[1:], dim=1), scaled
+        return torch.cat(hidden, dim=1), scaled
 
 
 class HiddenActivations(nn.Module):
@@ -108,7 +116,9 @@ class HiddenActivations(nn.Module):
 def build(recipe: Recipe) -> Network:
     """The network of a recipe, its weights fixed or sampled from PyTorch's global generator; scaling is not fitted."""
     dropout = recipe.training.dropout if isinstance(recipe.training, GradientDescent) else 0.0
-    layers = mlp(recipe.layers, recipe.activation, dropout)
+    layers = mlp(recipe.linear_layers, recipe.activation, dropout)
+    if recipe.convolutions:
+        layers = nn.Sequential(*convolutions(recipe.convolutions), *layers)
     initialise(layers, recipe.training)
     scale = ColumnEncoding(recipe.table.features) if recipe.table else _scaling(recipe.scaling, recipe.layers[0])
     if recipe.task == "mixture":
@@ -129,7 +139,7 @@ def build_initialised(recipe: Recipe, train: Split, seed: int) -> Network:
         network.output.fit(train.targets)
     if isinstance(recipe.training, GradientDescent) and recipe.training.batch_norm:
         network.layers = add_batch_norm(network.layers)
-    return network
+    return network.to(memory_format=CONV_FORMAT) if recipe.convolutions else network
 
 
 def _scaling(scaling: Scaling, inputs: int) -> nn.Module:

@@ -75,6 +75,8 @@ class Distortion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Largest standard deviation of the noise on the ink, as a fraction of full ink."""
     artifact_fraction: Annotated[float, Meta(ge=0, le=1)] = 0.0
     """Fraction of the images that are replaced by a copy with normaliser artifacts before they are distorted."""
+    artifact_copies: PositiveInt = 1
+    """Copies with normaliser artifacts of each image, of which one is drawn each time."""
     scene_fraction: Annotated[float, Meta(ge=0, le=1)] = 0.0
     """Fraction of these copies that were drawn into pictures like those of the segmenter's training."""
 

@@ -44,12 +44,17 @@ DIGITS = Recipe(
     summary="digits as people of several countries write them, in photos and on screens",
     dataset="digits",
     task="multiclass",
-    layers=(784, 800, 400, 10),
+    layers=(784, 10),
+    convolutions=(16, 32, 64),
     scaling="unit",
-    training=msgspec.structs.replace(
-        MNIST.gradient_descent,
-        epochs=46,
-        precision="float32",
+    training=GradientDescent(
+        AdamW(0.003),
+        batch_size=256,
+        epochs=12,
+        batch_norm=True,
+        weight_decay=0.01,
+        schedule="one-cycle",
+        precision="bfloat16",
         distortion=Distortion(
             rotation=8,
             shear=0.12,
@@ -60,13 +65,15 @@ DIGITS = Recipe(
             thickness=0.8,
             contrast=0.7,
             noise=0.1,
-            artifact_fraction=0.4,
-            scene_fraction=0.6,
+            artifact_fraction=0.5,
+            artifact_copies=3,
+            scene_fraction=0.7,
         ),
-        teacher=Teacher(AdamW(0.003), batch_size=256, epochs=11, dropout=0.1, temperature=4.0),
+        ood_head=OodHead(AdamW(0.006), batch_size=512, epochs=40, units=36, negatives=10_000),
     ),
     validation_rows=6049,  # `VALIDATION_ROWS` of the data set
-    acceptance=Acceptance("accuracy", 0.985),
+    max_unsure=0.135,
+    acceptance=Acceptance("accuracy", 0.99),
 )
 
 MNIST_DEEP = Recipe(

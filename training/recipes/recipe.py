@@ -71,6 +71,9 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     layers: Annotated[tuple[PositiveInt, ...], Meta(min_length=2)]
     """Units of every layer, from the inputs to the logits: one logit for a binary task, three for each Gaussian of a
     mixture, else one per class or value."""
+    convolutions: tuple[PositiveInt, ...] = ()
+    """Channels of stages of two 3x3 convolutions each, between the inputs and the linear layers (after Simonyan,
+    Zisserman, "Very deep convolutional networks", 2015): only for images of digits."""
     activation: Activation = "relu"
     """Between the layers; `leaky-relu` has slope 0.01 below zero."""
     scaling: Scaling = "none"
@@ -80,6 +83,9 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     validation_rows: Annotated[int, Meta(ge=0)] = 0
     """The last rows of the training data, which the network is not trained on: the acceptance threshold, the
     calibration and the thresholds of abstention are evaluated on them."""
+    max_unsure: Annotated[float, Meta(ge=0, le=1)] = 0.08
+    """Of an image classifier: the fraction of right predictions on distorted validation images that may be below the
+    threshold of confidence. Those images are harder than uploads, of which about a third as many are."""
     seed: int = 0
     """Of the initial weights, the order of the rows and the split of the data."""
     sweep_seeds: Annotated[int, Meta(ge=0)] = 0
@@ -100,18 +106,42 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         return self.training.ood_head if isinstance(self.training, GradientDescent) else None
 
     @property
+    def linear_layers(self) -> tuple[int, ...]:
+        """Units of the linear layers, from their inputs on: with convolutions, those are the last stage's channels."""
+        return (self.convolutions[-1], *self.layers[1:]) if self.convolutions else self.layers
+
+    @property
+    def hidden_units(self) -> tuple[int, ...]:
+        """Activations that an OOD head reads: of the last convolution at 3x3 places, and of hidden linear layers."""
+        return (*(9 * channels for channels in self.convolutions[-1:]), *self.layers[1:-1])
+
+    @property
     def ood_head_layers(self) -> tuple[int, ...]:
         """Units from all hidden activations to the one logit of the OOD head; empty without one."""
-        return (sum(self.layers[1:-1]), self.ood_head.units, 1) if self.ood_head else ()
+        return (sum(self.hidden_units), self.ood_head.units, 1) if self.ood_head else ()
+
+    @property
+    def stage_parameters(self) -> tuple[int, ...]:
+        """Weights and biases of each stage of convolutions."""
+        stages = itertools.pairwise((1, *self.convolutions))
+        return tuple((9 * inputs + 1) * outputs + (9 * outputs + 1) * outputs for inputs, outputs in stages)
 
     @property
     def num_parameters(self) -> int:
-        """Number of parameters of the exported network: weights and biases of all linear layers.
+        """Number of parameters of the exported network: weights and biases of all layers.
 
         Those of the OOD head are included; a teacher and batch normalisation are not exported, and are not counted.
         """
-        networks = self.layers, self.ood_head_layers
-        return sum((i + 1) * o for layers in networks for i, o in itertools.pairwise(layers))
+        networks = self.linear_layers, self.ood_head_layers
+        linear = sum((i + 1) * o for layers in networks for i, o in itertools.pairwise(layers))
+        return sum(self.stage_parameters) + linear
+
+    @property
+    def described_layers(self) -> str:
+        """Such as `784-800-400-10`, or `784-conv(16-32)-10` with convolutions."""
+        inputs, *units = self.layers
+        stages = [f"conv({'-'.join(map(str, self.convolutions))})"] if self.convolutions else []
+        return "-".join(map(str, (inputs, *stages, *units)))
 
     @property
     def num_features(self) -> int:

@@ -65,8 +65,8 @@ class Report:
     def _facts(self) -> Iterator[tuple[str, str]]:
         recipe = self.recipe
         yield "task", recipe.task
-        yield "layers", f"{'-'.join(map(str, recipe.layers))}: {recipe.num_parameters:,} parameters"
-        if len(recipe.layers) > 2:
+        yield "layers", f"{recipe.described_layers}: {recipe.num_parameters:,} parameters"
+        if recipe.hidden_units:
             yield "activation", recipe.activation
         yield "input scaling", SCALINGS[recipe.scaling]
         yield from self._training_facts()

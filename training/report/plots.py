@@ -87,24 +87,36 @@ def plot_losses(curves: Mapping[str, Sequence[CurvePoint]], title: str) -> bytes
 
 
 def plot_network(recipe: Recipe) -> bytes:
-    """Units as dots, layer by layer, with the number of parameters between two layers."""
-    figure, ax = _new_figure(1.6 * len(recipe.layers), 3.6)
+    """Units, or channels of convolutions, as dots, with the number of parameters between two layers."""
+    columns = _columns(recipe)
+    linear = ((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(recipe.linear_layers))
+    figure, ax = _new_figure(1.6 * len(columns), 3.6)
     ax.axis("off")
-    ax.set(xlim=(-0.6, len(recipe.layers) - 0.4), ylim=(-1.5, 1.4))
-    heights = [np.linspace(1, -1, n + 2)[1:-1] for n in (min(units, MAX_DRAWN_UNITS) for units in recipe.layers)]
-    for x, (left, right) in enumerate(itertools.pairwise(heights)):
+    ax.set(xlim=(-0.6, len(columns) - 0.4), ylim=(-1.5, 1.4))
+    heights = [np.linspace(1, -1, n + 2)[1:-1] for n in (min(units, MAX_DRAWN_UNITS) for units, _ in columns)]
+    counts = (*recipe.stage_parameters, *linear)
+    for x, (left, right, count) in enumerate(zip(heights, heights[1:], counts, strict=False)):
         for a, b in itertools.product(left, right):
             ax.plot((x, x + 1), (a, b), color=DARK, linewidth=0.4, alpha=0.35, zorder=1)
-        count = (recipe.layers[x] + 1) * recipe.layers[x + 1]
         ax.text(x + 0.5, -1.15, f"{count:,}\nparameters", ha="center", va="top", fontsize=8, color=DARK)
-    outputs = {"multiclass": "softmax", "binary": "sigmoid", "regression": "values", "mixture": "Gaussians"}
-    for x, (units, ys) in enumerate(zip(recipe.layers, heights, strict=True)):
+    for x, ((units, kind), ys) in enumerate(zip(columns, heights, strict=True)):
         ax.scatter([x] * len(ys), ys, s=70, color=MAIN_COLOUR, edgecolors=WHITE, zorder=2)
-        is_last = x == len(recipe.layers) - 1
-        kind = "inputs" if x == 0 else outputs[recipe.task] if is_last else recipe.activation
         shown = f" ({MAX_DRAWN_UNITS} shown)" if units > MAX_DRAWN_UNITS else ""
         ax.text(x, 1.08, f"{units}{shown}\n{kind}", ha="center", va="bottom", fontsize=8, color=DARK)
     return render_png(figure)
+
+
+def _columns(recipe: Recipe) -> list[tuple[int, str]]:
+    """How many units each layer has, and what they are."""
+    outputs = {"multiclass": "softmax", "binary": "sigmoid", "regression": "values", "mixture": "Gaussians"}
+    inputs, *hidden, last = recipe.layers
+    stages = [(channels, "convolutions") for channels in recipe.convolutions]
+    return [
+        (inputs, "inputs"),
+        *stages,
+        *((units, recipe.activation) for units in hidden),
+        (last, outputs[recipe.task]),
+    ]
 
 
 def plot_confusion_matrix(counts: NDArray[np.int64], labels: Sequence[str]) -> bytes:
