@@ -28,7 +28,7 @@ from training.learning.optimisation import make_step
 from training.learning.seed_sweep import train_sweep
 from training.learning.tasks import count_correct, encode_targets
 from training.learning.train import train, train_validation_split
-from training.learning.validate import validate_recipe
+from training.learning.validate import _convolution_checks, validate_recipe
 from training.networks.mlp import fold_batch_norm, mlp
 from training.networks.network import ImageNetworkWithOod, build, build_initialised
 from training.networks.scaling import Standardise
@@ -209,6 +209,20 @@ def test_batch_norm_is_folded_into_the_linear_layers_after_training() -> None:
     result = train(recipe, dataset, torch.device("cpu"), 1, progress)
     assert [*result.network.state_dict()] == [*build(recipe).state_dict()]
     assert result.metrics["accuracy"] >= 0.9
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"convolutions": (4, 4)}, "ood_head needs 3 stages of convolutions, as it reads 3x3 places of the last"),
+        ({"convolutions": (4,) * 6}, "convolutions have at most 5 stages, each of which halves the 28x28 places"),
+        ({"activation": "tanh"}, "convolutions have the activation relu, always"),
+        ({"training": FixedWeights.from_layers([(1.0,)])}, "convolutions are trained: they have no fixed weights"),
+    ],
+)
+def test_convolutions_that_cannot_be_built_are_refused(changes: dict[str, Any], words: str) -> None:
+    checks = _convolution_checks(msgspec.structs.replace(RECIPES["digits"], **changes))
+    assert next(message for is_wrong, message in checks if is_wrong) == words
 
 
 def test_convolutions_are_trained_with_batch_norm_and_exported_without_it() -> None:

@@ -228,7 +228,7 @@ Change = Callable[[Path], list[str]]
             "scan.png: expected a table (.csv, .tsv, .parquet, also .csv.gz), or an array in .npy, for iris/",
         ),
         (["iris", "broken.parquet"], "broken.parquet: "),
-        (["iris", "empty.csv"], "empty.csv: it cannot be read: Empty CSV file"),
+        (["iris", "empty.csv"], "empty.csv: the file is empty"),
         (["arc", "rows.csv"], "is a model of the task mixture, which this command does not predict"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",
@@ -367,6 +367,33 @@ def test_two_commands_do_not_write_to_one_folder(tmp_path: Path, capsys: pytest.
     assert "another command writes there: wait for its end" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_of_all_processes_ends_with_one_line_and_nothing_half_written(
+    tmp_path: Path, end: signal.Signals
+) -> None:
+    table = write_csv(tmp_path / "rows.csv", rows_of_iris(400_000))
+    command = (
+        sys.executable,
+        "-m",
+        "digitalis",
+        "predict",
+        "iris",
+        table,
+        "--out",
+        tmp_path / "out",
+        "--models",
+        MODELS,
+    )
+    process = subprocess.Popen(
+        (*command, "--processes", "3"), cwd=ROOT, start_new_session=True, stderr=subprocess.PIPE, text=True
+    )
+    wait_until(lambda: (tmp_path / "out").exists() and list((tmp_path / "out").glob("predictions-*")))
+    os.killpg(process.pid, end)
+    _, said = process.communicate(timeout=DEADLINE)
+    assert (process.returncode, said) == (130, "interrupted: give the same command again, and it goes on\n")
+    assert list((tmp_path / "out").glob(".*.partial")) == []
+
+
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
 def test_no_process_stays_when_the_command_is_ended(tmp_path: Path, end: signal.Signals) -> None:
     table = write_csv(tmp_path / "rows.csv", rows_of_iris(400_000))
@@ -420,3 +447,42 @@ def test_an_array_of_another_shape_is_refused_before_anything_is_written(
     assert main(["iris", str(tmp_path / "rows.npy"), "--out", str(tmp_path / "out"), "--models", str(MODELS)]) == 1
     assert "rows.npy: its shape is (3, 5), expected (n, 4) for iris/" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        (["a; b; c", *IRIS], ["x", "5.1", "3.5", "1.4", "0.2"]),
+        (["a, b", *IRIS], ['"5, 6"', "5.1", "3.5", "1.4", "0.2"]),
+    ],
+)
+def test_the_delimiter_is_the_one_that_gives_the_models_columns(
+    tmp_path: Path, header: list[str], row: list[str]
+) -> None:
+    table = tmp_path / "ROWS.CSV"
+    delimiter = ";" if "," in header[0] else ","
+    table.write_text("\n".join([delimiter.join(f'"{name}"' for name in header), delimiter.join(row)]) + "\n")
+    assert predict("iris", table, out=tmp_path / "out").column("label").to_pylist() == ["setosa"]
+
+
+def test_a_quote_that_is_not_closed_is_an_error_as_it_hides_rows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "rows.csv"
+    table.write_text(f'note,{",".join(IRIS)}\nx,5.1,3.5,1.4,0.2\n"y,5.1,3.5,1.4,0.2\nz,5.1,3.5,1.4,0.2\n')
+    assert main(["iris", str(table), "--out", str(tmp_path / "out"), "--models", str(MODELS)]) == 1
+    assert "rows.csv: a quote is opened and not closed, so that rows after it are not seen" in capsys.readouterr().err
+
+
+def test_a_feature_may_be_kept_and_the_columns_of_the_output_may_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = write_csv(tmp_path / "rows.csv", rows_of_iris(3))
+    arguments = ["iris", str(table), "--models", str(MODELS), "--keep", IRIS[0], "--keep", IRIS[0]]
+    assert main([*arguments, "--out", str(tmp_path / "out")]) == 0
+    assert read(tmp_path / "out").column(IRIS[0]).to_pylist() == [str(row[0]) for row in rows_of_iris(3).tolist()]
+    regression = tmp_path / "regression.csv"
+    regression.write_text("x,y\n1,2\n")
+    arguments = ["linear-regression", str(regression), "--models", str(MODELS), "--keep", "y"]
+    assert main([*arguments, "--out", str(tmp_path / "other")]) == 1
+    assert "--keep y: the output has a column of this name already" in capsys.readouterr().err

@@ -9,14 +9,16 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 
+import pyarrow as pa
 from rich.console import Console
 
 from digitalis.scoring.batch import InputError
-from digitalis.scoring.inputs import batches, count_rows, find_inputs
+from digitalis.scoring.inputs import MAX_BATCH_BYTES, batches, count_rows, find_inputs
 from digitalis.scoring.models import check_task, find_bundle
 from digitalis.scoring.parts import WRITERS, Parts
 from digitalis.scoring.progress import Notes, progress_bar
-from digitalis.scoring.run import Counts, Report, Work, run
+from digitalis.scoring.run import Counts, Report, Work, handling, run
+from digitalis.scoring.tables import CSV_BLOCK
 from service.bundle.loading import bundle_digest, load_bundle
 from service.cores import available_cores
 from service.errors import StartError
@@ -43,9 +45,9 @@ def main(arguments: Sequence[str] | None = None, prog: str = "digitalis predict"
     """Predict; the exit status is 0, 1 if it failed, 2 for a wrong command line, 130 if it was interrupted."""
     args = _parser(prog).parse_args(arguments)
     console = Console(stderr=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     try:
-        return _predict(args, console)
+        with handling(signal.SIGTERM, signal.default_int_handler):  # as Ctrl-C
+            return _predict(args, console)
     except (InputError, StartError, OSError) as error:
         console.print(f"{prog}: {error}", markup=False, highlight=False, soft_wrap=True, style="red")
     except BrokenProcessPool:
@@ -91,7 +93,8 @@ def _predict(args: argparse.Namespace, console: Console) -> int:
     with parts.locked():
         done = parts.begin({
             "model": str(bundle.id), "digest": digest, "format": args.format, "keep": args.keep, "rows": ROWS,
-            "pictures": PICTURES, "files": [_fingerprint(path) for path in inputs.files],
+            "pictures": PICTURES, "csv_block": CSV_BLOCK, "array_bytes": MAX_BATCH_BYTES, "pyarrow": pa.__version__,
+            "files": [_fingerprint(path) for path in inputs.files],
         })  # fmt: skip
         work = Work(partial(batches, inputs, bundle, ROWS, PICTURES), folder, digest, parts, done, inputs.keep)
         started = time.monotonic()

@@ -14,8 +14,6 @@ from digitalis.scoring.tables import check_columns, is_parquet, is_table, read_t
 from service.bundle.manifest import Bundle
 from service.bundle.signature import NUMPY_DTYPES
 
-ARRAY = ".npy"
-RESERVED = ("file", "row", "label", "probability", "unsure", "model", "digest")  # columns of the output
 MAX_BATCH_BYTES = 2**26  # of an array
 
 
@@ -33,7 +31,7 @@ def find_inputs(given: Sequence[Path], bundle: Bundle, keep: Sequence[str], out:
     Files of folders that a model cannot read are left out. Raises `InputError` for a path where nothing is, for a file
     that cannot be read, and where there is none.
     """
-    if own := [name for name in keep if name in RESERVED or name.startswith("probability of ")]:
+    if own := [name for name in keep if name in output_columns(bundle)]:
         raise InputError(f"--keep {own[0]}: the output has a column of this name already")
     files: dict[Path, None] = {}
     left_out = []
@@ -48,7 +46,14 @@ def find_inputs(given: Sequence[Path], bundle: Bundle, keep: Sequence[str], out:
                 files[file] = None
     if not files:
         raise InputError(f"{given[0]}: there is no file that {bundle.id} can read")
-    return Inputs(list(files), tuple(keep), left_out)
+    return Inputs(list(files), tuple(dict.fromkeys(keep)), left_out)
+
+
+def output_columns(bundle: Bundle) -> list[str]:
+    """The names of the columns of the predictions, but for those that are kept."""
+    of_labels = ["label", "probability", "unsure", *(f"probability of {label}" for label in bundle.labels)]
+    of_model = of_labels if bundle.labels else [target.name for target in bundle.targets]
+    return ["file", "row", *of_model, "model", "digest"]
 
 
 def _files_in(folder: Path, out: Path) -> list[Path]:
@@ -59,7 +64,12 @@ def _files_in(folder: Path, out: Path) -> list[Path]:
 
 
 def _is_readable(path: Path) -> bool:
-    return is_table(path) or path.name.endswith(ARRAY)
+    return is_table(path) or is_array(path)
+
+
+def is_array(path: Path) -> bool:
+    """By its name."""
+    return path.name.lower().endswith(".npy")
 
 
 def _check(path: Path, bundle: Bundle, keep: Sequence[str]) -> None:
@@ -67,7 +77,7 @@ def _check(path: Path, bundle: Bundle, keep: Sequence[str]) -> None:
     if keep and (bundle.takes_images or not is_table(path)):
         raise InputError(f"{path}: --keep is for columns of tables, and this is none")
     try:
-        if path.name.endswith(ARRAY):
+        if is_array(path):
             _check_array(path, np.load(path, mmap_mode="r"), bundle)
         elif is_table(path) and not bundle.takes_images:
             check_columns(path, [*(feature.name for feature in bundle.features), *keep])
@@ -97,16 +107,16 @@ def _rows_in(path: Path) -> int:
     if is_parquet(path):
         rows: int = pq.ParquetFile(path).metadata.num_rows
         return rows
-    return len(np.load(path, mmap_mode="r")) if path.name.endswith(ARRAY) else 1
+    return len(np.load(path, mmap_mode="r")) if is_array(path) else 1
 
 
 def batches(inputs: Inputs, bundle: Bundle, rows: int, pictures: int) -> Iterator[Batch]:
     """All batches for a model: of at most so many rows (of CSV as many as are in a block), or pictures."""
-    columns = [*(feature.name for feature in bundle.features), *inputs.keep]
+    columns = list(dict.fromkeys([*(feature.name for feature in bundle.features), *inputs.keep]))
     others = []
     for path in inputs.files:
         try:
-            if path.name.endswith(ARRAY):
+            if is_array(path):
                 yield from _array(path, rows)
             elif is_table(path) and not bundle.takes_images:
                 yield from read_table(path, columns, rows)

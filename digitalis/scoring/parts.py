@@ -43,6 +43,10 @@ class Parts:
     def locked(self) -> Iterator[None]:
         """Make the folder, for this command alone; raises `OSError`, and `InputError` if another one writes there."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        if not any(self.folder.glob(f"predictions-*.{self.format}")) and any(
+            map(self._is_foreign, self.folder.iterdir())
+        ):
+            raise InputError(f"{self.folder}: it has other files, and no parts of a run: give another folder to --out")
         with (self.folder / LOCK).open("a") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -59,8 +63,6 @@ class Parts:
             raise InputError(
                 f"{self.folder} has the parts of another run, with other {what}: give another folder to --out"
             )
-        if not done and any(path.name not in (RUN, LOCK) and not self._is_ours(path) for path in self.folder.iterdir()):
-            raise InputError(f"{self.folder}: it has other files, and no parts of a run: give another folder to --out")
         for left in self.folder.glob(".*.partial"):
             left.unlink(missing_ok=True)
         unfinished = self.folder / f".{RUN}.partial"
@@ -76,8 +78,8 @@ class Parts:
         return found
 
     @staticmethod
-    def _is_ours(path: Path) -> bool:
-        return path.name.startswith("rejected-") or path.suffix == ".partial"
+    def _is_foreign(path: Path) -> bool:
+        return not (path.name in (RUN, LOCK) or path.name.startswith("rejected-") or path.suffix == ".partial")
 
     def write(self, index: int, scored: Scored) -> None:
         """Write a part: what was rejected first, then the predictions, which make it count."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from digitalis.scoring.batch import Batch, InputError
 from digitalis.scoring.parts import Parts
@@ -67,13 +67,14 @@ def run(work: Work, processes: int, report: Report) -> Counts:
         report(total)
 
     with ProcessPoolExecutor(processes, get_context("spawn"), initializer=_end_with_the_command) as pool:
-        with _no_interrupts():  # Ctrl-C reaches all processes: the command alone says so
-            pool.submit(int)  # starts them
         try:
             for index, batch in work.left():
                 while len(waiting) >= WAITING * processes:
                     finish()
-                waiting.append(pool.submit(work.score, index, batch))
+                with handling(
+                    signal.SIGINT, signal.SIG_IGN
+                ):  # a process that is started here ignores it from its first line
+                    waiting.append(pool.submit(work.score, index, batch))
             while waiting:
                 finish()
         except BaseException:
@@ -83,7 +84,9 @@ def run(work: Work, processes: int, report: Report) -> Counts:
 
 
 def _end_with_the_command() -> None:
-    """In a process of the pool: end when the command has, even if it was killed."""
+    """In a process of the pool: end with the command, even if that was killed, and not by signals to all of them."""
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, signal.SIG_IGN)
 
     def wait() -> None:
         if command := parent_process():
@@ -94,12 +97,16 @@ def _end_with_the_command() -> None:
 
 
 @contextlib.contextmanager
-def _no_interrupts() -> Iterator[None]:
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def handling(number: signal.Signals, handler: Any) -> Iterator[None]:
+    """Handle a signal in another way meanwhile; on other threads than the main one, which may not, as before."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(number, handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(number, before)
 
 
 @functools.cache

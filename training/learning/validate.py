@@ -13,6 +13,7 @@ from training.networks.mixture import UNITS
 from training.recipes.gradient_descent import Adagrad, GradientDescent, Optimiser
 from training.recipes.recipe import FixedWeights, Recipe
 
+MAX_STAGES, STAGES_OF_OOD_HEAD = 5, 3  # of convolutions
 DIGITS = tuple("0123456789")  # the labels of digits
 NOT_IN_A_SWEEP = "dropout", "batch_norm", "schedule", "precision", "distortion", "teacher", "ood_head"
 """Options that `learning.seed_sweep` does not implement: they keep their defaults."""
@@ -69,11 +70,23 @@ def _training_checks(recipe: Recipe, dataset: Dataset) -> Iterator[Problem]:
     yield recipe.ood_head and not recipe.validation_rows, "ood_head needs validation_rows, to choose its threshold"
     dropout = recipe.ood_head and recipe.gradient_descent.dropout
     yield dropout, "ood_head cannot be combined with dropout: it reads the hidden activations"
+    yield from _convolution_checks(recipe)
     yield recipe.ood_head and not recipe.hidden_units, "ood_head needs a hidden layer, whose activations it reads"
     yield from _stopping_and_weight_checks(recipe, dataset)
     for trained, optimiser in _one_cycle_optimisers(recipe):
         message = f"{trained}schedule 'one-cycle' cycles the momentum too, and Adagrad has none"
         yield isinstance(optimiser, Adagrad), message
+
+
+def _convolution_checks(recipe: Recipe) -> Iterator[Problem]:
+    """The stages of convolutions, against the other fields."""
+    fixed = bool(recipe.convolutions) and isinstance(recipe.training, FixedWeights)
+    yield fixed, "convolutions are trained: they have no fixed weights"
+    yield bool(recipe.convolutions) and recipe.activation != "relu", "convolutions have the activation relu, always"
+    stages = len(recipe.convolutions)
+    yield stages > MAX_STAGES, f"convolutions have at most {MAX_STAGES} stages, each of which halves the 28x28 places"
+    three = recipe.ood_head and stages not in (0, STAGES_OF_OOD_HEAD)
+    yield three, f"ood_head needs {STAGES_OF_OOD_HEAD} stages of convolutions, as it reads 3x3 places of the last"
 
 
 def _stopping_and_weight_checks(recipe: Recipe, dataset: Dataset) -> Iterator[Problem]:

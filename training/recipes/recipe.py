@@ -72,8 +72,9 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Units of every layer, from the inputs to the logits: one logit for a binary task, three for each Gaussian of a
     mixture, else one per class or value."""
     convolutions: tuple[PositiveInt, ...] = ()
-    """Channels of stages of two 3x3 convolutions each, between the inputs and the linear layers (after Simonyan,
-    Zisserman, "Very deep convolutional networks", 2015): only for images of digits."""
+    """Channels of stages of two 3x3 convolutions each, with ReLU, between the inputs and the linear layers (after
+    Simonyan, Zisserman, "Very deep convolutional networks", 2015): only for images of digits; with an OOD head, three
+    stages."""
     activation: Activation = "relu"
     """Between the layers; `leaky-relu` has slope 0.01 below zero."""
     scaling: Scaling = "none"

@@ -66,7 +66,7 @@ class Report:
         recipe = self.recipe
         yield "task", recipe.task
         yield "layers", f"{recipe.described_layers}: {recipe.num_parameters:,} parameters"
-        if recipe.hidden_units:
+        if recipe.convolutions or len(recipe.layers) > 2:
             yield "activation", recipe.activation
         yield "input scaling", SCALINGS[recipe.scaling]
         yield from self._training_facts()
