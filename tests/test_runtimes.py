@@ -57,6 +57,7 @@ def numpy_oracle(folder: Path, inputs: NDArray[np.generic]) -> tuple[NDArray[np.
             x = (x / 255 - 0.5) / 0.5
         case "standardised":
             x = (x - state["scale.mean"]) / state["scale.std"]
+    places, x = convolved(state, x) if recipe.get("convolutions") else ([], x)
     *hidden, x = layered(state, "layers", x, recipe["activation"])
     if recipe["task"] == "regression":
         return (x * state["output.std"] + state["output.mean"] if "output.mean" in state else x,)
@@ -67,14 +68,37 @@ def numpy_oracle(folder: Path, inputs: NDArray[np.generic]) -> tuple[NDArray[np.
     probabilities = softmax(np.hstack([np.zeros_like(x), x]) if recipe["task"] == "binary" else x)
     if "ood_head.0.weight" not in state:
         return (probabilities,)
-    logit = layered(state, "ood_head", np.hstack(hidden), "relu")[-1]
+    logit = layered(state, "ood_head", np.hstack([*places, *hidden]), "relu")[-1]
     return probabilities, 1 / (1 + np.exp(-logit))
+
+
+def convolved(state: dict[str, Any], x: NDArray[Any]) -> tuple[list[NDArray[np.float64]], NDArray[np.float64]]:
+    """Two convolutions a stage, halved between the stages: what the OOD head reads of the last, and its mean."""
+    x = x.reshape(-1, 1, 28, 28)
+    weights = [value for value in state.values() if value.ndim == 4]
+    biases = [value for key, value in state.items() if key.removesuffix("bias") + "weight" in state
+              and value.ndim == 1 and state[key.removesuffix("bias") + "weight"].ndim == 4]  # fmt: skip
+    for number, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+        x = halved(x) if number and number % 2 == 0 else x
+        around = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+        windows = np.lib.stride_tricks.sliding_window_view(around, (3, 3), axis=(2, 3))
+        x = np.maximum(np.einsum("nihwkl,oikl->nohw", windows, weight) + bias[:, None, None], 0)
+    return [halved(x).reshape(len(x), -1)], x.mean(axis=(2, 3))
+
+
+def halved(x: NDArray[Any]) -> NDArray[np.float64]:
+    """The largest of 2x2 places; an odd row or column at the end is left out."""
+    height, width = x.shape[2] // 2, x.shape[3] // 2
+    found: NDArray[np.float64] = (
+        x[:, :, : 2 * height, : 2 * width].reshape(*x.shape[:2], height, 2, width, 2).max((3, 5))
+    )
+    return found
 
 
 def layered(state: dict[str, Any], part: str, x: NDArray[Any], activation: str) -> list[NDArray[np.float64]]:
     """The output of each layer whose name begins with `part`; all but the last are activated."""
     outputs = []
-    keys = [key.removesuffix(".weight") for key in state if key.startswith(part) and key.endswith(".weight")]
+    keys = [key.removesuffix(".weight") for key in state if key.startswith(part) and state[key].ndim == 2]
     for key in keys:
         x = x @ state[f"{key}.weight"].T + state[f"{key}.bias"]
         x = x if key == keys[-1] else ACTIVATIONS[activation](x)
