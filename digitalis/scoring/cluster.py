@@ -108,5 +108,6 @@ class _PartScorer:
 
     def __call__(self, rows: Columns, work: Work, folder: Path) -> Columns:
         _enter(folder)
-        counts = work.score(int(rows["index"][0]), pickle.loads(rows["batch"][0]))  # noqa: S301 # from `_read`
+        batch = pickle.loads(rows["batch"][0])  # noqa: S301  # nosec B301 - written by `_read`; Ray pickles programs too
+        counts = work.score(int(rows["index"][0]), batch)
         return {"predicted": np.array([counts.predicted]), "rejected": np.array([counts.rejected])}
