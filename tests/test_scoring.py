@@ -25,9 +25,11 @@ from test_bundle import edit_golden
 
 from digitalis.scoring.batch import Batch, InputError
 from digitalis.scoring.command import main
+from digitalis.scoring.inputs import output_columns
 from digitalis.scoring.parts import Parts
 from digitalis.scoring.run import Work
 from digitalis.scoring.tables import CSV_BLOCK
+from service.bundle.loading import load_bundle
 
 IRIS = ("sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)")
 
@@ -472,6 +474,14 @@ def test_a_quote_that_is_not_closed_is_an_error_as_it_hides_rows(
     table.write_text(f'note,{",".join(IRIS)}\nx,5.1,3.5,1.4,0.2\n"y,5.1,3.5,1.4,0.2\nz,5.1,3.5,1.4,0.2\n')
     assert main(["iris", str(table), "--out", str(tmp_path / "out"), "--models", str(MODELS)]) == 1
     assert "rows.csv: a quote is opened and not closed, so that rows after it are not seen" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("model", ["iris", "linear-regression"])
+def test_the_names_that_keep_refuses_are_those_of_the_output(tmp_path: Path, model: str) -> None:
+    table = tmp_path / "rows.csv"
+    table.write_text(f"{','.join(IRIS)},x\n5.1,3.5,1.4,0.2,1\n")
+    bundle, _ = load_bundle(newest(model))
+    assert predict(model, table, out=tmp_path / "out").column_names == output_columns(bundle)
 
 
 def test_a_feature_may_be_kept_and_the_columns_of_the_output_may_not(

@@ -21,7 +21,7 @@ class Batch(NamedTuple):
     source: str
     rows: NDArray[np.int64]
     content: "pa.RecordBatch | NDArray[np.generic] | list[str]"
-    broken: Mapping[int, str] = {}  # nobody can change it
+    broken: Mapping[int, str] = {}  # a Mapping: never changed
 
     def __len__(self) -> int:
         return len(self.content)

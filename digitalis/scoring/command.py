@@ -1,4 +1,4 @@
-"""The command line of `digitalis predict`, and its progress."""
+"""The command line of `digitalis predict`."""
 
 import argparse
 import signal

@@ -43,9 +43,7 @@ class Parts:
     def locked(self) -> Iterator[None]:
         """Make the folder, for this command alone; raises `OSError`, and `InputError` if another one writes there."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        if not any(self.folder.glob(f"predictions-*.{self.format}")) and any(
-            map(self._is_foreign, self.folder.iterdir())
-        ):
+        if not self._done() and any(map(self._is_foreign, self.folder.iterdir())):
             raise InputError(f"{self.folder}: it has other files, and no parts of a run: give another folder to --out")
         with (self.folder / LOCK).open("a") as lock:
             try:
@@ -56,7 +54,7 @@ class Parts:
 
     def begin(self, run: dict[str, Any]) -> set[int]:
         """The parts that are done already; raises `InputError` if they are of another run."""
-        done = {int(path.stem.rpartition("-")[2]) for path in self.folder.glob(f"predictions-*.{self.format}")}
+        done = self._done()
         found = self._described() if done else {}
         if different := [name for name in run if done and found.get(name) != run[name]]:
             what = ", ".join(different)
@@ -69,6 +67,9 @@ class Parts:
         unfinished.write_text(json.dumps(run, indent=2) + "\n")
         unfinished.replace(self.folder / RUN)
         return done
+
+    def _done(self) -> set[int]:
+        return {int(path.stem.rpartition("-")[2]) for path in self.folder.glob(f"predictions-*.{self.format}")}
 
     def _described(self) -> dict[str, Any]:
         try:

@@ -71,9 +71,7 @@ def run(work: Work, processes: int, report: Report) -> Counts:
             for index, batch in work.left():
                 while len(waiting) >= WAITING * processes:
                     finish()
-                with handling(
-                    signal.SIGINT, signal.SIG_IGN
-                ):  # a process that is started here ignores it from its first line
+                with handling(signal.SIGINT, signal.SIG_IGN):  # a process that starts here ignores Ctrl-C from then on
                     waiting.append(pool.submit(work.score, index, batch))
             while waiting:
                 finish()

@@ -31,10 +31,9 @@ def build_teacher(recipe: Recipe, seed: int) -> tuple[ImageNetwork, Recipe]:
     """The teacher of a recipe with weights sampled from the seed, and the recipe of its own training."""
     torch.manual_seed(seed)
     teacher, student = cast(Teacher, recipe.gradient_descent.teacher), recipe.gradient_descent
+    stages = convolutions(teacher.channels, bias=False)
     output = nn.Dropout(teacher.dropout), nn.Linear(teacher.channels[-1], recipe.layers[-1])
-    layers = add_batch_norm(nn.Sequential(*convolutions(teacher.channels, bias=False), *output)).to(
-        memory_format=CONV_FORMAT
-    )
+    layers = add_batch_norm(nn.Sequential(*stages, *output)).to(memory_format=CONV_FORMAT)
     config = GradientDescent(
         teacher.optimiser,
         teacher.batch_size,
